@@ -1,0 +1,63 @@
+# make demo    the whole stream on real pictures, from nothing, in about half a minute
+# make up      broker, index and worker on this machine until Ctrl-C
+# make test    the whole test suite
+# make check   ruff, mypy, import-linter, schema and README drift
+# Everything runs in .venv, made from the locks. PYTHON chooses the interpreter it is made with.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST_ARGS ?=
+
+.PHONY: demo up test check format lock clean help
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '1,5s/^# //p' Makefile
+
+.venv/run.stamp: locks/run.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); \
+	  sys.exit(0 if ok else f"facestream needs Python 3.11 to 3.13, this is {sys.version.split()[0]}: make PYTHON=python3.12 …")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo "python3 cannot make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }
+	@echo "installing into .venv from locks/run.lock …" >&2
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r locks/run.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp locks/dev.lock
+	@echo "installing into .venv from locks/dev.lock …" >&2
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r locks/dev.lock
+	@touch $@
+
+demo: .venv/run.stamp
+	@$(BIN)/facestream demo
+
+up: .venv/run.stamp
+	@$(BIN)/facestream up
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m streams.settings_table --check README.md
+
+format: .venv/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python -m schemas.generate
+	$(BIN)/python -m streams.settings_table README.md
+
+# Newest versions that pyproject.toml allows, with hashes, without any index address.
+COMPILE := $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes --no-emit-index-url \
+  --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
+lock: .venv/dev.stamp
+	$(COMPILE) --extra embedded --extra build -o locks/run.lock
+	$(COMPILE) --extra embedded --extra build --extra dev -c locks/run.lock -o locks/dev.lock
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output

@@ -1,0 +1,1 @@
+"""Thin shells: which event goes through which function."""

@@ -1,0 +1,39 @@
+"""simulated-fallback → scored-face, marked simulated."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from streams.answering import SimulatedAnswers
+from streams.app import app
+from streams.incoming import Incoming
+from streams.topics import topic_names
+
+runtime = app.runtime
+topics = topic_names(app.settings)
+
+
+@cache
+def answers() -> SimulatedAnswers:
+    """Built once the models are known, whose embedding size the simulated ones follow."""
+    return SimulatedAnswers(
+        topics,
+        enabled=app.settings.fallback_to_simulated,
+        embedding_size=runtime.pool.pipeline.embedder.dimension,
+    )
+
+
+async def answer(event: Any) -> None:
+    """Publish the simulated answer of a dead letter; return when the broker has it."""
+    await runtime.models_ready()
+    await runtime.publisher.publish(answers().answers(Incoming.from_event(event)))
+
+
+window = runtime.window(topics.simulated_fallback, answer, concurrency=64)
+
+
+@app.agent(app.topic(topics.simulated_fallback), name="answer-simulated")
+async def answer_simulated(stream: Any) -> None:
+    """Answer each dead letter; the window acknowledges."""
+    await window.feed(stream.noack().events())

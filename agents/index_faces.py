@@ -1,0 +1,41 @@
+"""scored-face → Qdrant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.app import app
+from streams.incoming import Incoming
+from streams.indexing import Indexer
+from streams.topics import topic_names
+
+runtime = app.runtime
+topics = topic_names(app.settings)
+indexer = Indexer(
+    runtime.index,
+    fallback_topic=topics.simulated_fallback,
+    batch=app.settings.index_batch,
+    publish=runtime.publisher.publish,
+    is_leaving=runtime.is_leaving,
+)
+
+
+async def index(event: Any) -> None:
+    """Return when the event's face is stored."""
+    await indexer.handle(Incoming.from_event(event))
+
+
+# All that is held may wait for the batch writer; the window's bounds are the limit.
+window = runtime.window(topics.scored_face, index, concurrency=max(app.settings.in_flight, 256))
+
+
+@app.agent(app.topic(topics.scored_face), name="index-faces")
+async def index_faces(stream: Any) -> None:
+    """Index each real face; the window acknowledges."""
+    await window.feed(stream.noack().events())
+
+
+@app.task
+async def write_batches() -> None:
+    """Write what the agent gathers."""
+    await indexer.run()

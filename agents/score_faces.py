@@ -1,0 +1,40 @@
+"""image-submitted → scored-face, or simulated-fallback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.app import app
+from streams.incoming import Incoming
+from streams.publishing import UnpublishableMessage
+from streams.scoring import Scorer
+from streams.topics import topic_names
+
+runtime = app.runtime
+topics = topic_names(app.settings)
+scorer = Scorer(app.settings, topics, runtime.pool, runtime.images, runtime.is_leaving)
+
+
+async def answer(event: Any) -> None:
+    """Publish an event's answers; return when the broker has them."""
+    await runtime.models_ready()
+    incoming = Incoming.from_event(event)
+    messages = await scorer.answers(incoming)
+    try:
+        await runtime.publisher.publish(messages)
+    except UnpublishableMessage as error:
+        if messages[0].topic == topics.simulated_fallback:
+            raise  # nowhere left to keep it: stop, and leave the event where it is
+        await runtime.publisher.publish([scorer.too_large_to_answer(incoming, error)])
+
+
+# Four a thread keeps every thread busy while other events are parsed, fetched or published.
+window = runtime.window(
+    topics.image_submitted, answer, concurrency=max(16, 4 * app.settings.threads)
+)
+
+
+@app.agent(app.topic(topics.image_submitted), name="score-faces")
+async def score_faces(stream: Any) -> None:
+    """Score each picture; the window acknowledges."""
+    await window.feed(stream.noack().events())

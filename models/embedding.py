@@ -1,0 +1,70 @@
+"""From an aligned crop to an embedding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import InferenceFailed
+from models.session import Cancellation, Session
+from models.weights import ModelDescription
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """`vector`: (dimension,) float32 of length 1. `norm`: its length before that.
+
+    The norm tells how much of a face the network saw: see `quality.py`.
+    """
+
+    vector: NDArray[np.float32]
+    norm: float
+
+
+class FaceEmbedder(Protocol):
+    """Turns aligned crops into embeddings; shared by all threads."""
+
+    @property
+    def description(self) -> ModelDescription: ...
+
+    def embed(self, crop: NDArray[np.uint8], cancellation: Cancellation) -> Embedding:
+        """`crop`: (112, 112, 3) uint8 BGR. Raises InferenceFailed or InferenceTerminated."""
+        ...
+
+
+class AlignedCropEmbedder:
+    """Any network that wants the ArcFace crop: SFace now, others by their manifest entry.
+
+    The manifest says the channel order and scaling. They must be right: 0..255 in place of
+    -1..1 costs fr_feature a third of its accuracy (66.7 % in place of 99.2 % on LFW).
+    """
+
+    def __init__(self, session: Session, description: ModelDescription) -> None:
+        self._session = session
+        self._description = description
+
+    @property
+    def description(self) -> ModelDescription:
+        return self._description
+
+    def embed(self, crop: NDArray[np.uint8], cancellation: Cancellation) -> Embedding:
+        outputs = self._session.run(self._tensor(crop), cancellation)
+        raw = next(iter(outputs.values())).reshape(-1)
+        norm = float(np.linalg.norm(raw))
+        if raw.size != self._description.dimension:
+            expected = f"{self._description.dimension} values"
+            raise InferenceFailed(self._description.name, f"{raw.size} values, not {expected}")
+        if not np.isfinite(norm) or norm == 0.0:
+            raise InferenceFailed(self._description.name, f"an embedding of length {norm}")
+        return Embedding(vector=np.asarray(raw / norm, dtype=np.float32), norm=norm)
+
+    def _tensor(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(1, 3, 112, 112) float32 in the network's channel order and scale."""
+        ordered = crop[:, :, ::-1] if self._description.channels == "rgb" else crop
+        planes = ordered.transpose(2, 0, 1)[np.newaxis].astype(np.float32)
+        if (self._description.mean, self._description.scale) != (0.0, 1.0):
+            planes = (planes - self._description.mean) / self._description.scale
+        return np.ascontiguousarray(planes)

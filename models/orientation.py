@@ -1,0 +1,45 @@
+"""EXIF orientation: how a stored picture is turned before it is shown."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+ORIENTATION_TAG = 0x0112
+
+_ROTATIONS = {
+    3: cv2.ROTATE_180,
+    6: cv2.ROTATE_90_CLOCKWISE,
+    7: cv2.ROTATE_180,  # after a transposition
+    8: cv2.ROTATE_90_COUNTERCLOCKWISE,
+}
+_FLIPS = {2: 1, 4: 0}  # cv2.flip: 1 left to right, 0 top to bottom
+
+
+def exif_orientation(exif: bytes | None) -> int:
+    """The orientation (1 to 8, 1 is upright) in a raw EXIF block, 1 when it says none."""
+    if not exif:
+        return 1
+    block = Image.Exif()
+    try:
+        block.load(exif)
+        return int(block.get(ORIENTATION_TAG, 1))
+    except Exception:
+        # A damaged EXIF block does not damage the picture: show it as it is stored.
+        return 1
+
+
+def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """The picture as it is meant to be seen; unknown orientations leave it alone.
+
+    Source: EXIF 2.32, tag 0x0112.
+    """
+    if orientation in (5, 7):
+        pixels = np.asarray(cv2.transpose(pixels), dtype=np.uint8)
+    if orientation in _ROTATIONS:
+        pixels = np.asarray(cv2.rotate(pixels, _ROTATIONS[orientation]), dtype=np.uint8)
+    if orientation in _FLIPS:
+        pixels = np.asarray(cv2.flip(pixels, _FLIPS[orientation]), dtype=np.uint8)
+    return pixels

@@ -1,0 +1,57 @@
+"""CloudEvents' Kafka binding (binary mode) and W3C Trace Context in record headers.
+
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
+https://www.w3.org/TR/trace-context/
+"""
+
+import re
+from datetime import UTC, datetime
+from uuid import UUID
+
+from schemas.headers import Headers, last_value_any_case
+
+SPEC_VERSION = b"1.0"
+
+_TRACEPARENT = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.{0,256})?"
+)
+_VERSION_0_LENGTH = 55  # a traceparent of version 00 has nothing behind its flags
+
+
+def traceparent(headers: Headers) -> bytes | None:
+    """The trace that a message belongs to, or None where there is none or it is malformed:
+    Trace Context asks that a malformed one be ignored, not passed on."""
+    value = last_value_any_case(headers, "traceparent")
+    if value is None or not _TRACEPARENT.fullmatch(value):
+        return None
+    return None if value.startswith(b"00-") and len(value) != _VERSION_0_LENGTH else value
+
+
+def output_headers(
+    incoming: Headers,
+    *,
+    id: str | UUID,
+    type: str,
+    source: str,
+    time: datetime,
+) -> list[tuple[str, bytes]]:
+    """The headers of an event that we produce in answer to a message with headers `incoming`;
+    the arguments are named as CloudEvents' attributes are.
+
+    `ce_specversion`, `ce_id`, `ce_type`, `ce_source`, `ce_time` (UTC, RFC 3339), `content-type`
+    (our values are JSON), and `traceparent` with its `tracestate` where the message brought
+    them. Nothing else is carried over.
+    """
+    headers = [
+        ("ce_specversion", SPEC_VERSION),
+        ("ce_id", str(id).encode()),
+        ("ce_type", type.encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", time.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()),
+        ("content-type", b"application/json"),
+    ]
+    if trace := traceparent(incoming):
+        headers.append(("traceparent", trace))
+        if state := last_value_any_case(incoming, "tracestate"):
+            headers.append(("tracestate", state))
+    return headers

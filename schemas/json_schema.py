@@ -1,0 +1,126 @@
+"""The JSON Schema of each topic: made from its record, plus what only the wire has."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel
+
+from schemas.event_metadata import METADATA_NAMES
+from schemas.fallback import FallbackHeaders
+from schemas.image_submitted import ImageSubmitted
+from schemas.json_event import NAMES
+from schemas.scored_face import REAL_HAS, ScoredFace
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+
+
+def image_submitted_schema() -> Schema:
+    """The JSON form of image-submitted, with the older names."""
+    schema = _schema_of(ImageSubmitted, "image-submitted")
+    properties: Schema = schema["properties"]
+    for name, its in properties.items():
+        if name != "user_id" and {"type": "null"} not in its.get("anyOf", []):
+            properties[name] = _or_null(its)
+    for ours, names in NAMES.items():
+        for older in names[1:]:
+            properties[older] = _older(properties[ours], ours)
+    picture, uri = properties["image_base64"], properties["image_uri"]
+    properties["timestamp"]["anyOf"].append({"type": "number"})
+    properties["timestamp"]["description"] += " Also milliseconds since 1970."
+    properties["image"] = {
+        "description": "Older name of image_base64, or, with isBase64 false, of image_uri.",
+        "deprecated": True,
+    }
+    properties["isBase64"] = {
+        "anyOf": [{"type": "boolean"}, {"type": "null"}],
+        "description": "What the older field image holds: base64 (true, or absent) or a URI.",
+        "deprecated": True,
+    }
+    for older, ours in METADATA_NAMES.items():
+        properties[older] = {"description": f"Kept in metadata as {ours}.", "deprecated": True}
+    # The record requires both; on the wire one is derived and one may be the record key.
+    schema["required"] = []
+    is_uri = {"properties": {"isBase64": {"const": False}}, "required": ["isBase64"]}
+    schema["if"] = is_uri
+    schema["then"] = {"properties": {"image": {"anyOf": uri["anyOf"]}}}
+    schema["else"] = {"properties": {"image": {"anyOf": picture["anyOf"]}}}
+    schema["oneOf"] = [
+        {
+            "title": "The picture itself",
+            "anyOf": [
+                _given("image_base64"),
+                _given("imageBase64"),
+                _given("image") | {"not": is_uri},
+            ],
+        },
+        {
+            "title": "Where the picture is",
+            "anyOf": [_given("image_uri"), {"allOf": [_given("image"), is_uri]}],
+        },
+    ]
+    schema["additionalProperties"] = True
+    return schema
+
+
+def scored_face_schema() -> Schema:
+    """The value of scored-face."""
+    schema = _schema_of(ScoredFace, "scored-face")
+    schema["if"] = {"properties": {"provenance": {"const": "real"}}}
+    schema["then"] = {
+        "properties": {name: {"type": "object"} for name in REAL_HAS}
+        | {"fallback_reason": {"type": "null"}, "embedding": {"minItems": 1}},
+        "required": list(REAL_HAS),
+    }
+    schema["else"] = {
+        "properties": {"fallback_reason": {"type": "string"}},
+        "required": ["fallback_reason"],
+    }
+    return schema
+
+
+def simulated_fallback_schema() -> Schema:
+    """The headers of simulated-fallback, as an object of texts; the sender's own are there too."""
+    return _schema_of(FallbackHeaders, "simulated-fallback") | {"additionalProperties": True}
+
+
+SCHEMAS: Mapping[str, Callable[[], Schema]] = MappingProxyType(
+    {
+        "image-submitted": image_submitted_schema,
+        "scored-face": scored_face_schema,
+        "simulated-fallback": simulated_fallback_schema,
+    }
+)
+
+
+def _schema_of(record: type[BaseModel], topic: str) -> Schema:
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:facestream:{topic}:v1",
+        **record.model_json_schema(by_alias=True),
+    }
+
+
+def _given(name: str) -> Schema:
+    return {"properties": {name: _TEXT}, "required": [name]}
+
+
+def _or_null(schema: Schema) -> Schema:
+    """The same, with null for absent; title, description and the like stay outside."""
+    outside = ("title", "description", "examples", "default")
+    inner = {key: value for key, value in schema.items() if key not in outside}
+    return {
+        "anyOf": [inner, {"type": "null"}],
+        **{key: value for key, value in schema.items() if key in outside},
+    }
+
+
+def _older(schema: Schema, ours: str) -> Schema:
+    kept = {
+        key: list(value) if isinstance(value, list) else value
+        for key, value in schema.items()
+        if key not in ("title", "description", "examples", "default")
+    }
+    return {**kept, "description": f"Older name of {ours}.", "deprecated": True}

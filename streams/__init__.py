@@ -1,0 +1,1 @@
+"""Every edge of facestream: settings, the Faust app, topics, pool, index, web port, commands."""

@@ -1,0 +1,16 @@
+"""``facestream`` is short for ``faust -A streams.app``."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+from faust.cli.faust import cli
+
+
+def main() -> NoReturn:
+    """Run a command of the app."""
+    # Faust looks for -A in sys.argv itself, so it has to be put there.
+    sys.argv[1:1] = ["-A", "streams.app"]
+    cli(prog_name="facestream")
+    raise SystemExit(0)  # click has already left; this is for the reader and the type checker

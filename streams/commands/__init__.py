@@ -1,0 +1,1 @@
+"""The commands: ``facestream NAME``, or ``faust -A streams.app NAME``."""

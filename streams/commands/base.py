@@ -1,0 +1,58 @@
+"""What every command of ours shares."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, NoReturn
+
+from faust.cli.base import AppCommand
+from rich.console import Console
+
+from models.errors import ModelsError
+from streams.errors import StreamsError
+from streams.settings import Settings
+
+
+class FacestreamCommand(AppCommand):  # type: ignore[misc]  # faust ships no usable hints
+    """A command that runs one coroutine and ends with its exit status.
+
+    Faust's own base runs commands inside a worker with its logging and signals; a client needs
+    neither. An error of ours is printed as one line, not as a traceback.
+    """
+
+    abstract: ClassVar[bool] = True
+
+    #: The command's work: takes its options by name, returns the exit status.
+    main: Callable[..., Coroutine[Any, Any, int]]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the app."""
+        settings: Settings = self.app.settings
+        return settings
+
+    @property
+    def console(self) -> Console:
+        """Where people read: standard output."""
+        return Console(file=sys.stdout, highlight=False)
+
+    @property
+    def notes(self) -> Console:
+        """Where progress and remarks go: standard error, so that output stays clean."""
+        return Console(file=sys.stderr, highlight=False)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        try:
+            status = asyncio.run(self.main(**{**self.kwargs, **kwargs}))
+        except (StreamsError, ModelsError) as error:
+            self.notes.print(f"facestream: {error}", style="red", markup=False)
+            status = 1
+        except KeyboardInterrupt:
+            status = 130
+        except BrokenPipeError:
+            # The reader of our output has gone (`facestream results | head`).
+            sys.stdout = None
+            status = 0
+        raise SystemExit(status)

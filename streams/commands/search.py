@@ -1,0 +1,90 @@
+"""``facestream search``: whose face is this?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from faust.cli.base import argument, option
+from rich.table import Table
+from rich.text import Text
+
+from models.pipeline import FacePipeline
+from schemas.scored_face import face_id_of
+from streams.commands.base import FacestreamCommand
+from streams.errors import StreamsError
+from streams.indexing import index_face_id
+from streams.inference import load_models
+from streams.vector_index import VectorIndex
+
+
+class Search(FacestreamCommand):
+    """Find the indexed faces nearest to the most prominent face of a picture."""
+
+    options = [
+        argument("picture"),
+        option("--limit", type=int, default=5, help="Most faces to show."),
+        option("--min-confidence", type=float, default=0.7, help="Least detection confidence."),
+    ]
+
+    async def main(self, *, picture: str, limit: int, min_confidence: float, **_: Any) -> int:
+        """Print the nearest faces, most similar first."""
+        path = Path(picture)
+        if not path.is_file():
+            raise StreamsError(f"{picture}: no such file")
+        pipeline = load_models(self.settings)
+        scored = pipeline.score(path.read_bytes(), min_confidence=min_confidence, max_faces=1)
+        embedding = [float(value) for value in scored.faces[0].embedding]
+        table = Table("similarity", "user", "face_id", "event_id")
+        for one in await self._nearest(pipeline, embedding, limit):
+            table.add_row(
+                f"{one['similarity']:.3f}", Text(one["user_id"]), one["face_id"], one["event_id"]
+            )
+        self.console.print(table)
+        return 0
+
+    async def _nearest(
+        self, pipeline: FacePipeline, embedding: list[float], limit: int
+    ) -> list[dict[str, Any]]:
+        """From the server; or from the worker, which alone may open an embedded index."""
+        if self.settings.qdrant_url is None:
+            try:
+                return await self._ask_worker(embedding, limit)
+            except aiohttp.ClientConnectionError:
+                self.notes.print(
+                    f"no worker on port {self.settings.port}; opening {self.settings.qdrant_path}"
+                )
+        settings = self.settings
+        key = settings.qdrant_api_key
+        index = await VectorIndex.open(
+            url=settings.qdrant_url,
+            api_key=key.get_secret_value() if key else None,
+            path=None if settings.qdrant_url else settings.qdrant_path,
+            embedder=pipeline.embedder.name,
+            embedding_size=pipeline.embedder.dimension,
+            alias=settings.qdrant_alias,
+            timeout_s=settings.qdrant_timeout_s,
+            face_id_of=index_face_id(face_id_of),
+        )
+        try:
+            return [
+                {
+                    "similarity": one.similarity,
+                    "user_id": one.user_id,
+                    "face_id": one.face_id,
+                    "event_id": one.event_id,
+                }
+                for one in await index.nearest(embedding, limit=limit)
+            ]
+        finally:
+            await index.close()
+
+    async def _ask_worker(self, embedding: list[float], limit: int) -> list[dict[str, Any]]:
+        url = f"http://{self.settings.web_host}:{self.settings.port}/index/search"
+        body = {"embedding": embedding, "limit": limit}
+        async with aiohttp.ClientSession() as session, session.post(url, json=body) as answer:
+            found = await answer.json(content_type=None)
+            if answer.status != 200:
+                raise StreamsError(f"the worker answered {answer.status}: {found}")
+            return list(found["nearest"])

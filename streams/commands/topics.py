@@ -1,0 +1,28 @@
+"""``facestream topics``: create what is missing and show what there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from streams.client import BrokerAway
+from streams.commands.base import FacestreamCommand
+from streams.kafka import wait_for_broker
+from streams.topics import ensure_topics
+
+PATIENCE_S = 3.0
+
+
+class Topics(FacestreamCommand):
+    """Create the topics that are missing, and show all of them."""
+
+    async def main(self, **options: Any) -> int:
+        """Print one row a topic."""
+        if not await wait_for_broker(self.settings, lambda: False, PATIENCE_S):
+            raise BrokerAway(self.settings, TimeoutError(f"no answer in {PATIENCE_S:.0f} s"))
+        table = Table("topic", "partitions", "replication")
+        for topic in await ensure_topics(self.settings):
+            table.add_row(topic.name, str(topic.partitions), str(topic.replication))
+        self.console.print(table)
+        return 0

@@ -1,0 +1,92 @@
+"""``facestream up``: everything on this machine, in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+from streams.commands.base import FacestreamCommand
+from streams.embedded_broker import EmbeddedBroker
+from streams.settings import Settings, load_settings
+from streams.topics import ensure_topics
+from streams.worker_process import WorkerProcess
+
+#: The embedded broker lets the first member wait for half of this; see docs of KAFKA_SESSION_….
+EMBEDDED_SESSION_S = "4"
+
+HOW_TO = """
+facestream is up: broker {broker}, web port {url}, index {index}
+
+  publish a picture     facestream submit photo.jpg --wait
+  follow the answers    facestream results --follow
+  whose face is it?     facestream search photo.jpg
+  from your own code    topic {image_submitted}: {{"user_id": "me", "image_base64": "…"}}
+                        topic {scored_face}: the answers, one event a face
+  health                {url}/health/ready
+
+Ctrl-C stops everything{forgets}.
+"""
+
+
+class Up(FacestreamCommand):
+    """Start the embedded broker, the topics and one worker; stop all of them on Ctrl-C."""
+
+    async def main(self, **_: Any) -> int:
+        """Run until a signal, or until the worker ends by itself."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        with broker_for(self.settings) as settings:
+            await ensure_topics(settings)
+            with WorkerProcess(worker_environment(settings), port=settings.port) as worker:
+                await asyncio.to_thread(worker.wait_ready)
+                self._explain(settings, worker)
+                while not stop.is_set() and worker.poll() is None:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), 0.5)
+                ended = worker.poll()
+                if ended is not None:
+                    self.notes.print(f"facestream: the worker ended with status {ended}")
+                    return 1
+                self.notes.print("stopping: the worker finishes what it holds …")
+                status = await asyncio.to_thread(worker.stop)
+        return 0 if status == 0 else 1
+
+    def _explain(self, settings: Settings, worker: WorkerProcess) -> None:
+        own = self.settings.kafka_bootstrap_servers is None
+        prefix = settings.kafka_topic_prefix
+        self.notes.print(
+            HOW_TO.format(
+                broker=settings.bootstrap_servers,
+                url=worker.url,
+                index=settings.qdrant_url or settings.qdrant_path,
+                image_submitted=f"{prefix}image-submitted",
+                scored_face=f"{prefix}scored-face",
+                forgets="; the embedded broker then forgets its events" if own else "",
+            ),
+            markup=False,
+        )
+
+
+@contextlib.contextmanager
+def broker_for(settings: Settings) -> Iterator[Settings]:
+    """The settings to use: with a broker of the user's, or an embedded one for this block."""
+    if settings.kafka_bootstrap_servers is not None:
+        yield settings
+        return
+    with EmbeddedBroker(settings.kafka_port) as broker:
+        given = "kafka_session_timeout_s" in settings.model_fields_set
+        session = {} if given else {"kafka_session_timeout_s": EMBEDDED_SESSION_S}
+        yield load_settings(kafka_bootstrap_servers=broker.address, **session)
+
+
+def worker_environment(settings: Settings) -> dict[str, str]:
+    """What a child worker must be told beyond its inherited environment."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "KAFKA_SESSION_TIMEOUT_S": str(settings.kafka_session_timeout_s),
+    }

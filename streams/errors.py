@@ -1,0 +1,26 @@
+"""What can go wrong at the edges."""
+
+from __future__ import annotations
+
+
+class StreamsError(Exception):
+    """The root of this room's errors."""
+
+
+class StartupError(StreamsError):
+    """The worker cannot start; the message says what is wrong and what to do."""
+
+
+class ConfigurationError(StartupError):
+    """A setting is wrong."""
+
+
+class Abandoned(StreamsError):
+    """The worker is stopping or rebalancing: leave this event unacknowledged for its next owner."""
+
+
+class InferenceTimeout(StreamsError):
+    """An attempt at scoring took longer than ``ML_SERVICE_TIMEOUT`` and was terminated."""
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(f"scoring took longer than {timeout_s * 1000:.0f} ms")

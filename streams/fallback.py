@@ -1,0 +1,47 @@
+"""Sending an event to the fallback topic: its bytes untouched, its failure in headers."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from schemas.fallback import FallbackHeaders, FallbackReason, with_failure
+from streams.incoming import Incoming
+from streams.publishing import Outgoing
+
+WORKER = socket.gethostname()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an event was not scored for real."""
+
+    reason: FallbackReason
+    detail: str
+    attempts: int = 1
+
+
+def fallback_message(incoming: Incoming, failure: Failure, topic: str) -> Outgoing:
+    """The dead letter for an event; produced back to its source topic, it is tried again.
+
+    A record with neither key nor value is kept with an empty value: aiokafka refuses to produce
+    one that has neither, and it carries nothing but its headers anyway.
+    """
+    nothing = incoming.key is None and incoming.value is None
+    headers = FallbackHeaders(
+        fallback_reason=failure.reason,
+        fallback_detail=failure.detail,
+        fallback_attempts=failure.attempts,
+        source_topic=incoming.topic,
+        source_partition=incoming.partition,
+        source_offset=incoming.offset,
+        failed_at=datetime.now(UTC),
+        worker=WORKER,
+    )
+    return Outgoing(
+        topic=topic,
+        key=incoming.key,
+        value=b"" if nothing else incoming.value,
+        headers=with_failure(incoming.headers, headers),
+    )

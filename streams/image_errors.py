@@ -1,0 +1,66 @@
+"""What can go wrong when a claim check (`image_uri`) is redeemed."""
+
+import re
+from typing import ClassVar
+
+from streams.errors import StreamsError
+
+_LONGEST_SHOWN = 200
+
+
+def redacted(uri: str) -> str:
+    """The URI as a log may show it: no credentials, no query, printable, at most 200 characters.
+
+    A query is left out whole because signed links carry their secret in it.
+    """
+    without_credentials = re.sub(r"(://|::|^)[^/]*@", r"\1***@", uri)
+    text, *secrets = re.split(r"[?#]", without_credentials, maxsplit=1)
+    text += "?***" if secrets else ""
+    if len(text) > _LONGEST_SHOWN:
+        text = text[:_LONGEST_SHOWN] + "…"
+    return text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+
+
+class ImageStoreError(StreamsError):
+    """A picture could not be had. `transient` says whether the same call may succeed later."""
+
+    transient: ClassVar[bool] = False
+
+
+class FetchFailed(ImageStoreError):
+    """A URI gave no picture. `uri` is already redacted."""
+
+    def __init__(self, uri: str, reason: str) -> None:
+        self.uri = redacted(uri)
+        self.reason = reason
+        super().__init__(f"{self.uri}: {reason}")
+
+
+class ImageForbidden(FetchFailed):
+    """The URI is not allowed here, or the place it names refuses us."""
+
+
+class ImageMissing(FetchFailed):
+    """Nothing is there."""
+
+
+class ImageUnavailable(FetchFailed):
+    """The place did not answer, or answered that it cannot now. Worth another attempt."""
+
+    transient = True
+
+
+class FetchedImageTooLarge(FetchFailed):
+    """The picture is over the limit.
+
+    `size` in bytes: what was declared, else what was read before giving up (so at least that).
+    `limit` in bytes.
+    """
+
+    def __init__(self, uri: str, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            uri,
+            f"has at least {size:,} bytes, the limit is {limit:,} bytes; send a smaller picture",
+        )

@@ -1,0 +1,216 @@
+"""The in-flight window: any completion order, acks strictly in offset order.
+
+Faust commits the first consecutive run of acknowledged offsets that it has seen, and can step over
+events still being worked on when acks arrive out of order. So an agent here takes events without
+automatic acks and hands them to a window, which
+
+- works on many events at once and lets them finish in any order;
+- acknowledges an event only after all earlier ones of its partition, and only after its handler
+  returned, which means that its outputs were acknowledged;
+- is bounded in count and bytes: when full, it asks the consumer to stop fetching its topic's
+  partitions until it is half empty;
+- on a rebalance or stop lets go of what has not started, finishes what has, and after a deadline
+  leaves the rest unacknowledged for the partition's next owner.
+
+Back-pressure goes through ``Consumer.on_buffer_full``/``on_buffer_drop``, which keep what was
+already fetched. ``pause_partitions`` looks like the right door and is not: records fetched before
+the pause are dropped while the position moves on, and a later commit steps over them. Blocking the
+agent is not either: one full topic would then stop the others, as all share one consumer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from streams.errors import Abandoned
+
+log = structlog.get_logger(__name__)
+
+#: A partition within one generation of the consumer group.
+Lane = tuple[Any, int]
+
+
+@dataclass(eq=False, slots=True)
+class _Held:
+    """One event between its arrival and its ack."""
+
+    event: Any
+    lane: Lane
+    size: int
+    started: bool = False
+    done: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True)
+class WindowState:
+    """What a window holds now, for health and metrics."""
+
+    held: int = 0
+    held_bytes: int = 0
+    running: int = 0
+    full: bool = False
+    last_progress: float = field(default_factory=time.monotonic)
+
+
+class InFlightWindow:
+    """Holds the events of one topic from their arrival to their ack.
+
+    ``handle(event)`` does the work and returns when its outputs are safe. It may raise
+    ``Abandoned`` (the worker is stopping or rebalancing: the event stays unacknowledged); anything
+    else that it raises is a bug and stops the worker, so that no event is skipped.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        topic: str,
+        handle: Callable[[Any], Awaitable[None]],
+        *,
+        concurrency: int,
+        max_events: int,
+        max_bytes: int,
+        drain_timeout_s: float,
+    ) -> None:
+        self.topic = topic
+        self.state = WindowState()
+        self._app = app
+        self._handle = handle
+        self._may_run = asyncio.Semaphore(concurrency)
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._drain_timeout_s = drain_timeout_s
+        self._lanes: dict[Lane, deque[_Held]] = {}
+        self._closed: set[Lane] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deadline: asyncio.TimerHandle | None = None
+
+    async def feed(self, events: AsyncIterator[Any]) -> None:
+        """Take events in until the stream ends. Never waits for room; see the module's text."""
+        async for event in events:
+            self._admit(event)
+
+    def _admit(self, event: Any) -> None:
+        message = event.message
+        lane = (message.tp, message.generation_id)
+        stale = message.generation_id != self._app.consumer_generation_id
+        if stale or lane in self._closed or self._app.should_stop:
+            self._app.consumer.unacked.discard(message)
+            return
+        held = _Held(event, lane, size=len(message.value or b"") + len(message.key or b""))
+        self._lanes.setdefault(lane, deque()).append(held)
+        self.state.held += 1
+        self.state.held_bytes += held.size
+        held.task = asyncio.create_task(self._work(held), name=f"{self.topic}@{message.offset}")
+        self._tasks.add(held.task)
+        held.task.add_done_callback(self._tasks.discard)
+        self._adjust_pressure()
+
+    async def _work(self, held: _Held) -> None:
+        async with self._may_run:
+            held.started = True
+            self.state.running += 1
+            try:
+                await self._handle(held.event)
+                held.done = True
+            except Abandoned:
+                self._close(held.lane)
+            except Exception as error:
+                # A bug, or an output that cannot be made safe. The event stays unacknowledged.
+                log.exception("handler failed; stopping the worker", topic=self.topic)
+                self._close(held.lane)
+                await self._app.crash(error)
+            finally:
+                self.state.running -= 1
+        self._ack_in_order(held.lane)
+
+    def _ack_in_order(self, lane: Lane) -> None:
+        queue = self._lanes.get(lane)
+        while queue and queue[0].done:
+            held = queue.popleft()
+            self._let_go(held)
+            held.event.ack()
+            self.state.last_progress = time.monotonic()
+        if queue is not None and not queue:
+            del self._lanes[lane]
+        self._adjust_pressure()
+
+    def _let_go(self, held: _Held) -> None:
+        self.state.held -= 1
+        self.state.held_bytes -= held.size
+
+    def _close(self, lane: Lane) -> None:
+        """Forget a lane: nothing more of it is taken in or acknowledged."""
+        self._closed.add(lane)
+        self._forget(self._lanes.pop(lane, ()))
+
+    def _forget(self, forgotten: Iterable[_Held]) -> None:
+        for held in forgotten:
+            self._let_go(held)
+            self._app.consumer.unacked.discard(held.event.message)
+            if held.task is not None and not held.started:
+                held.task.cancel()
+
+    def begin_drain(self) -> None:
+        """A rebalance or stop begins: let go of what has not started, bound the rest in time."""
+        for lane, queue in list(self._lanes.items()):
+            self._closed.add(lane)
+            # Everything from the first event that has not started, even what started behind it:
+            # an ack that left over a gap could be committed over it.
+            started = list(itertools.takewhile(lambda held: held.started, queue))
+            self._forget(list(queue)[len(started) :])
+            if started:
+                self._lanes[lane] = deque(started)
+            else:
+                del self._lanes[lane]
+        if self._lanes and self._deadline is None:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(self._drain_timeout_s, self._drain_is_over)
+
+    def _drain_is_over(self) -> None:
+        self._deadline = None
+        for lane, queue in list(self._lanes.items()):
+            log.warning(
+                "not finished in time; left for the next owner",
+                topic=lane[0].topic,
+                partition=lane[0].partition,
+                events=len(queue),
+            )
+            self._close(lane)
+
+    def begin_generation(self) -> None:
+        """A new assignment: whatever is left belongs to the one before."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        for lane in list(self._lanes):
+            self._close(lane)
+        self._closed.clear()
+        self._set_full(False)
+
+    def _adjust_pressure(self) -> None:
+        state = self.state
+        if state.held >= self._max_events or state.held_bytes >= self._max_bytes:
+            self._set_full(True)
+        elif state.held <= self._max_events // 2 and state.held_bytes <= self._max_bytes // 2:
+            self._set_full(False)
+
+    def _set_full(self, full: bool) -> None:
+        if full == self.state.full:
+            return
+        self.state.full = full
+        consumer = self._app.consumer
+        for tp in consumer.assignment():
+            if tp.topic == self.topic:
+                if full:
+                    consumer.on_buffer_full(tp)
+                else:
+                    consumer.on_buffer_drop(tp)

@@ -1,0 +1,198 @@
+"""What happens to scored-face events: batches of points for the index.
+
+One batch is written at a time, in the order of arrival, so that a later score of a face never loses
+to an earlier one. While the index is away the batch is tried again for as long as it takes; scoring
+goes on meanwhile, and ``scored-face`` is the buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from schemas.codec import decode_scored_face
+from schemas.errors import InvalidEvent
+from schemas.fallback import FallbackReason
+from schemas.scored_face import ScoredFace
+from streams.fallback import Failure, fallback_message
+from streams.incoming import Incoming
+from streams.publishing import Outgoing, pause
+from streams.vector_index import (
+    FacePoint,
+    GoneFaces,
+    IndexRejected,
+    IndexUnavailable,
+    VectorIndex,
+)
+
+log = structlog.get_logger(__name__)
+
+#: How long a batch waits for company. Short against an upsert, long against a burst.
+LINGER_S = 0.01
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 10.0
+
+#: Verdicts of the models: the event has no face (any more), so it must have no points either.
+#: Other reasons say nothing about the picture, and leave what an earlier delivery indexed.
+NO_FACES = frozenset({FallbackReason.NO_FACE, FallbackReason.LOW_CONFIDENCE})
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    change: FacePoint | GoneFaces
+    written: asyncio.Future[None]
+
+
+class Indexer:
+    """Gathers scored faces into batches and writes them until they are written."""
+
+    def __init__(
+        self,
+        index: Callable[[], Awaitable[VectorIndex]],
+        *,
+        fallback_topic: str,
+        batch: int,
+        publish: Callable[[Sequence[Outgoing]], Awaitable[None]],
+        is_leaving: Callable[[], bool],
+    ) -> None:
+        self._index = index
+        self._fallback_topic = fallback_topic
+        self._batch = batch
+        self._publish = publish
+        self._is_leaving = is_leaving
+        self._queue: asyncio.Queue[_Entry] = asyncio.Queue()
+
+    async def handle(self, incoming: Incoming) -> None:
+        """Return when the event's effect on the index is stored.
+
+        Raises ``Abandoned`` when the worker is leaving while the index is away.
+        """
+        try:
+            face = decode_scored_face(incoming.value)
+        except InvalidEvent as error:
+            await self._reject(incoming, f"not a scored-face event: {error}")
+            return
+        change = change_for(face)
+        if change is None:
+            return
+        entry = _Entry(change, asyncio.get_running_loop().create_future())
+        self._queue.put_nowait(entry)
+        try:
+            await entry.written
+        except IndexRejected as error:
+            await self._reject(incoming, f"refused by the index: {error}")
+
+    async def run(self) -> None:
+        """Write batches until cancelled."""
+        while True:
+            batch = [await self._queue.get()]
+            if self._queue.empty():
+                await asyncio.sleep(LINGER_S)
+            while len(batch) < self._batch and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            # What was let go of meanwhile is somebody else's now.
+            batch = [entry for entry in batch if not entry.written.done()]
+            if batch:
+                await self._write(batch)
+
+    async def _write(self, batch: list[_Entry]) -> None:
+        try:
+            await self._apply([entry.change for entry in batch])
+        except IndexRejected as error:
+            if len(batch) == 1:
+                _resolve(batch, error)
+                return
+            # One of them is refused: find it by writing each alone.
+            for entry in batch:
+                await self._write([entry])
+        except Exception as error:
+            _resolve(batch, error)
+        else:
+            _resolve(batch, None)
+
+    async def _apply(self, changes: Sequence[FacePoint | GoneFaces]) -> None:
+        """Write with growing waits while the index is away."""
+        wait = FIRST_WAIT_S
+        while True:
+            try:
+                index = await self._wait_for_index()
+                await index.apply(changes)
+                return
+            except IndexUnavailable as error:
+                log.warning(
+                    "index is away; trying again",
+                    reason=str(error),
+                    faces=len(changes),
+                    next_try_s=wait,
+                )
+            await pause(wait, self._is_leaving)
+            wait = min(wait * 2, LONGEST_WAIT_S)
+
+    async def _wait_for_index(self) -> VectorIndex:
+        """The index, or ``Abandoned`` when the worker leaves before it is open."""
+        opening = asyncio.ensure_future(self._index())
+        try:
+            while not opening.done():
+                await asyncio.wait({opening}, timeout=0.1)
+                if not opening.done():
+                    await pause(0, self._is_leaving)
+            return opening.result()
+        finally:
+            opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await opening
+
+    async def _reject(self, incoming: Incoming, detail: str) -> None:
+        log.error(
+            "face cannot be indexed; kept in the fallback topic",
+            detail=detail,
+            partition=incoming.partition,
+            offset=incoming.offset,
+        )
+        failure = Failure(FallbackReason.INVALID_EVENT, detail)
+        await self._publish([fallback_message(incoming, failure, self._fallback_topic)])
+
+
+def change_for(face: ScoredFace) -> FacePoint | GoneFaces | None:
+    """What a scored-face event changes in the index, if anything."""
+    if face.provenance == "simulated":
+        gone = face.fallback_reason in NO_FACES
+        return GoneFaces(event_id=str(face.event_id)) if gone else None
+    assert face.model is not None
+    return FacePoint(
+        face_id=str(face.face_id),
+        event_id=str(face.event_id),
+        user_id=face.user_id,
+        face_index=face.face_index,
+        face_count=face.face_count,
+        vector=face.embedding,
+        embedder=face.model.embedder,
+        payload={
+            "quality": face.quality,
+            "confidence": face.confidence,
+            "image_sha256": face.image_sha256,
+            "scored_at": face.scored_at.isoformat(),
+            "formula_version": face.formula_version,
+            "embedder_sha256": face.model.embedder_sha256,
+        },
+    )
+
+
+def index_face_id(face_id_of: Callable[[UUID, int], UUID]) -> Callable[[str, int], str]:
+    """The record's id function in the index's terms (strings)."""
+    return lambda event_id, index: str(face_id_of(UUID(event_id), index))
+
+
+def _resolve(batch: Sequence[_Entry], error: Exception | None) -> None:
+    for entry in batch:
+        if entry.written.done():
+            continue
+        if error is None:
+            entry.written.set_result(None)
+        else:
+            entry.written.set_exception(error)

@@ -1,0 +1,144 @@
+"""The inference pool: a few threads that score pictures, each attempt under a deadline.
+
+Decoding, detection and embedding release the GIL, so threads scale with cores. The clock of an
+attempt starts when a thread takes it up, not while it waits. One watchdog task looks at what is
+running; an attempt past its deadline is cancelled inside onnxruntime, which frees its thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from models.decoding import DecodeLimits
+from models.errors import InferenceTerminated
+from models.pipeline import FacePipeline, ScoredImage, load_pipeline
+from models.session import Cancellation
+from streams.errors import InferenceTimeout
+from streams.settings import Settings
+
+T = TypeVar("T")
+
+WATCH_INTERVAL_S = 0.05
+
+
+def load_models(settings: Settings) -> FacePipeline:
+    """The pipeline that the settings name, not yet warm. Raises ``ModelsError``."""
+    return load_pipeline(
+        detector=settings.face_detector,
+        embedder=settings.face_embedder,
+        model_path=settings.model_path,
+        cache_dir=settings.model_cache,
+        limits=DecodeLimits(
+            max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels
+        ),
+    )
+
+
+@dataclass(eq=False, slots=True)
+class _Attempt:
+    cancellation: Cancellation
+    started: float | None = None
+    timed_out: bool = False
+
+
+class InferencePool:
+    """Threads around one pipeline, whose sessions they share."""
+
+    def __init__(self, load: Callable[[], FacePipeline], *, threads: int, timeout_s: float) -> None:
+        self._load = load
+        self._timeout_s = timeout_s
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
+        self._attempts: set[_Attempt] = set()
+        self._watchdog: asyncio.Task[None] | None = None
+        self._pipeline: FacePipeline | None = None
+
+    @property
+    def pipeline(self) -> FacePipeline:
+        """The loaded models; ``start`` first."""
+        if self._pipeline is None:
+            raise RuntimeError("the inference pool has not started")
+        return self._pipeline
+
+    @property
+    def ready(self) -> bool:
+        """Whether the models are loaded and warm."""
+        return self._pipeline is not None
+
+    @property
+    def pending(self) -> int:
+        """Attempts that are running or wait for a thread."""
+        return len(self._attempts)
+
+    async def start(self) -> None:
+        """Load and warm the models in a thread. Raises the loader's errors."""
+
+        def load() -> FacePipeline:
+            pipeline = self._load()
+            pipeline.warm_up()
+            return pipeline
+
+        loop = asyncio.get_running_loop()
+        self._pipeline = await loop.run_in_executor(self._executor, load)
+        self._watchdog = asyncio.create_task(self._watch(), name="inference-watchdog")
+
+    async def stop(self) -> None:
+        """Cancel what runs and let the threads end."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watchdog
+        for attempt in self._attempts:
+            attempt.cancellation.cancel()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def score(self, image: bytes, *, min_confidence: float, max_faces: int) -> ScoredImage:
+        """Score one picture.
+
+        Raises ``InferenceTimeout``, or what ``FacePipeline.score`` raises.
+        """
+        pipeline = self.pipeline
+        return await self._run(
+            lambda cancellation: pipeline.score(
+                image,
+                min_confidence=min_confidence,
+                max_faces=max_faces,
+                cancellation=cancellation,
+            )
+        )
+
+    async def _run(self, work: Callable[[Cancellation], T]) -> T:
+        attempt = _Attempt(Cancellation())
+
+        def in_thread() -> T:
+            attempt.started = time.monotonic()
+            return work(attempt.cancellation)
+
+        self._attempts.add(attempt)
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, in_thread)
+        except InferenceTerminated:
+            if attempt.timed_out:
+                raise InferenceTimeout(self._timeout_s) from None
+            raise
+        except asyncio.CancelledError:
+            attempt.cancellation.cancel()
+            raise
+        finally:
+            self._attempts.discard(attempt)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            now = time.monotonic()
+            for attempt in self._attempts:
+                late = attempt.started is not None and now - attempt.started > self._timeout_s
+                if late and not attempt.timed_out:
+                    attempt.timed_out = True
+                    attempt.cancellation.cancel()

@@ -1,0 +1,83 @@
+"""How every client of ours reaches Kafka: addresses, security, patience at start."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+FIRST_WAIT_S = 0.2
+LONGEST_WAIT_S = 5.0
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """The options that every aiokafka client shares."""
+    return {"bootstrap_servers": settings.bootstrap_servers}
+
+
+def faust_broker_urls(settings: Settings) -> str:
+    """The brokers as Faust wants them: URLs separated by semicolons."""
+    return ";".join(
+        f"aiokafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")
+    )
+
+
+async def wait_for_broker(
+    settings: Settings, should_stop: Callable[[], bool], deadline_s: float | None = None
+) -> bool:
+    """Wait until a broker answers, with one clear log line at each try.
+
+    Returns False when ``should_stop`` says so or the deadline passes first.
+    """
+    loop = asyncio.get_running_loop()
+    until = None if deadline_s is None else loop.time() + deadline_s
+    wait = FIRST_WAIT_S
+    while not should_stop():
+        reason = await _unreachable(settings)
+        if reason is None:
+            return True
+        if until is not None and loop.time() + wait > until:
+            return False
+        hint = (
+            ""
+            if settings.kafka_bootstrap_servers
+            else "KAFKA_BOOTSTRAP_SERVERS is not set; `facestream up` starts an embedded broker"
+        )
+        log.warning(
+            "waiting for the broker",
+            bootstrap_servers=settings.bootstrap_servers,
+            reason=reason,
+            next_try_s=wait,
+            **({"hint": hint} if hint else {}),
+        )
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, LONGEST_WAIT_S)
+    return False
+
+
+async def _unreachable(settings: Settings) -> str | None:
+    """Why no broker answers, or None when one does."""
+    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=5000)
+    # aiokafka logs every refused connection as an error; our own line says it once.
+    noisy = logging.getLogger("aiokafka")
+    level = noisy.level
+    noisy.setLevel(logging.CRITICAL)
+    try:
+        await admin.start()
+        return None
+    except (KafkaError, OSError) as error:
+        return str(error) or type(error).__name__
+    finally:
+        noisy.setLevel(level)
+        with contextlib.suppress(Exception):
+            await admin.close()

@@ -1,0 +1,72 @@
+"""Log lines: structured, one event one line; JSON in production, readable on a terminal.
+
+Faust, aiokafka and our own modules all end in one handler. It writes to ``sys.__stderr__``:
+Faust's worker replaces ``sys.stderr`` in some modes, and lines written there were lost.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import structlog
+
+from streams.settings import Settings
+
+#: Libraries whose information lines say nothing to an operator.
+QUIET = ("aiokafka", "faust", "mode", "asyncio", "httpx", "httpcore", "qdrant_client", "aiohttp")
+
+
+def configure_logging(settings: Settings) -> dict[str, Any]:
+    """Configure structlog, and return the ``logging.config`` dictionary for Faust's worker."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structured": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    *_renderer(settings),
+                ],
+                "foreign_pre_chain": shared,
+            }
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "structured",
+                "stream": sys.__stderr__,
+            }
+        },
+        "loggers": {
+            **{name: {"level": "WARNING"} for name in QUIET},
+            **{name: {"level": settings.log_level.upper()} for name in ("streams", "agents")},
+        },
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+    }
+
+
+def _renderer(settings: Settings) -> list[Any]:
+    terminal = sys.__stderr__ is not None and sys.__stderr__.isatty()
+    if settings.log_format == "console" or (settings.log_format == "auto" and terminal):
+        return [structlog.dev.ConsoleRenderer(colors=terminal)]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

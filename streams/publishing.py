@@ -1,0 +1,115 @@
+"""Producing with certainty: an output counts only when the broker has acknowledged it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from streams.errors import Abandoned, StreamsError
+
+log = structlog.get_logger(__name__)
+
+#: As Kafka has them; a header of a sender may be null.
+Headers = Sequence[tuple[str, bytes | None]]
+
+#: One attempt at having a message acknowledged.
+ATTEMPT_TIMEOUT_S = 12.0
+FIRST_WAIT_S = 0.2
+LONGEST_WAIT_S = 5.0
+#: After this long without an ack the worker stops, and leaves the event to another one.
+GIVE_UP_AFTER_S = 300.0
+
+
+class UnpublishableMessage(StreamsError):
+    """A message larger than KAFKA_MAX_MESSAGE_BYTES, or than its topic takes."""
+
+
+class PublishingFailed(StreamsError):
+    """The broker acknowledged nothing for so long that the worker had better stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to be published."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Publisher:
+    """Publishes through Faust's producer and waits for the broker's acks (acks=all)."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._topics: dict[str, Any] = {}
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        """Return when every message is acknowledged.
+
+        Raises ``Abandoned`` when the worker stops or rebalances meanwhile, ``UnpublishableMessage``
+        for a message that no retry can help, ``PublishingFailed`` after ``GIVE_UP_AFTER_S``.
+        """
+        if len(messages) == 1:
+            await self._publish_one(messages[0])
+        elif messages:
+            await asyncio.gather(*(self._publish_one(message) for message in messages))
+
+    async def _publish_one(self, message: Outgoing) -> None:
+        started = time.monotonic()
+        wait = FIRST_WAIT_S
+        while True:
+            try:
+                await asyncio.wait_for(self._attempt(message), ATTEMPT_TIMEOUT_S)
+                return
+            except MessageSizeTooLargeError as error:
+                raise UnpublishableMessage(
+                    f"a message of {len(message.value or b'')} bytes is too large for topic "
+                    f"{message.topic}; see KAFKA_MAX_MESSAGE_BYTES and the topic's "
+                    f"max.message.bytes ({error})"
+                ) from error
+            except (KafkaError, TimeoutError, OSError) as error:
+                log.warning(
+                    "publishing failed; trying again",
+                    topic=message.topic,
+                    reason=str(error) or type(error).__name__,
+                    next_try_s=wait,
+                )
+            if time.monotonic() - started > GIVE_UP_AFTER_S:
+                raise PublishingFailed(
+                    f"topic {message.topic} acknowledged nothing for {GIVE_UP_AFTER_S:.0f} s"
+                )
+            await pause(wait, self._is_leaving)
+            wait = min(wait * 2, LONGEST_WAIT_S)
+
+    async def _attempt(self, message: Outgoing) -> None:
+        topic = self._topics.get(message.topic)
+        if topic is None:
+            topic = self._app.topic(message.topic, value_serializer="raw", key_serializer="raw")
+            self._topics[message.topic] = topic
+        # The first await hands the message to the producer, the second is the broker's ack. The
+        # shield keeps a time-out from cancelling a future that belongs to the producer's batch.
+        sent = await topic.send(key=message.key, value=message.value, headers=list(message.headers))
+        await asyncio.shield(sent)
+
+    def _is_leaving(self) -> bool:
+        return bool(self._app.should_stop or self._app.rebalancing)
+
+
+async def pause(seconds: float, is_leaving: Callable[[], bool]) -> None:
+    """Wait, but raise ``Abandoned`` as soon as the worker is stopping or rebalancing."""
+    until = time.monotonic() + seconds
+    while True:
+        if is_leaving():
+            raise Abandoned
+        left = until - time.monotonic()
+        if left <= 0:
+            return
+        await asyncio.sleep(min(left, 0.1))

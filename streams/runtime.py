@@ -1,0 +1,175 @@
+"""What a worker process holds besides Kafka: models, picture store, index, windows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from models.errors import ModelsError
+from schemas.scored_face import face_id_of
+from streams.embedded_broker import port_is_taken
+from streams.errors import ConfigurationError, StartupError
+from streams.image_store import ImageStore
+from streams.in_flight import InFlightWindow
+from streams.indexing import index_face_id
+from streams.inference import InferencePool, load_models
+from streams.publishing import Publisher
+from streams.settings import Settings
+from streams.stopping import die
+from streams.vector_index import IndexBusy, IndexMismatch, IndexUnavailable, VectorIndex
+
+log = structlog.get_logger(__name__)
+
+
+class Runtime:
+    """The parts that agents, web pages and the app share in one worker process.
+
+    Built with the app and costs nothing until ``prepare``; commands never prepare it.
+    """
+
+    def __init__(self, app: Any, settings: Settings) -> None:
+        self._app = app
+        self.settings = settings
+        self.publisher = Publisher(app)
+        self.windows: list[InFlightWindow] = []
+        self.partitions = 0
+        self.assigned = False
+        self.started = time.monotonic()
+        self.pool = InferencePool(
+            lambda: load_models(settings),
+            threads=settings.threads,
+            timeout_s=settings.ml_service_timeout / 1000,
+        )
+        self.images = ImageStore(
+            settings.image_uri_allow,
+            max_bytes=settings.max_image_bytes,
+            timeout_s=settings.ml_service_timeout / 1000,
+        )
+        self._index: VectorIndex | None = None
+        self._models_ready = asyncio.Event()
+        self._index_ready = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def window(
+        self, topic: str, handle: Callable[[Any], Awaitable[None]], *, concurrency: int
+    ) -> InFlightWindow:
+        """A new in-flight window for one topic, bounded as the settings say."""
+        window = InFlightWindow(
+            self._app,
+            topic,
+            handle,
+            concurrency=concurrency,
+            max_events=self.settings.in_flight,
+            max_bytes=self.settings.max_in_flight_mb * 1024 * 1024,
+            drain_timeout_s=self.settings.drain_timeout_s,
+        )
+        self.windows.append(window)
+        return window
+
+    async def prepare(self) -> None:
+        """Check what can be checked at once, and start loading models and index.
+
+        Raises ``StartupError``. Loading goes on while the worker joins its group; agents wait for
+        what they need.
+        """
+        settings = self.settings
+        log.info("starting", **settings.masked())
+        if self._app.conf.web_enabled and port_is_taken(settings.web_host, self._app.conf.web_port):
+            raise StartupError(
+                f"the web port {settings.web_host}:{self._app.conf.web_port} is taken: stop what "
+                "listens there, or choose another by PORT (or --web-port)"
+            )
+        self._tasks = [
+            asyncio.create_task(self._load_models(), name="load-models"),
+            asyncio.create_task(self._open_index(), name="open-index"),
+        ]
+
+    async def _load_models(self) -> None:
+        started = time.monotonic()
+        try:
+            await self.pool.start()
+        except ModelsError as error:
+            die(error)
+        log.info(
+            "models are warm",
+            detector=self.pool.pipeline.detector.name,
+            embedder=self.pool.pipeline.embedder.name,
+            dimension=self.pool.pipeline.embedder.dimension,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        self._models_ready.set()
+
+    async def _open_index(self) -> None:
+        await self._models_ready.wait()
+        settings = self.settings
+        embedder = self.pool.pipeline.embedder
+        key = settings.qdrant_api_key
+        wait = 0.5
+        while True:
+            try:
+                self._index = await VectorIndex.open(
+                    url=settings.qdrant_url,
+                    api_key=key.get_secret_value() if key else None,
+                    path=None if settings.qdrant_url else settings.qdrant_path,
+                    embedder=embedder.name,
+                    embedding_size=embedder.dimension,
+                    alias=settings.qdrant_alias,
+                    timeout_s=settings.qdrant_timeout_s,
+                    face_id_of=index_face_id(face_id_of),
+                )
+            except (IndexBusy, IndexMismatch, ConfigurationError) as error:
+                die(error)
+            except IndexUnavailable as error:
+                log.warning("waiting for the index", reason=str(error), next_try_s=wait)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 10)
+            else:
+                self._index_ready.set()
+                log.info("index is open", where=settings.qdrant_url or str(settings.qdrant_path))
+                return
+
+    async def models_ready(self) -> None:
+        """Return when the models are warm."""
+        await self._models_ready.wait()
+
+    async def index(self) -> VectorIndex:
+        """The open index; waits for it."""
+        await self._index_ready.wait()
+        if self._index is None:
+            raise RuntimeError("the index was closed")
+        return self._index
+
+    @property
+    def index_is_open(self) -> bool:
+        """Whether the index can be used now."""
+        return self._index is not None
+
+    def begin_drain(self) -> None:
+        """A rebalance or stop begins."""
+        for window in self.windows:
+            window.begin_drain()
+
+    def begin_generation(self, partitions: int) -> None:
+        """A new assignment of ``partitions`` partitions has arrived."""
+        self.partitions = partitions
+        self.assigned = True
+        for window in self.windows:
+            window.begin_generation()
+
+    def is_leaving(self) -> bool:
+        """Whether work should be left for the next owner."""
+        return bool(self._app.should_stop or self._app.rebalancing)
+
+    async def close(self) -> None:
+        """Free models and index; after the last ack."""
+        for task in self._tasks:
+            task.cancel()
+        await self.pool.stop()
+        await self.images.close()
+        if self._index is not None:
+            await self._index.close()
+            self._index = None

@@ -1,0 +1,289 @@
+"""What happens to one image-submitted event: it becomes its answers, or a dead letter.
+
+Nothing here publishes or acknowledges; ``Scorer.answers`` returns what is to be published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+from tenacity import AsyncRetrying
+
+from models.errors import (
+    ImageTooLarge,
+    InferenceFailed,
+    InferenceTerminated,
+    LowConfidence,
+    ModelsError,
+    NoFaceFound,
+    UnreadableImage,
+)
+from models.pipeline import Face, ScoredImage
+from models.quality import FORMULA_VERSION
+from schemas.cloud_events import output_headers
+from schemas.codec import decode_image_submitted, encode_scored_face
+from schemas.errors import InvalidEvent
+from schemas.fallback import FallbackReason
+from schemas.image_submitted import ImageSubmitted
+from schemas.scored_face import (
+    BoundingBox,
+    Landmarks,
+    Measures,
+    ModelNames,
+    ScoredFace,
+    Timings,
+    face_id_of,
+)
+from streams.errors import InferenceTimeout
+from streams.fallback import Failure, fallback_message
+from streams.image_store import (
+    FetchedImageTooLarge,
+    ImageForbidden,
+    ImageMissing,
+    ImageStore,
+    ImageStoreError,
+    ImageUnavailable,
+)
+from streams.incoming import Incoming
+from streams.inference import InferencePool
+from streams.publishing import Outgoing
+from streams.retrying import retrying
+from streams.settings import Settings
+from streams.topics import TopicNames
+
+log = structlog.get_logger(__name__)
+
+SOURCE = "facestream"
+
+#: Which reason each deterministic failure is published under.
+REASONS: dict[type[Exception], FallbackReason] = {
+    UnreadableImage: FallbackReason.UNREADABLE_IMAGE,
+    ImageTooLarge: FallbackReason.IMAGE_TOO_LARGE,
+    NoFaceFound: FallbackReason.NO_FACE,
+    LowConfidence: FallbackReason.LOW_CONFIDENCE,
+    InferenceFailed: FallbackReason.INFERENCE_FAILED,
+    InferenceTerminated: FallbackReason.INFERENCE_FAILED,
+    InferenceTimeout: FallbackReason.INFERENCE_TIMEOUT,
+    FetchedImageTooLarge: FallbackReason.IMAGE_TOO_LARGE,
+    ImageForbidden: FallbackReason.IMAGE_UNAVAILABLE,
+    ImageMissing: FallbackReason.IMAGE_UNAVAILABLE,
+    ImageUnavailable: FallbackReason.IMAGE_UNAVAILABLE,
+}
+
+
+class WrongDigest(ImageStoreError):
+    """The picture's sha256 is not the one that the event promised.
+
+    An event that carries its picture contradicts itself; behind a claim check, the picture that
+    was meant is not there.
+    """
+
+    def __init__(self, expected: str, actual: str, *, inline: bool) -> None:
+        super().__init__(f"image_sha256: expected {expected}, the picture has {actual}")
+        self.reason = FallbackReason.INVALID_EVENT if inline else FallbackReason.IMAGE_UNAVAILABLE
+
+
+class Scorer:
+    """Turns image-submitted events into scored-face events."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        topics: TopicNames,
+        pool: InferencePool,
+        images: ImageStore,
+        is_leaving: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._pool = pool
+        self._images = images
+        self._is_leaving = is_leaving
+
+    async def answers(self, incoming: Incoming) -> list[Outgoing]:
+        """The messages that answer an event: its faces, or one dead letter. Never empty.
+
+        Raises ``Abandoned`` when the worker is leaving while a retry waits.
+        """
+        started = time.time()
+        where: dict[str, object] = {"partition": incoming.partition, "offset": incoming.offset}
+        try:
+            event = decode_image_submitted(incoming.value, incoming.key, incoming.headers)
+        except InvalidEvent as error:
+            log.info("event is invalid", problem=str(error), **where)
+            failure = Failure(FallbackReason.INVALID_EVENT, str(error))
+            return [fallback_message(incoming, failure, self._topics.simulated_fallback)]
+
+        where |= {"event_id": str(event.event_id), "user_id": event.user_id}
+        attempts = _Attempts()
+        try:
+            if not self._settings.use_real_ml or event.use_real_ml is False:
+                raise _RealMlDisabled(
+                    "the event asks for simulated scores (use_real_ml: false)"
+                    if self._settings.use_real_ml
+                    else "real scoring is off (USE_REAL_ML=false)"
+                )
+            image, fetch_ms = await self._image_of(event, attempts)
+            scored = await self._score(image, event, attempts)
+        except (ModelsError, InferenceTimeout, ImageStoreError, _RealMlDisabled) as error:
+            failure = Failure(_reason_for(error), str(error), attempts.count)
+            log.info("event falls back", reason=failure.reason.value, detail=str(error), **where)
+            return [fallback_message(incoming, failure, self._topics.simulated_fallback)]
+
+        queued_ms = (started - incoming.timestamp) * 1000 if incoming.timestamp else None
+        timings = Timings(queued=queued_ms, fetch=fetch_ms, **scored.timings_ms)
+        log.debug("event scored", faces=len(scored.faces), **where)
+        return [
+            self._face_message(incoming, event, scored, index, timings)
+            for index in range(len(scored.faces))
+        ]
+
+    def too_large_to_answer(self, incoming: Incoming, error: Exception) -> Outgoing:
+        """The dead letter of an event whose answer does not fit its topic."""
+        failure = Failure(FallbackReason.INVALID_EVENT, f"the answer does not fit: {error}")
+        return fallback_message(incoming, failure, self._topics.simulated_fallback)
+
+    async def _image_of(
+        self, event: ImageSubmitted, attempts: _Attempts
+    ) -> tuple[bytes, float | None]:
+        """The picture's bytes, checked against the promised digest, and the fetch's time in ms."""
+        started = time.perf_counter()
+        if event.image is not None:
+            image = event.image
+        else:
+            uri = str(event.image_uri)
+            image = b""
+            async for attempt in self._retrying(lambda e: isinstance(e, ImageUnavailable)):
+                with attempt:
+                    attempts.count = attempt.retry_state.attempt_number
+                    image = await self._images.fetch(uri)
+        fetch_ms = (time.perf_counter() - started) * 1000 if event.image is None else None
+        if event.image_sha256 is not None:
+            actual = hashlib.sha256(image).hexdigest()
+            if actual != event.image_sha256.lower():
+                raise WrongDigest(
+                    event.image_sha256.lower(), actual, inline=event.image is not None
+                )
+        return image, fetch_ms
+
+    async def _score(self, image: bytes, event: ImageSubmitted, attempts: _Attempts) -> ScoredImage:
+        async for attempt in self._retrying(
+            lambda e: isinstance(e, InferenceTimeout | InferenceFailed | InferenceTerminated)
+        ):
+            with attempt:
+                attempts.count = attempt.retry_state.attempt_number
+                return await self._pool.score(
+                    image, min_confidence=event.min_confidence, max_faces=event.max_faces
+                )
+        raise AssertionError("retrying ends by a return or a raise")
+
+    def _retrying(self, is_transient: Callable[[BaseException], bool]) -> AsyncRetrying:
+        return retrying(self._settings, is_transient, self._is_leaving)
+
+    def _face_message(
+        self,
+        incoming: Incoming,
+        event: ImageSubmitted,
+        scored: ScoredImage,
+        index: int,
+        timings: Timings,
+    ) -> Outgoing:
+        face = scored.faces[index]
+        x, y, width, height = face.bounding_box
+        detector, embedder = self._pool.pipeline.detector, self._pool.pipeline.embedder
+        now = datetime.now(UTC)
+        record = ScoredFace(
+            event_id=event.event_id,
+            face_id=face_id_of(event.event_id, index),
+            user_id=event.user_id,
+            face_index=index,
+            face_count=len(scored.faces),
+            bounding_box=BoundingBox(x=x, y=y, width=width, height=height),
+            landmarks=_landmarks(face),
+            detection_confidence=face.detection_confidence,
+            embedding=face.embedding.tolist(),
+            embedding_size=len(face.embedding),
+            quality=face.measures.quality,
+            frontality=face.measures.frontality,
+            symmetry=face.measures.symmetry,
+            resolution=face.measures.resolution,
+            confidence=face.measures.confidence,
+            measures=_measures(face),
+            formula_version=str(FORMULA_VERSION),
+            provenance="real",
+            fallback_reason=None,
+            model=ModelNames(
+                detector=detector.name,
+                detector_sha256=detector.sha256,
+                embedder=embedder.name,
+                embedder_sha256=embedder.sha256,
+            ),
+            timings_ms=timings,
+            image_sha256=scored.image_sha256,
+            submitted_at=event.submitted_at,
+            scored_at=now,
+            metadata=event.metadata,
+        )
+        return Outgoing(
+            topic=self._topics.scored_face,
+            key=event.user_id.encode(),
+            value=encode_scored_face(record),
+            headers=output_headers(
+                incoming.headers,
+                id=str(record.face_id),
+                type="scored-face",
+                source=SOURCE,
+                time=now,
+            ),
+        )
+
+
+class _RealMlDisabled(Exception):
+    """Real scoring is off, for all or for this event."""
+
+
+class _Attempts:
+    """How many attempts the step now running has had."""
+
+    count = 1
+
+
+def _reason_for(error: Exception) -> FallbackReason:
+    if isinstance(error, _RealMlDisabled):
+        return FallbackReason.REAL_ML_DISABLED
+    if isinstance(error, WrongDigest):
+        return error.reason
+    for kind, reason in REASONS.items():
+        if isinstance(error, kind):
+            return reason
+    return FallbackReason.INFERENCE_FAILED
+
+
+def _landmarks(face: Face) -> Landmarks:
+    left_eye, right_eye, nose, mouth_left, mouth_right = (
+        (float(x), float(y)) for x, y in face.landmarks
+    )
+    return Landmarks(
+        left_eye=left_eye,
+        right_eye=right_eye,
+        nose=nose,
+        mouth_left=mouth_left,
+        mouth_right=mouth_right,
+    )
+
+
+def _measures(face: Face) -> Measures:
+    raw = face.measures
+    return Measures(
+        yaw=raw.yaw,
+        pitch=raw.pitch,
+        roll=raw.roll,
+        interocular_px=raw.interocular_px,
+        sharpness=raw.sharpness,
+        brightness=raw.brightness,
+        embedding_norm=raw.embedding_norm,
+    )

@@ -1,0 +1,234 @@
+"""The settings, and the only place that reads the environment.
+
+Names are those of the environment, without a prefix; the older system's names keep their meaning.
+Values also come from the file named by ``ENV_FILE`` (default ``.env``, where it exists).
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from streams.errors import ConfigurationError
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """What a worker and the commands are told. Frozen: nothing changes after start."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, validate_default=True
+    )
+
+    # Kafka
+    kafka_bootstrap_servers: str | None = Field(
+        None,
+        description="Brokers, `host:port` separated by commas. "
+        "Unset: the embedded broker on `127.0.0.1:KAFKA_PORT`.",
+    )
+    kafka_port: int = Field(9092, ge=1, le=65535, description="Port of the embedded broker.")
+    kafka_group_id: str = Field(
+        "facestream", min_length=1, description="Consumer group of the workers."
+    )
+    kafka_topic_prefix: str = Field(
+        "",
+        pattern=r"^[a-z0-9.-]*$",
+        description="Put before every topic name, to share a cluster.",
+    )
+    kafka_create_topics: bool = Field(
+        True, description="Create missing topics at start. Off: they must exist."
+    )
+    kafka_partitions: int = Field(
+        8, ge=1, le=10_000, description="Partitions of topics that we create."
+    )
+    kafka_replication: int = Field(
+        1, ge=1, le=10, description="Replication factor of topics that we create."
+    )
+    kafka_max_message_bytes: int = Field(
+        8 * MIB, ge=64 * 1024, description="Largest message that we produce and ask topics to take."
+    )
+    kafka_session_timeout_s: float = Field(
+        30, ge=3, description="A worker silent for this long loses its partitions."
+    )
+    kafka_rebalance_timeout_s: float = Field(
+        60, ge=5, description="How long a rebalance waits for a worker to finish its events."
+    )
+    kafka_linger_ms: float = Field(
+        5, ge=0, description="How long a produced message may wait for company."
+    )
+
+    # Models
+    face_detector: str = Field("yunet", description="Detector, by its name in the manifest.")
+    face_embedder: str = Field("sface", description="Embedder, by its name in the manifest.")
+    model_path: Path | None = Field(
+        None,
+        description="Folder with weight files (or one file), looked at before installed packages.",
+    )
+    model_cache: Path = Field(
+        Path("~/.cache/facestream/models"), description="Folder for prepared graphs."
+    )
+    inference_threads: int | None = Field(
+        None, ge=1, le=256, description="Threads that score pictures. Unset: one for each core."
+    )
+    ml_service_timeout: int = Field(
+        5000, ge=50, description="Milliseconds that one attempt at scoring or fetching may take."
+    )
+    ml_attempts: int = Field(
+        3, ge=1, le=10, description="Attempts at what may succeed later, before falling back."
+    )
+    ml_backoff_ms: int = Field(
+        1000, ge=0, description="Wait before the second attempt; each further one waits longer."
+    )
+
+    # Pictures
+    max_image_bytes: int = Field(20 * MIB, ge=1024, description="Largest picture, in bytes.")
+    max_image_pixels: int = Field(
+        40_000_000, ge=1024, description="Largest picture, in pixels, checked before decoding."
+    )
+    image_uri_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="URI prefixes that `image_uri` may point below, separated by commas. "
+        "Empty: no claim checks.",
+    )
+
+    # Index
+    qdrant_url: str | None = Field(
+        None, description="Qdrant server. Unset: an embedded index in `QDRANT_PATH`."
+    )
+    qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
+    qdrant_path: Path = Field(Path("var/index"), description="Folder of the embedded index.")
+    qdrant_alias: str = Field(
+        "faces", min_length=1, description="Alias of the collection that is in use."
+    )
+    qdrant_timeout_s: float = Field(10, gt=0, description="Time-out of one call to the index.")
+    index_batch: int = Field(64, ge=1, le=1000, description="Most faces in one upsert.")
+
+    # Behaviour
+    use_real_ml: bool = Field(
+        True, description="Off: nothing is scored for real, every event is answered simulated."
+    )
+    fallback_to_simulated: bool = Field(
+        True,
+        description="Answer failures with simulated scores. Off: they stay in the fallback topic.",
+    )
+
+    # Flow
+    max_in_flight: int | None = Field(
+        None, ge=1, description="Most events held at once by an agent. Unset: 64 for each thread."
+    )
+    max_in_flight_mb: int = Field(
+        128, ge=1, description="Most megabytes of events held at once by an agent."
+    )
+    drain_timeout_s: float = Field(
+        20, ge=1, description="How long a stop or rebalance waits for events being worked on."
+    )
+    stop_timeout_s: float = Field(
+        40,
+        ge=2,
+        description="A stop that takes longer ends the process. Keep below the grace "
+        "period of your orchestrator.",
+    )
+
+    # Web and logs
+    web_host: str = Field("127.0.0.1", description="Address that the web port binds to.")
+    port: int = Field(6066, ge=1, le=65535, description="Web port of the worker.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Level of facestream's own log lines."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto`: console on a terminal, JSON elsewhere."
+    )
+
+    @field_validator("image_uri_allow", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = value.lower()
+            return {"warn": "warning", "crit": "error", "critical": "error"}.get(value, value)
+        return value
+
+    @field_validator("model_cache", "model_path", "qdrant_path")
+    @classmethod
+    def _expand(cls, value: Path | None) -> Path | None:
+        return value.expanduser() if value else None
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _servers(cls, value: str | None) -> str | None:
+        for server in (value or "").split(",") if value else ():
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError(f"expected host:port[,host:port...], found {server.strip()!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _deadlines_fit(self) -> Settings:
+        if self.stop_timeout_s <= self.drain_timeout_s:
+            raise ValueError("STOP_TIMEOUT_S must be longer than DRAIN_TIMEOUT_S")
+        if self.kafka_rebalance_timeout_s <= self.drain_timeout_s:
+            raise ValueError("KAFKA_REBALANCE_TIMEOUT_S must be longer than DRAIN_TIMEOUT_S")
+        return self
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The brokers to talk to, `host:port` separated by commas."""
+        return self.kafka_bootstrap_servers or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def threads(self) -> int:
+        """Threads that score pictures: the setting, or the cores this process may use."""
+        if self.inference_threads:
+            return self.inference_threads
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+
+    @property
+    def in_flight(self) -> int:
+        """Most events that an agent holds at once."""
+        return self.max_in_flight or 64 * self.threads
+
+    def masked(self) -> dict[str, str]:
+        """The settings as strings by their environment names, secrets masked."""
+        return {name.upper(): str(getattr(self, name)) for name in type(self).model_fields}
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings of this process.
+
+    Raises ``ConfigurationError``, which names each variable that is wrong and what was expected.
+    """
+    env_file = os.environ.get("ENV_FILE", ".env")
+    if "ENV_FILE" in os.environ and not Path(env_file).is_file():
+        raise ConfigurationError(f"ENV_FILE={env_file}: no such file")
+    try:
+        return Settings(_env_file=env_file, **overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = ".".join(str(part) for part in problem["loc"]).upper() or "settings"
+            found = f" (found {problem['input']!r})" if problem["loc"] else ""
+            lines.append(f"  {name}: {problem['msg']}{found}")
+        raise ConfigurationError(
+            "these settings are wrong; correct them in the environment or in "
+            f"{env_file}:\n" + "\n".join(lines)
+        ) from None
+
+
+@cache
+def current() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()

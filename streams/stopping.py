@@ -1,0 +1,42 @@
+"""Ending the process: with a clear word at start, and for certain at stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import NoReturn
+
+#: EX_CONFIG of sysexits.h: something must be put right before a start can succeed.
+EXIT_CANNOT_START = 78
+#: EX_SOFTWARE of sysexits.h: the stop took longer than STOP_TIMEOUT_S.
+EXIT_STOP_TOOK_TOO_LONG = 70
+
+
+def die(error: Exception) -> NoReturn:
+    """Say why the worker cannot start, and end the process.
+
+    Nothing has been taken from the broker yet, so nothing needs to be drained; leaving through
+    Faust's own stop would bury the message under the tracebacks of every service.
+    """
+    print(f"facestream cannot start: {error}", file=sys.__stderr__, flush=True)
+    os._exit(EXIT_CANNOT_START)
+
+
+def arm_hard_exit(timeout_s: float) -> None:
+    """End the process when the stop that begins now takes longer than ``timeout_s``.
+
+    What was not acknowledged by then is processed again by the partitions' next owners.
+    """
+
+    def exit_now() -> None:
+        print(
+            f"facestream: the stop took longer than {timeout_s:.0f} s (STOP_TIMEOUT_S); exiting",
+            file=sys.__stderr__,
+            flush=True,
+        )
+        os._exit(EXIT_STOP_TOOK_TOO_LONG)
+
+    timer = threading.Timer(timeout_s, exit_now)
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,117 @@
+"""The topics: their names, and their explicit creation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, for_code
+
+from streams.errors import StartupError
+from streams.kafka import client_options
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+TOPIC_ALREADY_EXISTS = 36
+
+#: What our failure headers may add to an event that is already as large as its topic allows.
+HEADER_ROOM = 64 * 1024
+
+
+@dataclass(frozen=True)
+class TopicNames:
+    """The names of our topics on this cluster."""
+
+    image_submitted: str
+    scored_face: str
+    simulated_fallback: str
+
+    def all(self) -> tuple[str, ...]:
+        """Every topic, in the order in which an event travels."""
+        return (self.image_submitted, self.scored_face, self.simulated_fallback)
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """What the broker says of one topic."""
+
+    name: str
+    partitions: int
+    replication: int
+
+
+def topic_names(settings: Settings) -> TopicNames:
+    """The topic names with the prefix of the settings."""
+    prefix = settings.kafka_topic_prefix
+    return TopicNames(
+        image_submitted=f"{prefix}image-submitted",
+        scored_face=f"{prefix}scored-face",
+        simulated_fallback=f"{prefix}simulated-fallback",
+    )
+
+
+async def ensure_topics(settings: Settings) -> list[TopicState]:
+    """Create the topics that are missing, and say what there is.
+
+    Raises ``StartupError`` when a topic cannot be created, or is missing with creation turned off.
+    """
+    names = topic_names(settings)
+    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=20_000)
+    try:
+        await admin.start()
+        existing = set(await admin.list_topics())
+        missing = [name for name in names.all() if name not in existing]
+        if missing and not settings.kafka_create_topics:
+            raise StartupError(
+                f"topics are missing: {', '.join(missing)}; create them (`facestream topics`), "
+                "or set KAFKA_CREATE_TOPICS=true"
+            )
+        if missing:
+            await _create(admin, missing, settings)
+        return await _describe(admin, names)
+    except (KafkaError, OSError) as error:
+        raise StartupError(f"cannot prepare the topics: {error}") from error
+    finally:
+        await admin.close()
+
+
+async def _create(admin: AIOKafkaAdminClient, missing: list[str], settings: Settings) -> None:
+    names = topic_names(settings)
+    room = {names.simulated_fallback: HEADER_ROOM}
+    response = await admin.create_topics(
+        [
+            NewTopic(
+                name,
+                settings.kafka_partitions,
+                settings.kafka_replication,
+                topic_configs={
+                    "max.message.bytes": str(settings.kafka_max_message_bytes + room.get(name, 0))
+                },
+            )
+            for name in missing
+        ]
+    )
+    for name, code, *rest in response.topic_errors:
+        if code not in (0, TOPIC_ALREADY_EXISTS):
+            reason = (rest[0] if rest else None) or for_code(code).__name__
+            raise StartupError(
+                f"topic {name} could not be created with {settings.kafka_partitions} partitions "
+                f"and replication {settings.kafka_replication}: {reason}; see KAFKA_PARTITIONS "
+                "and KAFKA_REPLICATION"
+            )
+    log.info("topics created", topics=missing, partitions=settings.kafka_partitions)
+
+
+async def _describe(admin: AIOKafkaAdminClient, names: TopicNames) -> list[TopicState]:
+    described = await admin.describe_topics(list(names.all()))
+    states = [
+        TopicState(
+            name=topic["topic"],
+            partitions=len(topic["partitions"]),
+            replication=len(topic["partitions"][0]["replicas"]) if topic["partitions"] else 0,
+        )
+        for topic in described
+    ]
+    return sorted(states, key=lambda state: names.all().index(state.name))

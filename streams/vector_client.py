@@ -1,0 +1,95 @@
+"""Opens the Qdrant client: a server by URL, or a local folder that nobody else uses.
+
+qdrant_client takes about 1.5 s to import, so it is imported where it is used, in the threads of
+`vector_index`.
+"""
+# ruff: noqa: PLC0415 - see above
+
+import math
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streams.errors import ConfigurationError
+from streams.vector_errors import IndexBusy, IndexDamaged, IndexUnavailable
+from streams.vector_folder import FolderLock
+from streams.vector_points import FaceIdOf
+from streams.vector_refusals import without_credentials
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+REBUILD = "rebuild it by reading the topic scored-face from the beginning"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexConfig:
+    """Where the index is and which embedder it serves; see `VectorIndex.open`."""
+
+    url: str | None
+    api_key: str | None = field(repr=False)
+    path: Path | None
+    embedder: str
+    embedding_size: int
+    alias: str
+    timeout_s: float
+    replication_factor: int | None
+    shard_number: int | None
+    face_id_of: FaceIdOf = field(repr=False)
+
+    @property
+    def where(self) -> str:
+        """The place, as messages name it."""
+        if self.url:
+            return f"Qdrant at {without_credentials(self.url)}"
+        return f"the index folder {self.path}"
+
+
+def connect(config: IndexConfig) -> "tuple[QdrantClient, FolderLock | None]":
+    """The client, and for a local folder the lock to release after closing it.
+
+    Raises IndexBusy, IndexDamaged, IndexUnavailable or ConfigurationError. A server is not asked
+    anything yet.
+    """
+    if config.url:
+        return _server(config), None
+    if config.path is None:
+        raise ConfigurationError("the index needs a server (QDRANT_URL) or a folder (QDRANT_PATH)")
+    lock = FolderLock(config.path)
+    try:
+        return _folder(config), lock
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _server(config: IndexConfig) -> "QdrantClient":
+    from qdrant_client import QdrantClient
+
+    try:
+        return QdrantClient(
+            url=config.url,
+            api_key=config.api_key,
+            timeout=math.ceil(config.timeout_s),  # it takes whole seconds only
+            check_compatibility=False,  # it would ask in a thread of its own, and print
+        )
+    except ValueError as exc:
+        raise ConfigurationError(f"QDRANT_URL: {config.where}: {exc}") from None
+
+
+def _folder(config: IndexConfig) -> "QdrantClient":
+    from qdrant_client import QdrantClient
+
+    try:
+        # The last to use it, at closing, is another thread than the one that does all the work.
+        return QdrantClient(path=str(config.path), force_disable_check_same_thread=True)
+    except (OSError, sqlite3.OperationalError) as exc:
+        raise IndexUnavailable(f"{config.where} cannot be opened: {exc}") from exc
+    except Exception as exc:
+        if "already accessed" in str(exc):  # by a qdrant_client that is not ours
+            raise IndexBusy(f"{config.where} is in use by another Qdrant client: stop it") from exc
+        raise IndexDamaged(
+            f"{config.where} is damaged ({type(exc).__name__}: {exc}): move it away, start again"
+            f" with an empty one, and {REBUILD}"
+        ) from exc

@@ -1,0 +1,113 @@
+"""The collections and the alias: made where missing, checked where they exist."""
+# ruff: noqa: PLC0415 - qdrant_client is slow to import; by the time this runs it is there
+
+from typing import TYPE_CHECKING
+
+from streams.vector_client import REBUILD, IndexConfig
+from streams.vector_errors import IndexMismatch
+from streams.vector_points import CollectionSummary, collection_name
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+_KEYWORDS = ("user_id", "event_id")  # payload fields that searches exclude by
+
+
+class Collections:
+    """What exists in one index. Several workers may do all of this at once."""
+
+    def __init__(self, client: "QdrantClient", config: IndexConfig) -> None:
+        self._client = client
+        self._config = config
+        self._ready: set[str] = set()
+        self.main = collection_name(config.embedder, config.embedding_size)
+
+    def forget(self) -> None:
+        """Look at everything anew: the server was away, or has lost a collection."""
+        self._ready.clear()
+
+    def ensure(self, name: str, size: int) -> None:
+        """Makes the collection if it is missing; for the main one, points the alias at it.
+
+        Raises IndexMismatch, and what the client raises.
+        """
+        from qdrant_client.http.exceptions import UnexpectedResponse
+        from qdrant_client.models import Distance, PayloadSchemaType, VectorParams
+
+        if name in self._ready:
+            return
+        if not self._client.collection_exists(name):
+            try:
+                self._client.create_collection(
+                    name,
+                    vectors_config=VectorParams(size=size, distance=Distance.COSINE),
+                    replication_factor=self._config.replication_factor,
+                    shard_number=self._config.shard_number,
+                )
+            except (UnexpectedResponse, ValueError):
+                if not self._client.collection_exists(name):
+                    raise  # else another worker made it in between
+        info = self._client.get_collection(name)
+        found = info.config.params.vectors
+        if not isinstance(found, VectorParams) or (found.size, found.distance) != (
+            size,
+            Distance.COSINE,
+        ):
+            raise IndexMismatch(
+                f"{self._config.where}: the collection {name} was made for other vectors ({found})"
+                f" than the {size} numbers with cosine distance of this embedder: delete the"
+                f" collection and {REBUILD}"
+            )
+        if self._config.url:  # local mode has no payload indexes, and warns
+            for key in _KEYWORDS:
+                if key not in info.payload_schema:
+                    self._client.create_payload_index(name, key, PayloadSchemaType.KEYWORD)
+        if name == self.main:
+            self._point_alias()
+        self._ready.add(name)
+
+    def _point_alias(self) -> None:
+        from qdrant_client.http.exceptions import UnexpectedResponse
+        from qdrant_client.models import (
+            CreateAlias,
+            CreateAliasOperation,
+            DeleteAlias,
+            DeleteAliasOperation,
+        )
+
+        alias, name = self._config.alias, self.main
+        target = self._aliases().get(alias)
+        if target == name:
+            return
+        if any(alias == found.name for found in self._client.get_collections().collections):
+            raise IndexMismatch(
+                f"{self._config.where}: {alias} is the name of a collection, so it cannot be an"
+                " alias: choose another alias (QDRANT_ALIAS), or delete that collection"
+            )
+        create = CreateAliasOperation(
+            create_alias=CreateAlias(collection_name=name, alias_name=alias)
+        )
+        delete = DeleteAliasOperation(delete_alias=DeleteAlias(alias_name=alias))
+        try:  # both in one request, which Qdrant carries out as one
+            self._client.update_collection_aliases([delete, create] if target else [create])
+        except (UnexpectedResponse, ValueError):
+            if self._aliases().get(alias) != name:
+                raise  # else another worker pointed it there in between
+
+    def _aliases(self) -> dict[str, str]:
+        return {
+            found.alias_name: found.collection_name for found in self._client.get_aliases().aliases
+        }
+
+    def names(self) -> list[str]:
+        """The names of our collections, sorted."""
+        names = (found.name for found in self._client.get_collections().collections)
+        return sorted(name for name in names if name.startswith("faces-"))
+
+    def summaries(self) -> list[CollectionSummary]:
+        """Every collection of ours, by name."""
+        alias_of = {name: alias for alias, name in sorted(self._aliases().items())}
+        return [
+            CollectionSummary(name, self._client.count(name, exact=True).count, alias_of.get(name))
+            for name in self.names()
+        ]

@@ -1,0 +1,189 @@
+"""A real broker process and real worker processes, each test module with its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from schemas.codec import decode_scored_face
+from schemas.image_submitted import ImageSubmitted
+from schemas.scored_face import ScoredFace
+from streams.client import Submitter, TopicReader
+from streams.embedded_broker import EmbeddedBroker, free_port
+from streams.settings import Settings, load_settings
+from streams.topics import TopicNames, topic_names
+from streams.worker_process import WorkerProcess
+
+DEADLINE_S = 60.0
+#: Short, so that the embedded broker lets the first member in soon.
+SESSION_S = "4"
+
+
+@dataclass
+class Stack:
+    """One broker, one index folder, and the workers started on them."""
+
+    folder: Path
+    bootstrap_servers: str
+    extra: dict[str, str] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What workers are told."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "KAFKA_SESSION_TIMEOUT_S": SESSION_S,
+            "KAFKA_PARTITIONS": "4",
+            "QDRANT_PATH": str(self.folder / "index"),
+            "LOG_FORMAT": "json",
+            "ENV_FILE": str(self._empty_env_file()),
+            **self.extra,
+        }
+
+    def _empty_env_file(self) -> Path:
+        # A .env of the developer must not change what the tests mean.
+        path = self.folder / "empty.env"
+        path.touch()
+        return path
+
+    @property
+    def settings(self) -> Settings:
+        """The same settings for clients in this process."""
+        return load_settings(
+            kafka_bootstrap_servers=self.bootstrap_servers,
+            kafka_partitions=int(self.environment["KAFKA_PARTITIONS"]),
+        )
+
+    @property
+    def topics(self) -> TopicNames:
+        """The topic names."""
+        return topic_names(self.settings)
+
+    @contextmanager
+    def worker(self, *, wait: bool = True, **settings: str) -> Iterator[WorkerProcess]:
+        """A worker process; stopped at the end of the block."""
+        number = next(self._numbers)
+        environment = {**self.environment, **settings}
+        if number > 1 and "QDRANT_PATH" not in settings:
+            # An embedded index has one owner; later workers of a test get their own.
+            environment["QDRANT_PATH"] = str(self.folder / f"index-{number}")
+        worker = WorkerProcess(
+            environment, port=free_port(), log_file=self.folder / f"worker-{number}.log"
+        )
+        with worker:
+            if wait:
+                worker.wait_ready(DEADLINE_S)
+            yield worker
+
+    @asynccontextmanager
+    async def reader(self, *topics: str, from_beginning: bool = True) -> AsyncIterator[TopicReader]:
+        """A reader of topics."""
+        async with TopicReader(self.settings, *topics, from_beginning=from_beginning) as reader:
+            yield reader
+
+    async def publish(
+        self,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        topic: str | None = None,
+    ) -> None:
+        """Publish bytes as they are, to image-submitted unless told otherwise."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap_servers, acks="all", max_request_size=20 * 1024 * 1024
+        )
+        await producer.start()
+        to = topic or self.topics.image_submitted
+        try:
+            if key is None and value is None:
+                await _publish_nothing(producer, to, headers)
+            else:
+                await producer.send_and_wait(to, value, key=key, headers=list(headers))
+        finally:
+            await producer.stop()
+
+    def submitter(self) -> Submitter:
+        """A client that publishes pictures."""
+        return Submitter(self.settings)
+
+
+async def _publish_nothing(
+    producer: AIOKafkaProducer, topic: str, headers: Sequence[tuple[str, bytes]]
+) -> None:
+    """A record with neither key nor value: other clients can produce it, aiokafka's door cannot."""
+    await producer.client._wait_on_metadata(topic)
+    sent = await producer._message_accumulator.add_message(
+        TopicPartition(topic, 0), None, None, 10.0, headers=list(headers)
+    )
+    await sent
+
+
+@contextmanager
+def running_stack(folder: Path, **extra: str) -> Iterator[Stack]:
+    """A stack with its own embedded broker."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with EmbeddedBroker(free_port(), log_file=folder / "broker.log") as broker:
+        yield Stack(folder, broker.address, extra)
+
+
+async def first_record(
+    reader: TopicReader,
+    matches: Callable[[ConsumerRecord], bool],
+    deadline_s: float = DEADLINE_S,
+) -> ConsumerRecord:
+    """The next record that matches; fails after the deadline."""
+    async with asyncio.timeout(deadline_s):
+        async for record in reader.records(follow=True):
+            if matches(record):
+                return record
+    raise AssertionError("a following reader does not end")
+
+
+async def answers_for(
+    reader: TopicReader, event_ids: set[UUID], deadline_s: float = DEADLINE_S
+) -> dict[UUID, dict[int, ScoredFace]]:
+    """All faces of these events, by event and face index; fails after the deadline."""
+    answers: dict[UUID, dict[int, ScoredFace]] = {}
+
+    def complete(event_id: UUID) -> bool:
+        faces = answers.get(event_id, {})
+        return any(len(faces) >= face.face_count for face in faces.values())
+
+    async with asyncio.timeout(deadline_s):
+        async for record in reader.records(follow=True):
+            face = decode_scored_face(record.value)
+            if face.event_id in event_ids:
+                answers.setdefault(face.event_id, {})[face.face_index] = face
+            if all(complete(event_id) for event_id in event_ids):
+                return answers
+    raise AssertionError("a following reader does not end")
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Poll a condition of another process; fails with ``what`` after the deadline."""
+    until = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
+        time.sleep(0.02)
+
+
+def image_event(user_id: str, image: bytes, **fields: Any) -> ImageSubmitted:
+    """An event that carries its picture."""
+    return ImageSubmitted(event_id=uuid4(), user_id=user_id, image=image, **fields)
+
+
+def new_event_id() -> UUID:
+    """A fresh idempotency key."""
+    return uuid4()

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from models.decoding import DecodeLimits
+from models.detection import Detection, FaceDetector
+from models.errors import (
+    CorruptWeights,
+    ImageTooLarge,
+    InferenceFailed,
+    InferenceTerminated,
+    LowConfidence,
+    NoFaceFound,
+    UnknownModel,
+    UnreadableImage,
+)
+from models.pipeline import FacePipeline, load_pipeline
+from models.session import Cancellation
+from models.weights import ModelDescription, describe
+from tests.models.conftest import edited, encoded
+
+
+class StubDetector:
+    """Answers with `candidates`; cancels the request first when told so."""
+
+    def __init__(self, candidates: Sequence[Detection], *, cancels: bool = False) -> None:
+        self._candidates = candidates
+        self._cancels = cancels
+
+    @property
+    def description(self) -> ModelDescription:
+        return describe("yunet")
+
+    def detect(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        min_confidence: float,
+        max_faces: int,
+        cancellation: Cancellation,
+    ) -> Sequence[Detection]:
+        if self._cancels:
+            cancellation.cancel()
+        return self._candidates
+
+
+def with_detector(pipeline: FacePipeline, detector: FaceDetector) -> FacePipeline:
+    return replace(pipeline, face_detector=detector)
+
+
+def test_a_portrait_is_scored(pipeline: FacePipeline, hopper: bytes) -> None:
+    """One face, in source pixels, with everything a consumer needs."""
+    scored = pipeline.score(hopper, min_confidence=0.7, max_faces=1)
+    (face,) = scored.faces
+    assert (512, 600) == (scored.width, scored.height)
+    assert hashlib.sha256(hopper).hexdigest() == scored.image_sha256
+    np.testing.assert_allclose(face.bounding_box, (175.2, 114.0, 174.2, 210.5), atol=4)
+    assert (5, 2) == face.landmarks.shape
+    assert face.detection_confidence > 0.9
+    assert ["decode", "detect", "align", "embed"] == list(scored.timings_ms)
+    assert all(spent > 0 for spent in scored.timings_ms.values())
+
+
+def test_the_models_say_what_they_are(pipeline: FacePipeline) -> None:
+    """Name and published sha256 of both, and the embedding's dimension."""
+    assert ("yunet", "sface") == (pipeline.detector.name, pipeline.embedder.name)
+    assert pipeline.detector.sha256.startswith("49f000ec501fef24")
+    assert pipeline.embedder.sha256.startswith("fb143eea07838aa5")
+    assert 128 == pipeline.embedder.dimension
+
+
+def test_two_people_in_one_picture(pipeline: FacePipeline, hopper: bytes, collins: bytes) -> None:
+    """Both are found when asked for, the larger face first; one only when one is wanted."""
+    left, right = Image.open(BytesIO(collins)), Image.open(BytesIO(hopper))
+    both = Image.new("RGB", (1024, 600))
+    both.paste(left, (0, 0))
+    both.paste(right, (512, 0))
+    picture = encoded(both, "JPEG", quality=95)
+    two = pipeline.score(picture, min_confidence=0.7, max_faces=5).faces
+    assert [True, False] == [face.bounding_box[0] > 512 for face in two]
+    singles = [pipeline.score(p, min_confidence=0.7, max_faces=1) for p in (hopper, collins)]
+    for face, single in zip(two, singles, strict=True):
+        assert face.embedding @ single.faces[0].embedding > 0.9
+    (one,) = pipeline.score(picture, min_confidence=0.7, max_faces=1).faces
+    assert one.bounding_box[0] > 512
+
+
+def test_boxes_refer_to_the_upright_picture(pipeline: FacePipeline, hopper: bytes) -> None:
+    """A picture stored on its side, with the EXIF orientation that says so, scores the same."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.open(BytesIO(hopper)).transpose(Image.Transpose.ROTATE_90)
+    turned = encoded(stored, "JPEG", exif=exif, quality=95)
+    scored = pipeline.score(turned, min_confidence=0.7, max_faces=1)
+    upright = pipeline.score(hopper, min_confidence=0.7, max_faces=1)
+    assert (512, 600) == (scored.width, scored.height)
+    np.testing.assert_allclose(scored.faces[0].bounding_box, upright.faces[0].bounding_box, atol=3)
+    assert scored.faces[0].embedding @ upright.faces[0].embedding > 0.98
+
+
+def test_a_picture_without_a_face(pipeline: FacePipeline) -> None:
+    """A drawn house holds none, not even a doubtful one."""
+    house = Image.new("RGB", (640, 480), "skyblue")
+    draw = ImageDraw.Draw(house)
+    draw.rectangle((200, 200, 440, 400), "firebrick")
+    draw.polygon([(180, 200), (320, 90), (460, 200)], "saddlebrown")
+    with pytest.raises(NoFaceFound, match="640 x 480"):
+        pipeline.score(encoded(house, "JPEG"), min_confidence=0.7, max_faces=3)
+
+
+def test_a_doubtful_face(pipeline: FacePipeline, hopper: bytes) -> None:
+    """The error names the best confidence and the minimum."""
+    with pytest.raises(LowConfidence) as caught:
+        pipeline.score(hopper, min_confidence=0.99, max_faces=1)
+    assert 0.9 < caught.value.best < caught.value.minimum == 0.99
+
+
+def test_bad_pictures_keep_their_own_errors(pipeline: FacePipeline, hopper: bytes) -> None:
+    """Decoding errors pass through unchanged."""
+    with pytest.raises(UnreadableImage):
+        pipeline.score(b"no picture", min_confidence=0.7, max_faces=1)
+    strict = replace(pipeline, limits=DecodeLimits(max_pixels=1000))
+    with pytest.raises(ImageTooLarge):
+        strict.score(hopper, min_confidence=0.7, max_faces=1)
+
+
+def test_max_faces_below_one_is_the_callers_mistake(pipeline: FacePipeline) -> None:
+    """Not a property of the picture."""
+    with pytest.raises(ValueError, match="at least 1, not 0"):
+        pipeline.score(b"", min_confidence=0.7, max_faces=0)
+
+
+def test_a_cancelled_request_ends(pipeline: FacePipeline, hopper: bytes) -> None:
+    """Before the first stage, and between two."""
+    cancellation = Cancellation()
+    cancellation.cancel()
+    with pytest.raises(InferenceTerminated):
+        pipeline.score(hopper, min_confidence=0.7, max_faces=1, cancellation=cancellation)
+    face = Detection((0, 0, 100, 100), np.eye(5, 2, dtype=np.float32) * 50, 0.9)
+    slow = with_detector(pipeline, StubDetector([face], cancels=True))
+    with pytest.raises(InferenceTerminated):
+        slow.score(hopper, min_confidence=0.7, max_faces=1)
+
+
+def test_landmarks_on_one_point_are_a_failed_inference(
+    pipeline: FacePipeline, hopper: bytes
+) -> None:
+    """The detector is to blame, and named."""
+    face = Detection((0, 0, 100, 100), np.full((5, 2), 50, np.float32), 0.9)
+    broken = with_detector(pipeline, StubDetector([face]))
+    with pytest.raises(InferenceFailed, match="yunet failed: The landmarks"):
+        broken.score(hopper, min_confidence=0.7, max_faces=1)
+
+
+def test_threads_share_the_pipeline(pipeline: FacePipeline, hopper: bytes, collins: bytes) -> None:
+    """Two pictures scored over and over by four threads never mix."""
+    expected = [
+        pipeline.score(p, min_confidence=0.7, max_faces=1).faces[0].embedding
+        for p in (hopper, collins)
+    ]
+
+    def scored(number: int) -> NDArray[np.float32]:
+        # Alternating thresholds and counts: nothing about one call may touch another.
+        picture = (hopper, collins)[number % 2]
+        faces = pipeline.score(picture, min_confidence=0.3 + number % 5 / 10, max_faces=1).faces
+        return faces[0].embedding
+
+    with ThreadPoolExecutor(4) as pool:
+        for number, embedding in enumerate(pool.map(scored, range(24))):
+            np.testing.assert_array_equal(embedding, expected[number % 2])
+
+
+def test_warm_up_proves_that_the_models_work(pipeline: FacePipeline) -> None:
+    """It passes with the real models, and fails with a detector that is blind."""
+    pipeline.warm_up()
+    with pytest.raises(NoFaceFound):
+        with_detector(pipeline, StubDetector([])).warm_up()
+
+
+def test_loading_refuses_what_is_not_pinned(cache_dir: Path, tmp_path: Path) -> None:
+    """Unknown names, models of another task, and corrupt weight files stop the start."""
+    limits = DecodeLimits()
+    with pytest.raises(UnknownModel):
+        load_pipeline(detector="sface", model_path=None, cache_dir=cache_dir, limits=limits)
+    with pytest.raises(UnknownModel):
+        load_pipeline(embedder="arcface", model_path=None, cache_dir=cache_dir, limits=limits)
+    (tmp_path / describe("sface").file_name).write_bytes(b"not the weights")
+    with pytest.raises(CorruptWeights, match="sface"):
+        load_pipeline(model_path=tmp_path, cache_dir=cache_dir, limits=limits)
+
+
+def test_a_grey_picture_of_a_face_scores_like_a_coloured_one(
+    pipeline: FacePipeline, collins: bytes
+) -> None:
+    """Odd but valid pictures are scored like any other."""
+    grey = pipeline.score(
+        edited(collins, lambda p: p.convert("L")), min_confidence=0.7, max_faces=1
+    )
+    assert grey.faces[0].measures.quality > 0.5

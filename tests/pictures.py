@@ -1,0 +1,86 @@
+"""Real pictures for tests: the two portraits that the demo ships, and odd variants of them."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+EXIF_ORIENTATION = 0x0112
+
+#: How to store an upright picture so that each EXIF orientation shows it upright again.
+_STORE_AS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def portrait_bytes(name: str = "grace-hopper") -> bytes:
+    """The file of a portrait (JPEG)."""
+    return resources.files("streams").joinpath("demo_pictures", f"{name}.jpg").read_bytes()
+
+
+def portrait(name: str = "grace-hopper") -> Image.Image:
+    """A portrait as RGB."""
+    return Image.open(io.BytesIO(portrait_bytes(name))).convert("RGB")
+
+
+def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+    """The picture in a file format."""
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def oriented(picture: Image.Image, orientation: int) -> bytes:
+    """A JPEG stored turned or mirrored, with the EXIF orientation that shows it upright."""
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    stored = picture if orientation == 1 else picture.transpose(_STORE_AS[orientation])
+    return encoded(stored, "JPEG", quality=92, exif=exif)
+
+
+def odd_pictures() -> dict[str, bytes]:
+    """Unusual but valid files of one portrait, by what is odd about them."""
+    small = portrait()
+    small.thumbnail((320, 320))
+    grey = small.convert("L")
+    alpha = small.convert("RGBA")
+    alpha.putalpha(Image.new("L", small.size, 255))
+    animated = [small, Image.new("RGB", small.size)]
+    return {
+        "cmyk": encoded(small.convert("CMYK"), "JPEG"),
+        "grey": encoded(grey, "JPEG"),
+        "16-bit": encoded(Image.fromarray(_sixteen_bit(grey)), "PNG"),
+        "alpha": encoded(alpha, "PNG"),
+        "palette": encoded(small.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"),
+        "webp": encoded(small, "WEBP", quality=90),
+        "gif": encoded(animated[0], "GIF", save_all=True, append_images=animated[1:]),
+        **{f"exif-{n}": oriented(small, n) for n in range(1, 9)},
+    }
+
+
+def _sixteen_bit(grey: Image.Image) -> NDArray[np.uint16]:
+    return np.asarray(grey, dtype=np.uint16) * np.uint16(257)
+
+
+def png_declaring(width: int, height: int) -> bytes:
+    """A few bytes that claim to be a PNG of any size; nothing is behind the claim."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    body = chunk(b"IDAT", zlib.compress(b"\0" * 100))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
