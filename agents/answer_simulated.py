@@ -5,10 +5,15 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import structlog
+
 from streams.answering import SimulatedAnswers
 from streams.app import app
 from streams.incoming import Incoming
+from streams.publishing import UnpublishableMessage
 from streams.topics import topic_names
+
+log = structlog.get_logger(__name__)
 
 runtime = app.runtime
 topics = topic_names(app.settings)
@@ -27,7 +32,17 @@ def answers() -> SimulatedAnswers:
 async def answer(event: Any) -> None:
     """Publish the simulated answer of a dead letter; return when the broker has it."""
     await runtime.models_ready()
-    await runtime.publisher.publish(answers().answers(Incoming.from_event(event)))
+    incoming = Incoming.from_event(event)
+    try:
+        await runtime.publisher.publish(answers().answers(incoming))
+    except UnpublishableMessage as error:
+        # Its metadata leave no room for scores. It is kept where it is, in the fallback topic.
+        log.warning(
+            "dead letter cannot be answered; kept",
+            problem=str(error),
+            partition=incoming.partition,
+            offset=incoming.offset,
+        )
 
 
 window = runtime.window(topics.simulated_fallback, answer, concurrency=64)

@@ -1,7 +1,7 @@
 """Picture bytes to pixels, with every limit checked before anything is decoded.
 
-Pillow reads the header. OpenCV decodes the everyday formats (JPEG, PNG, still WebP), because it
-is fast and lets other threads run; Pillow decodes the rare ones, because it knows them better.
+Pillow reads the header. OpenCV decodes the everyday formats (JPEG, PNG, WebP), because it is
+fast and lets other threads run; Pillow decodes the rare ones, because it knows them better.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ Decoded = NDArray[np.integer[Any] | np.floating[Any]]
 
 MIN_SIDE_PX = 16
 """Below this there is no room for a face: YuNet's smallest anchors are for about 10 pixels."""
+
+EVERYDAY = ("JPEG", "PNG", "WebP")
 
 TILE_TAGS = (322, 323)
 """TIFF TileWidth and TileLength: one tile is decoded whole, however small the picture is."""
@@ -79,7 +81,7 @@ def decode(data: bytes, limits: DecodeLimits) -> Pixels:
     _check_size(header, limits)
     try:
         late_exif = check_container(kind, data)
-        if _is_everyday(kind, header):
+        if kind in EVERYDAY:
             return _decode_everyday(kind, data, header, late_exif)
         return _decode_rare(header)
     except ModelsError:
@@ -123,12 +125,6 @@ def _check_pixels(size: tuple[int, int], limits: DecodeLimits) -> None:
     pixels = size[0] * size[1]
     if pixels > limits.max_pixels:
         raise ImageTooLarge("pixels", pixels, limits.max_pixels)
-
-
-def _is_everyday(kind: str, header: ImageFile.ImageFile) -> bool:
-    if kind == "JPEG":
-        return header.mode in ("RGB", "L")
-    return kind in ("PNG", "WebP") and not getattr(header, "is_animated", False)
 
 
 def _decode_everyday(

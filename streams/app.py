@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import faust
+import faust.streams
 import structlog
 
 from streams.errors import ConfigurationError, StartupError
@@ -36,6 +37,7 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         """Wait for the broker, create topics, open the index; load the models meanwhile."""
         await super().on_first_start()
         try:
+            require_compiled_streams()
             await self.runtime.prepare()
             if await wait_for_broker(self.settings, lambda: self.should_stop):
                 await ensure_topics(self.settings)
@@ -63,6 +65,21 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         self.runtime.begin_drain()
         await super().on_stop()
         await self.runtime.close()
+
+
+def require_compiled_streams() -> None:
+    """Raise ``StartupError`` when Faust runs without its compiled stream iterator.
+
+    The one in Python acknowledges the events of an older assignment that it skips; their offsets
+    then count as done in the new one, and a commit steps over them.
+    """
+    if getattr(faust.streams, "_CStreamIterator", None) is None:
+        raise StartupError(
+            "Faust runs without its compiled stream iterator, and would lose events when "
+            "partitions move: unset NO_CYTHON, or install a wheel of faust-streaming that is "
+            "built for this Python (pip install --force-reinstall --only-binary :all: "
+            "faust-streaming)"
+        )
 
 
 def create_app(settings: Settings) -> FacestreamApp:

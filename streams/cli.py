@@ -14,3 +14,7 @@ def main() -> NoReturn:
     sys.argv[1:1] = ["-A", "streams.app"]
     cli(prog_name="facestream")
     raise SystemExit(0)  # click has already left; this is for the reader and the type checker
+
+
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,8 @@ class Failure:
 
     reason: FallbackReason
     detail: str
-    attempts: int = 1
+    attempts: int = 0
+    """How often the step that failed was tried; 0 when nothing was."""
 
 
 def fallback_message(incoming: Incoming, failure: Failure, topic: str) -> Outgoing:

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from faust.exceptions import NotReady, ProducerSendError
 
 from streams.errors import Abandoned, StreamsError
 
@@ -75,7 +76,7 @@ class Publisher:
                     f"{message.topic}; see KAFKA_MAX_MESSAGE_BYTES and the topic's "
                     f"max.message.bytes ({error})"
                 ) from error
-            except (KafkaError, TimeoutError, OSError) as error:
+            except (KafkaError, NotReady, TimeoutError, OSError) as error:
                 log.warning(
                     "publishing failed; trying again",
                     topic=message.topic,
@@ -96,7 +97,13 @@ class Publisher:
             self._topics[message.topic] = topic
         # The first await hands the message to the producer, the second is the broker's ack. The
         # shield keeps a time-out from cancelling a future that belongs to the producer's batch.
-        sent = await topic.send(key=message.key, value=message.value, headers=list(message.headers))
+        try:
+            sent = await topic.send(
+                key=message.key, value=message.value, headers=list(message.headers)
+            )
+        except ProducerSendError as error:
+            # Faust's envelope around what aiokafka refuses at once: too large, or no metadata.
+            raise (error.__cause__ or error) from None
         await asyncio.shield(sent)
 
     def _is_leaving(self) -> bool:

@@ -129,7 +129,9 @@ class Runtime:
                 wait = min(wait * 2, 10)
             else:
                 self._index_ready.set()
-                log.info("index is open", where=settings.qdrant_url or str(settings.qdrant_path))
+                shown = settings.masked()
+                where = shown["QDRANT_URL"] if settings.qdrant_url else shown["QDRANT_PATH"]
+                log.info("index is open", where=where)
                 return
 
     async def models_ready(self) -> None:

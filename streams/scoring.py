@@ -144,7 +144,7 @@ class Scorer:
 
     def too_large_to_answer(self, incoming: Incoming, error: Exception) -> Outgoing:
         """The dead letter of an event whose answer does not fit its topic."""
-        failure = Failure(FallbackReason.INVALID_EVENT, f"the answer does not fit: {error}")
+        failure = Failure(FallbackReason.INVALID_EVENT, f"the answer does not fit: {error}", 1)
         return fallback_message(incoming, failure, self._topics.simulated_fallback)
 
     async def _image_of(
@@ -247,9 +247,9 @@ class _RealMlDisabled(Exception):
 
 
 class _Attempts:
-    """How many attempts the step now running has had."""
+    """How many attempts the step now running has had; 0 before the first step."""
 
-    count = 1
+    count = 0
 
 
 def _reason_for(error: Exception) -> FallbackReason:

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams.errors import ConfigurationError
+from streams.vector_refusals import without_credentials
 
 MIB = 1024 * 1024
 
@@ -170,7 +171,7 @@ class Settings(BaseSettings):
     def _servers(cls, value: str | None) -> str | None:
         for server in (value or "").split(",") if value else ():
             host, _, port = server.strip().rpartition(":")
-            if not host or not port.isdigit():
+            if not host or not port.isdecimal() or not 0 < int(port) < 65536:
                 raise ValueError(f"expected host:port[,host:port...], found {server.strip()!r}")
         return value
 
@@ -203,7 +204,10 @@ class Settings(BaseSettings):
 
     def masked(self) -> dict[str, str]:
         """The settings as strings by their environment names, secrets masked."""
-        return {name.upper(): str(getattr(self, name)) for name in type(self).model_fields}
+        shown = {name.upper(): str(getattr(self, name)) for name in type(self).model_fields}
+        if self.qdrant_url:
+            shown["QDRANT_URL"] = without_credentials(self.qdrant_url)
+        return shown
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -211,9 +215,10 @@ def load_settings(**overrides: object) -> Settings:
 
     Raises ``ConfigurationError``, which names each variable that is wrong and what was expected.
     """
-    env_file = os.environ.get("ENV_FILE", ".env")
-    if "ENV_FILE" in os.environ and not Path(env_file).is_file():
-        raise ConfigurationError(f"ENV_FILE={env_file}: no such file")
+    chosen = os.environ.get("ENV_FILE")  # empty counts as unset, as everywhere
+    env_file = chosen or ".env"
+    if chosen and not Path(chosen).is_file():
+        raise ConfigurationError(f"ENV_FILE={chosen}: no such file")
     try:
         return Settings(_env_file=env_file, **overrides)  # type: ignore[arg-type]
     except ValidationError as error:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from models.pipeline import FacePipeline, ScoredImage
+from streams.incoming import Incoming
 from streams.publishing import Outgoing
+from streams.vector_index import FacePoint, GoneFaces
 
 
 class FakePartition(NamedTuple):
@@ -99,3 +103,116 @@ class FakePublisher:
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """As the real one, acknowledged at once."""
         self.published.extend(messages)
+
+
+def incoming(value: bytes | None = b"value", **fields: Any) -> Incoming:
+    """A message of image-submitted; any field may be given."""
+    defaults: dict[str, Any] = {
+        "topic": "image-submitted",
+        "partition": 3,
+        "offset": 41,
+        "key": b"user-1",
+        "headers": (),
+        "timestamp": 0.0,
+    }
+    return Incoming(value=value, **{**defaults, **fields})
+
+
+@dataclass
+class FakeProducingApp:
+    """What the publisher asks of the Faust app.
+
+    ``refusals``: what the next sends raise at once. ``acks``: what the broker answers to those it
+    was handed: None for an ack, an error, or ``...`` for silence. Used up, both mean success.
+    """
+
+    refusals: list[Exception] = field(default_factory=list)
+    acks: list[Any] = field(default_factory=list)
+    should_stop: bool = False
+    rebalancing: bool = False
+    sent: list[tuple[str, bytes | None, bytes | None, list[tuple[str, bytes | None]]]] = field(
+        default_factory=list
+    )
+    futures: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def topic(self, name: str, **serializers: str) -> FakeTopic:
+        """Faust's topic."""
+        assert serializers == {"key_serializer": "raw", "value_serializer": "raw"}
+        return FakeTopic(self, name)
+
+
+@dataclass
+class FakeTopic:
+    """Faust's topic, as far as sending goes."""
+
+    app: FakeProducingApp
+    name: str
+
+    async def send(
+        self,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes | None]],
+    ) -> asyncio.Future[None]:
+        """Hand a message to the producer; the future is the broker's ack."""
+        if self.app.refusals:
+            raise self.app.refusals.pop(0)
+        self.app.sent.append((self.name, key, value, headers))
+        ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.app.futures.append(ack)
+        answer = self.app.acks.pop(0) if self.app.acks else None
+        if isinstance(answer, Exception):
+            ack.set_exception(answer)
+        elif answer is not ...:
+            ack.set_result(None)
+        return ack
+
+
+@dataclass
+class FakePool:
+    """An inference pool whose attempts end as the test says, one after the other."""
+
+    outcomes: list[ScoredImage | Exception]
+    pipeline: FacePipeline | None = None
+    asked: list[tuple[bytes, float, int]] = field(default_factory=list)
+
+    async def score(self, image: bytes, *, min_confidence: float, max_faces: int) -> ScoredImage:
+        """One attempt."""
+        self.asked.append((image, min_confidence, max_faces))
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+@dataclass
+class FakeImages:
+    """An image store whose fetches end as the test says, one after the other."""
+
+    outcomes: list[bytes | Exception] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    async def fetch(self, uri: str) -> bytes:
+        """One attempt."""
+        self.asked.append(uri)
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+@dataclass
+class FakeIndex:
+    """A vector index that writes down each batch, unless ``refuses`` gives an error for it."""
+
+    refuses: Callable[[Sequence[FacePoint | GoneFaces]], Exception | None] = lambda changes: None
+    tried: list[list[FacePoint | GoneFaces]] = field(default_factory=list)
+    stored: list[FacePoint | GoneFaces] = field(default_factory=list)
+
+    async def apply(self, points: Sequence[FacePoint | GoneFaces]) -> None:
+        """As the real one."""
+        self.tried.append(list(points))
+        if error := self.refuses(points):
+            raise error
+        self.stored.extend(points)

@@ -14,6 +14,9 @@ from models.errors import ModelsError
 from streams.errors import StreamsError
 from streams.settings import Settings
 
+#: What the widest of our tables needs.
+TABLE_WIDTH = 132
+
 
 class FacestreamCommand(AppCommand):  # type: ignore[misc]  # faust ships no usable hints
     """A command that runs one coroutine and ends with its exit status.
@@ -35,8 +38,14 @@ class FacestreamCommand(AppCommand):  # type: ignore[misc]  # faust ships no usa
 
     @property
     def console(self) -> Console:
-        """Where people read: standard output."""
-        return Console(file=sys.stdout, highlight=False)
+        """Where people read: standard output.
+
+        Never narrower than our tables: a line that the terminal wraps loses nothing, a column
+        that rich leaves out does.
+        """
+        console = Console(file=sys.stdout, highlight=False)
+        console.width = max(console.width, TABLE_WIDTH)
+        return console
 
     @property
     def notes(self) -> Console:

@@ -14,13 +14,12 @@ from uuid import UUID
 from faust.cli.base import option
 from PIL import Image, ImageDraw, ImageOps
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from schemas.scored_face import ScoredFace
 from streams.client import Submitter, TopicReader
 from streams.commands.base import FacestreamCommand
 from streams.commands.demo_pictures import DemoPicture, demo_pictures
-from streams.commands.tables import box_text, milliseconds, provenance_text, scores
+from streams.commands.tables import face_row, faces_table
 from streams.commands.up import EMBEDDED_SESSION_S
 from streams.embedded_broker import EmbeddedBroker, free_port
 from streams.errors import StreamsError
@@ -132,20 +131,14 @@ class Demo(FacestreamCommand):
         owner = {
             str(face.face_id): one.picture.name for one in answered for face in one.faces.values()
         }
-        table = Table(
-            "picture", "face", "box", "quality", "front.", "symm.", "resol.", "conf.",
-            "provenance", "nearest other face", "ms",
-        )  # fmt: skip
+        table = faces_table("picture", "nearest other face")
         for one in answered:
             for number, face in sorted(one.faces.items()):
                 near = one.nearest.get(number)
                 nearest = (
                     f"{owner.get(near['face_id'], '?')} {near['similarity']:.2f}" if near else "-"
                 )
-                table.add_row(
-                    one.picture.name, f"{number + 1}/{face.face_count}", box_text(face),
-                    *scores(face), provenance_text(face), nearest, milliseconds(face),
-                )  # fmt: skip
+                table.add_row(*face_row(face, one.picture.name, nearest))
         self.console.print(table)
 
 

@@ -7,25 +7,24 @@ from rich.text import Text
 
 from schemas.scored_face import ScoredFace
 
-COLUMNS = (
-    ("user", 16),
-    ("face", 5),
-    ("box", 17),
-    ("quality", 4),
-    ("frontality", 4),
-    ("symmetry", 4),
-    ("resolution", 4),
-    ("confidence", 4),
-    ("provenance", 26),
-    ("ms", 5),
-)
+SCORE_COLUMNS = ("qual", "front", "symm", "resol", "conf")
 
 
-def faces_table(*, header: bool = True) -> Table:
-    """An empty table of scored faces; fixed widths keep single rows aligned."""
-    table = Table(show_header=header, box=None, pad_edge=False)
-    for name, width in COLUMNS:
-        table.add_column(name, min_width=width, overflow="fold")
+def faces_table(first: str = "user", *extra: str, header: bool = True) -> Table:
+    """An empty table of scored faces, with ``extra`` columns before the milliseconds.
+
+    Fixed widths keep rows that are printed one by one aligned.
+    """
+    table = Table(show_header=header, box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, min_width=15, no_wrap=True)
+    table.add_column("face", min_width=4)
+    table.add_column("box", min_width=16, no_wrap=True)
+    for name in SCORE_COLUMNS:
+        table.add_column(name, min_width=5, justify="right")
+    table.add_column("provenance", min_width=27, overflow="fold")
+    for name in extra:
+        table.add_column(name, min_width=22, no_wrap=True)
+    table.add_column("ms", min_width=3, justify="right")
     return table
 
 
@@ -65,13 +64,14 @@ def scores(face: ScoredFace) -> list[str]:
     ]
 
 
-def face_row(face: ScoredFace) -> list[str | Text]:
+def face_row(face: ScoredFace, first: str | None = None, *extra: str) -> list[str | Text]:
     """One row of ``faces_table``."""
     return [
-        Text(face.user_id),
+        Text(face.user_id if first is None else first),
         f"{face.face_index + 1}/{face.face_count}",
         box_text(face),
         *scores(face),
         provenance_text(face),
+        *(Text(one) for one in extra),
         milliseconds(face),
     ]

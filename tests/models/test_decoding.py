@@ -173,11 +173,12 @@ def test_bytes_behind_the_end_of_a_jpeg_are_allowed(two_halves: Image.Image) -> 
 
 
 def test_a_truncated_jpeg_with_a_thumbnail_is_still_truncated(hopper: bytes) -> None:
-    """The end marker of the thumbnail inside the header is not the picture's."""
+    """The markers of the thumbnail inside the header are not the picture's."""
     exif = Image.Exif()
-    exif[0x010E] = "thumbnail \xff\xd9 here"
-    raw = exif.tobytes().replace(b"thumbnail ?? here", b"thumbnail \xff\xd9 here")
+    exif[0x010E] = "thumbnail ???? here"
+    raw = exif.tobytes().replace(b"????", b"\xff\xda\xff\xd9")
     data = encoded(Image.open(BytesIO(hopper)), "JPEG", exif=raw)
+    assert b"thumbnail \xff\xda\xff\xd9 here" in data
     with pytest.raises(UnreadableImage, match="cut off"):
         decode(data[: len(data) // 2], LIMITS)
 
@@ -195,7 +196,7 @@ def test_a_damaged_png_is_refused(hopper: bytes) -> None:
     """One flipped byte in the pixels breaks the chunk's checksum."""
     data = bytearray(encoded(Image.open(BytesIO(hopper)).reduce(4), "PNG"))
     data[len(data) // 2] ^= 0xFF
-    with pytest.raises(UnreadableImage, match="damaged"):
+    with pytest.raises(UnreadableImage, match="PNG chunk b'IDAT' at byte"):
         decode(bytes(data), LIMITS)
 
 
@@ -324,11 +325,13 @@ def test_a_jpeg_of_endless_scans_is_refused(two_halves: Image.Image) -> None:
         decode(repeated, LIMITS)
 
 
-def test_a_header_that_contradicts_the_data_is_refused(two_halves: Image.Image) -> None:
-    """Sizes that were checked must be the sizes that are decoded."""
-    shrunk = bytearray(encoded(two_halves, "WEBP", lossless=True))
-    # 14 bits of width - 1: pretend that only the first 32 columns exist, in an extended header.
-    body = b"VP8X" + struct.pack("<II", 10, 0) + (31).to_bytes(3, "little") * 2 + shrunk[12:]
-    data = b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
-    with pytest.raises(UnreadableImage):
-        decode(data, LIMITS)
+def test_a_header_that_contradicts_the_data_is_refused(
+    two_halves: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size that was checked must be the size that is decoded, whatever a decoder makes of it.
+
+    No file is known that the two libraries read differently, so the decoder is replaced.
+    """
+    monkeypatch.setattr(cv2, "imdecode", lambda data, flags: np.zeros((640, 480, 3), np.uint8))
+    with pytest.raises(UnreadableImage, match="says 48 x 64 pixels, its data 480 x 640"):
+        decode(encoded(two_halves, "PNG"), LIMITS)

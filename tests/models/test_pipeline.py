@@ -145,7 +145,7 @@ def test_a_cancelled_request_ends(pipeline: FacePipeline, hopper: bytes) -> None
     cancellation = Cancellation()
     cancellation.cancel()
     with pytest.raises(InferenceTerminated):
-        pipeline.score(hopper, min_confidence=0.7, max_faces=1, cancellation=cancellation)
+        pipeline.score(b"unread", min_confidence=0.7, max_faces=1, cancellation=cancellation)
     face = Detection((0, 0, 100, 100), np.eye(5, 2, dtype=np.float32) * 50, 0.9)
     slow = with_detector(pipeline, StubDetector([face], cancels=True))
     with pytest.raises(InferenceTerminated):

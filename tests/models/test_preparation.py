@@ -77,6 +77,22 @@ def test_a_cache_folder_that_cannot_be_written_only_costs_time(tmp_path: Path) -
     OnnxSession("yunet", graph)
 
 
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers see the old content or the new one; what could not be written is cleared away."""
+    path = prepare(tmp_path)
+    path.write_bytes(b"damaged")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    really_write = Path.write_bytes
+
+    def write_half(self: Path, data: bytes) -> int:
+        really_write(self, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    assert isinstance(prepared_graph(YUNET, find_weights("yunet"), tmp_path), bytes)
+    assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
 def test_others_may_read_the_cache(tmp_path: Path) -> None:
     """An image built by one user is run by another: the mode follows the umask."""
     plain = tmp_path / "plain"

@@ -1,0 +1,199 @@
+"""The commands as a person types them, against a real broker and worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.embedded_broker import free_port
+from streams.worker_process import WorkerProcess
+from tests.integration.stack import SESSION_S, Stack, wait_until
+from tests.pictures import portrait_bytes
+
+FACESTREAM = [sys.executable, "-m", "streams.cli"]
+
+
+@pytest.fixture(scope="module")
+def worker(stack: Stack) -> Iterator[WorkerProcess]:
+    """One worker for all tests of this module."""
+    with stack.worker() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both portraits."""
+    folder = tmp_path_factory.mktemp("portraits")
+    for name in ("grace-hopper", "eileen-collins"):
+        (folder / f"{name}.jpg").write_bytes(portrait_bytes(name))
+    return folder
+
+
+def facestream(
+    stack: Stack, worker: WorkerProcess, *arguments: str | Path, status: int = 0
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*FACESTREAM, *map(str, arguments)],
+        env={**os.environ, **stack.environment, "PORT": str(worker.port), "COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.mark.parametrize("mode", [[], ["--binary"]], ids=["json", "binary"])
+def test_submit_and_wait_prints_the_answers(
+    stack: Stack, worker: WorkerProcess, portraits: Path, mode: list[str]
+) -> None:
+    """A folder, a table, one row a face."""
+    done = facestream(stack, worker, "submit", portraits, "--wait", *mode)
+    for name in ("grace-hopper", "eileen-collins"):
+        row = next(line for line in done.stdout.splitlines() if line.startswith(name))
+        assert "real" in row
+
+
+def test_submit_without_wait_prints_the_event_ids(
+    stack: Stack, worker: WorkerProcess, portraits: Path
+) -> None:
+    """So that answers can be matched later."""
+    picture = portraits / "grace-hopper.jpg"
+    done = facestream(stack, worker, "submit", picture, "--user-id", "somebody")
+    event_id, user = done.stdout.split()
+    assert user == "somebody"
+    assert len(event_id) == 36
+
+
+def test_results_as_json_are_scored_face_events(
+    stack: Stack, worker: WorkerProcess, portraits: Path
+) -> None:
+    """One a line, everything since the beginning of the topic."""
+    answer = facestream(stack, worker, "submit", portraits / "grace-hopper.jpg", "--wait", "--json")
+    mine = json.loads(answer.stdout)
+    lines = facestream(stack, worker, "results", "--json").stdout.splitlines()
+    assert mine["face_id"] in [json.loads(line)["face_id"] for line in lines]
+
+
+def test_search_finds_whose_face_it_is(
+    stack: Stack, worker: WorkerProcess, portraits: Path
+) -> None:
+    """Through the worker, which alone may open the embedded index."""
+    answer = facestream(stack, worker, "submit", portraits, "--wait", "--json")
+    faces = [json.loads(line) for line in answer.stdout.splitlines()]
+    wait_until(
+        lambda: all(worker.get(f"/index/faces/{f['face_id']}")[0] == 200 for f in faces), "indexed"
+    )
+    done = facestream(stack, worker, "search", portraits / "eileen-collins.jpg", "--limit", "1")
+    row = next(line for line in done.stdout.splitlines() if "1.000" in line)
+    assert "eileen-collins" in row
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["submit", "nowhere.jpg"], "nowhere.jpg: no such file"),
+        (["search", "nowhere.jpg"], "nowhere.jpg: no such file"),
+        (["models", "burn"], "expected list or check"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(
+    stack: Stack, worker: WorkerProcess, arguments: list[str], says: str
+) -> None:
+    """And the exit status is 1."""
+    assert says in facestream(stack, worker, *arguments, status=1).stderr
+
+
+def test_an_empty_file_is_not_submitted(
+    stack: Stack, worker: WorkerProcess, tmp_path: Path
+) -> None:
+    """It could only become a dead letter."""
+    (tmp_path / "empty.jpg").touch()
+    done = facestream(stack, worker, "submit", tmp_path / "empty.jpg", status=1)
+    assert "empty.jpg" in done.stderr
+
+
+def test_without_a_broker_submit_says_what_to_do(
+    stack: Stack, worker: WorkerProcess, portraits: Path
+) -> None:
+    """In a line."""
+    nobody = Stack(stack.folder, f"127.0.0.1:{free_port()}")
+    done = facestream(nobody, worker, "submit", portraits / "grace-hopper.jpg", status=1)
+    assert "no broker at" in done.stderr
+    assert "KAFKA_BOOTSTRAP_SERVERS" in done.stderr
+
+
+def test_topics_are_shown(stack: Stack, worker: WorkerProcess) -> None:
+    """With partitions and replication."""
+    done = facestream(stack, worker, "topics")
+    for topic in stack.topics.all():
+        assert topic in done.stdout
+
+
+def test_models_are_listed_and_checked(stack: Stack, worker: WorkerProcess) -> None:
+    """The check runs one real inference."""
+    listed = facestream(stack, worker, "models").stdout
+    assert "yunet" in listed
+    assert "Apache-2.0" in listed
+    assert "models: ok" in facestream(stack, worker, "models", "check").stdout
+
+
+def test_the_demo_shows_every_picture_and_ends_well(
+    stack: Stack, worker: WorkerProcess, tmp_path: Path
+) -> None:
+    """Its last line counts, its folder holds the pictures drawn on."""
+    done = facestream(stack, worker, "demo", "--output", tmp_path / "drawn")
+    assert done.stdout.splitlines()[-1] == "demo: submitted=8 scored=7 simulated=2 indexed=7"
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {
+        "grace-hopper.jpg",
+        "eileen-collins.jpg",
+        "grace-mirrored.jpg",
+        "eileen-mirrored.jpg",
+        "both-people.jpg",
+        "eileen-sideways.jpg",
+    }
+
+
+def test_up_runs_everything_until_it_is_interrupted(tmp_path: Path, portraits: Path) -> None:
+    """Broker, topics, worker and index from nothing; Ctrl-C drains and ends with 0."""
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": "",
+        "KAFKA_PORT": str(free_port()),
+        "KAFKA_SESSION_TIMEOUT_S": SESSION_S,
+        "PORT": str(free_port()),
+        "QDRANT_PATH": str(tmp_path / "index"),
+    }
+    log = tmp_path / "up.log"
+    with log.open("wb") as output:
+        up = subprocess.Popen(
+            [*FACESTREAM, "up"], env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_until(lambda: "facestream is up" in log.read_text(), f"up, see {log}")
+        url = f"http://127.0.0.1:{environment['PORT']}/health/ready"
+        assert urllib.request.urlopen(url, timeout=5).status == 200
+        done = subprocess.run(
+            [*FACESTREAM, "submit", str(portraits / "grace-hopper.jpg"), "--wait"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert "real" in done.stdout
+    finally:
+        up.send_signal(signal.SIGINT)
+        status = up.wait(60)
+    assert status == 0, log.read_text()
+    assert "Traceback" not in log.read_text()

@@ -1,0 +1,141 @@
+"""A start that cannot work says what is wrong and what to do, in a line, not a traceback."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models.weights import describe, find_weights
+from streams.embedded_broker import EmbeddedBroker, free_port
+from streams.stopping import EXIT_CANNOT_START
+from streams.worker_process import WorkerProcess
+from tests.integration.stack import Stack, running_stack, wait_until
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """A broker of each test's own."""
+    with running_stack(tmp_path) as running:
+        yield running
+
+
+def ended(worker: WorkerProcess) -> tuple[int | None, str]:
+    """Exit status and log of a worker that ends by itself."""
+    wait_until(lambda: worker.poll() is not None, "the worker ends")
+    return worker.poll(), log_of(worker)
+
+
+def log_of(worker: WorkerProcess) -> str:
+    assert worker.log_file is not None
+    return worker.log_file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("KAFKA_PARTITIONS", "none", "KAFKA_PARTITIONS"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "broker", "expected host:port"),
+        ("IMAGE_URI_ALLOW", "nonsense", "nonsense"),
+        ("STOP_TIMEOUT_S", "3", "DRAIN_TIMEOUT_S"),
+        ("ENV_FILE", "/nowhere/.env", "no such file"),
+    ],
+)
+def test_a_wrong_setting_is_named(stack: Stack, variable: str, value: str, says: str) -> None:
+    """With what was expected of it."""
+    with stack.worker(wait=False, **{variable: value}) as worker:
+        status, log = ended(worker)
+    assert status == 1
+    assert says in log
+    assert "Traceback" not in log
+
+
+def test_a_taken_web_port_is_named(stack: Stack) -> None:
+    """The worker does not start half."""
+    with socket.socket() as taken, stack.worker(wait=False) as worker:
+        # Started with a port of its own; a second worker is given the same one.
+        worker.wait_ready()
+        taken.close()
+        second = WorkerProcess(
+            {**stack.environment, "QDRANT_PATH": str(stack.folder / "other")},
+            port=worker.port,
+            log_file=stack.folder / "second.log",
+        )
+        with second:
+            status, log = ended(second)
+    assert status == EXIT_CANNOT_START
+    assert f"127.0.0.1:{worker.port} is taken" in log
+    assert "PORT" in log
+    assert "Traceback" not in log
+
+
+def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    """One clear line at each try, and then it goes on."""
+    port = free_port()
+    stack = Stack(tmp_path, f"127.0.0.1:{port}")
+    with stack.worker(wait=False) as worker:
+        wait_until(lambda: "waiting for the broker" in log_of(worker), "the line")
+        with EmbeddedBroker(port):
+            worker.wait_ready()
+            assert worker.stop() == 0
+        assert "Traceback" not in log_of(worker)
+
+
+def test_a_stop_while_waiting_for_the_broker_ends(tmp_path: Path) -> None:
+    """Nothing was taken, so nothing holds it up."""
+    stack = Stack(tmp_path, f"127.0.0.1:{free_port()}")
+    with stack.worker(wait=False) as worker:
+        wait_until(lambda: "waiting for the broker" in log_of(worker), "the line")
+        worker.stop(20)
+        assert "Traceback" not in log_of(worker)
+
+
+def test_without_a_broker_setting_the_way_out_is_said(tmp_path: Path) -> None:
+    """KAFKA_BOOTSTRAP_SERVERS is missing and no embedded broker runs."""
+    stack = Stack(tmp_path, "")
+    with stack.worker(wait=False, KAFKA_PORT=str(free_port())) as worker:
+        wait_until(lambda: "facestream up" in log_of(worker), "the hint")
+        assert "KAFKA_BOOTSTRAP_SERVERS is not set" in log_of(worker)
+
+
+def test_topics_that_are_missing_are_named(stack: Stack) -> None:
+    """Where we may not create them."""
+    with stack.worker(wait=False, KAFKA_CREATE_TOPICS="false") as worker:
+        status, log = ended(worker)
+    assert status == EXIT_CANNOT_START
+    assert "image-submitted" in log
+    assert "KAFKA_CREATE_TOPICS" in log
+    assert "Traceback" not in log
+
+
+def test_a_corrupt_weight_file_is_named(stack: Stack) -> None:
+    """With the file, what was expected, and what was found."""
+    weights = stack.folder / "weights"
+    weights.mkdir()
+    good = find_weights("sface")
+    shutil.copy(find_weights("yunet"), weights)
+    data = bytearray(good.read_bytes())
+    data[len(data) // 2] ^= 1
+    (weights / good.name).write_bytes(data)
+    with stack.worker(wait=False, MODEL_PATH=str(weights)) as worker:
+        status, log = ended(worker)
+    assert status == EXIT_CANNOT_START
+    assert str(weights / good.name) in log
+    assert describe("sface").sha256 in log
+    assert "Traceback" not in log
+
+
+def test_a_second_process_on_the_same_index_folder_is_told(stack: Stack) -> None:
+    """An embedded index has one owner."""
+    with stack.worker() as first:
+        folder = str(stack.folder / "index")
+        with stack.worker(wait=False, QDRANT_PATH=folder) as second:
+            status, log = ended(second)
+        assert status == EXIT_CANNOT_START
+        assert folder in log
+        assert "QDRANT" in log
+        assert "Traceback" not in log
+        assert first.poll() is None
