@@ -187,14 +187,20 @@ class InFlightWindow:
             self._close(lane)
 
     def begin_generation(self) -> None:
-        """A new assignment: whatever is left belongs to the one before."""
+        """A new assignment: whatever is left of earlier ones belongs to others now.
+
+        Events of the new one may be here already, as Faust resumes the flow beside telling us.
+        """
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        for lane in list(self._lanes):
+        current = self._app.consumer_generation_id
+        for lane in [lane for lane in self._lanes if lane[1] != current]:
             self._close(lane)
-        self._closed.clear()
+        self._closed = {lane for lane in self._closed if lane[1] == current}
+        # The consumer has forgotten what was paused; say it again if it still holds.
         self._set_full(False)
+        self._adjust_pressure()
 
     def _adjust_pressure(self) -> None:
         state = self.state

@@ -93,6 +93,22 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
 
+def test_files_appear_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written under its final name; a reader at any moment finds all or nothing."""
+    written: list[str] = []
+    really_write = Path.write_bytes
+
+    def recorded(self: Path, data: bytes) -> int:
+        written.append(self.name)
+        return really_write(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", recorded)
+    path = prepare(tmp_path)
+    assert path.exists()
+    assert 2 == len(written)
+    assert not {file.name for file in tmp_path.iterdir()} & set(written)
+
+
 def test_others_may_read_the_cache(tmp_path: Path) -> None:
     """An image built by one user is run by another: the mode follows the umask."""
     plain = tmp_path / "plain"

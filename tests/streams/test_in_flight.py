@@ -242,14 +242,26 @@ async def test_a_new_generation_starts_empty_and_takes_events_again() -> None:
     window = window_of(app, work, max_events=1)
     await feed(window, [app.event(0, 0)])
     window.begin_drain()
-    window.begin_generation()
     app.consumer_generation_id = 2
+    window.begin_generation()
     assert window.state.held == 0
     assert not app.consumer.full
     work.finish(0, 0)
     await settle()
     assert offsets(app) == [], "an ack of the older generation"
     await feed(window, [app.event(0, 0, generation_id=2)])
+    await settle()
+    assert offsets(app) == [0]
+
+
+async def test_events_of_the_new_generation_that_are_here_already_are_kept() -> None:
+    """Faust may resume the flow before it tells us of the assignment."""
+    app, work = fake_app(), Work()
+    window = window_of(app, work)
+    app.consumer_generation_id = 2
+    await feed(window, [app.event(0, 0, generation_id=2)])
+    window.begin_generation()
+    work.finish(0, 0)
     await settle()
     assert offsets(app) == [0]
 
