@@ -11,13 +11,6 @@ from streams.topics import topic_names
 
 runtime = app.runtime
 topics = topic_names(app.settings)
-indexer = Indexer(
-    runtime.index,
-    fallback_topic=topics.simulated_fallback,
-    batch=app.settings.index_batch,
-    publish=runtime.publisher.publish,
-    is_leaving=runtime.is_leaving,
-)
 
 
 async def index(event: Any) -> None:
@@ -27,6 +20,15 @@ async def index(event: Any) -> None:
 
 # All that is held may wait for the batch writer; the window's bounds are the limit.
 window = runtime.window(topics.scored_face, index, concurrency=max(app.settings.in_flight, 256))
+
+indexer = Indexer(
+    runtime.index,
+    fallback_topic=topics.simulated_fallback,
+    batch=app.settings.index_batch,
+    publish=runtime.publisher.publish,
+    is_leaving=runtime.is_leaving,
+    on_wait=window.note_waiting,
+)
 
 
 @app.agent(app.topic(topics.scored_face), name="index-faces")

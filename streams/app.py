@@ -15,11 +15,13 @@ import structlog
 
 from streams.errors import ConfigurationError, StartupError
 from streams.kafka import faust_broker_urls, wait_for_broker
+from streams.kafka_security import faust_credentials
 from streams.logging import configure_logging
 from streams.runtime import Runtime
 from streams.settings import Settings, current
 from streams.stopping import arm_hard_exit, die
 from streams.topics import ensure_topics
+from streams.web.token import token_middleware
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +89,7 @@ def create_app(settings: Settings) -> FacestreamApp:
     app = FacestreamApp(
         settings.kafka_group_id,
         broker=faust_broker_urls(settings),
+        broker_credentials=faust_credentials(settings),
         autodiscover=["agents", "streams.commands", "streams.web"],
         store="memory://",
         key_serializer="raw",
@@ -117,6 +120,7 @@ def create_app(settings: Settings) -> FacestreamApp:
         web_graph_enabled=False,
         web_stats_enabled=False,
         web_metrics_enabled=False,
+        web_application_options={"middlewares": [token_middleware(settings)]},
         worker_redirect_stdouts=False,
         logging_config=configure_logging(settings),
     )

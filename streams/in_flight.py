@@ -58,6 +58,7 @@ class WindowState:
     held_bytes: int = 0
     running: int = 0
     full: bool = False
+    busy_since: float = field(default_factory=time.monotonic)
     last_progress: float = field(default_factory=time.monotonic)
 
 
@@ -107,6 +108,8 @@ class InFlightWindow:
             return
         held = _Held(event, lane, size=len(message.value or b"") + len(message.key or b""))
         self._lanes.setdefault(lane, deque()).append(held)
+        if not self.state.held:
+            self.state.busy_since = time.monotonic()
         self.state.held += 1
         self.state.held_bytes += held.size
         held.task = asyncio.create_task(self._work(held), name=f"{self.topic}@{message.offset}")
@@ -158,6 +161,10 @@ class InFlightWindow:
             self._app.consumer.unacked.discard(held.event.message)
             if held.task is not None and not held.started:
                 held.task.cancel()
+
+    def note_waiting(self) -> None:
+        """Something that the held events need is away and is being tried again: no stall."""
+        self.state.last_progress = time.monotonic()
 
     def begin_drain(self) -> None:
         """A rebalance or stop begins: let go of what has not started, bound the rest in time."""

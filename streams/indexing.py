@@ -59,8 +59,11 @@ class Indexer:
         batch: int,
         publish: Callable[[Sequence[Outgoing]], Awaitable[None]],
         is_leaving: Callable[[], bool],
+        on_wait: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_wait`` is told of every attempt on an index that is away."""
         self._index = index
+        self._on_wait = on_wait
         self._fallback_topic = fallback_topic
         self._batch = batch
         self._publish = publish
@@ -130,6 +133,7 @@ class Indexer:
                     faces=len(changes),
                     next_try_s=wait,
                 )
+            self._on_wait()
             await pause(wait, self._is_leaving)
             wait = min(wait * 2, LONGEST_WAIT_S)
 
@@ -140,6 +144,7 @@ class Indexer:
             while not opening.done():
                 await asyncio.wait({opening}, timeout=0.1)
                 if not opening.done():
+                    self._on_wait()
                     await pause(0, self._is_leaving)
             return opening.result()
         finally:

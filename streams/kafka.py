@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from streams.kafka_security import security_options
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -22,7 +23,7 @@ LONGEST_WAIT_S = 5.0
 
 def client_options(settings: Settings) -> dict[str, Any]:
     """The options that every aiokafka client shares."""
-    return {"bootstrap_servers": settings.bootstrap_servers}
+    return {"bootstrap_servers": settings.bootstrap_servers, **security_options(settings)}
 
 
 def faust_broker_urls(settings: Settings) -> str:
@@ -65,19 +66,42 @@ async def wait_for_broker(
     return False
 
 
+class _Overheard(logging.Handler):
+    """Keeps what aiokafka logs of a failed connection, and passes none of it on.
+
+    Its error says only that no broker could be reached; why (refused, a certificate, a password)
+    stands in its log alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.reasons: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.reasons.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def _overhear() -> Iterator[_Overheard]:
+    logger = logging.getLogger("aiokafka")
+    before = logger.handlers, logger.propagate
+    overheard = _Overheard()
+    logger.handlers, logger.propagate = [overheard], False
+    try:
+        yield overheard
+    finally:
+        logger.handlers, logger.propagate = before
+
+
 async def _unreachable(settings: Settings) -> str | None:
     """Why no broker answers, or None when one does."""
-    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=5000)
-    # aiokafka logs every refused connection as an error; our own line says it once.
-    noisy = logging.getLogger("aiokafka")
-    level = noisy.level
-    noisy.setLevel(logging.CRITICAL)
-    try:
-        await admin.start()
-        return None
-    except (KafkaError, OSError) as error:
-        return str(error) or type(error).__name__
-    finally:
-        noisy.setLevel(level)
-        with contextlib.suppress(Exception):
-            await admin.close()
+    with _overhear() as overheard:
+        admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=5000)
+        try:
+            await admin.start()
+            return None
+        except (KafkaError, OSError) as error:
+            return "; ".join(dict.fromkeys(overheard.reasons)) or str(error) or type(error).__name__
+        finally:
+            with contextlib.suppress(Exception):
+                await admin.close()

@@ -48,8 +48,10 @@ class Outgoing:
 class Publisher:
     """Publishes through Faust's producer and waits for the broker's acks (acks=all)."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, on_wait: Callable[[], None] = lambda: None) -> None:
+        """``on_wait`` is told of every failed attempt that will be made again."""
         self._app = app
+        self._on_wait = on_wait
         self._topics: dict[str, Any] = {}
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
@@ -87,6 +89,7 @@ class Publisher:
                 raise PublishingFailed(
                     f"topic {message.topic} acknowledged nothing for {GIVE_UP_AFTER_S:.0f} s"
                 )
+            self._on_wait()
             await pause(wait, self._is_leaving)
             wait = min(wait * 2, LONGEST_WAIT_S)
 

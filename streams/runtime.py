@@ -17,12 +17,15 @@ from streams.image_store import ImageStore
 from streams.in_flight import InFlightWindow
 from streams.indexing import index_face_id
 from streams.inference import InferencePool, load_models
+from streams.progress import ProgressWatch
 from streams.publishing import Publisher
 from streams.settings import Settings
 from streams.stopping import die
 from streams.vector_index import IndexBusy, IndexMismatch, IndexUnavailable, VectorIndex
 
 log = structlog.get_logger(__name__)
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Runtime:
@@ -34,10 +37,11 @@ class Runtime:
     def __init__(self, app: Any, settings: Settings) -> None:
         self._app = app
         self.settings = settings
-        self.publisher = Publisher(app)
         self.windows: list[InFlightWindow] = []
+        self.publisher = Publisher(app, self._note_waiting)
+        self.progress = ProgressWatch(app, self.windows, settings.stalled_after_s)
         self.partitions = 0
-        self.assigned = False
+        self._assigned = asyncio.Event()
         self.started = time.monotonic()
         self.pool = InferencePool(
             lambda: load_models(settings),
@@ -78,6 +82,11 @@ class Runtime:
         """
         settings = self.settings
         log.info("starting", **settings.masked())
+        if settings.web_host not in LOOPBACK and settings.api_token is None:
+            log.warning(
+                "the web port is open to the network without a token; set API_TOKEN",
+                web_host=settings.web_host,
+            )
         if self._app.conf.web_enabled and port_is_taken(settings.web_host, self._app.conf.web_port):
             raise StartupError(
                 f"the web port {settings.web_host}:{self._app.conf.web_port} is taken: stop what "
@@ -86,7 +95,16 @@ class Runtime:
         self._tasks = [
             asyncio.create_task(self._load_models(), name="load-models"),
             asyncio.create_task(self._open_index(), name="open-index"),
+            asyncio.create_task(self._watch_progress(), name="watch-progress"),
         ]
+
+    async def _watch_progress(self) -> None:
+        await self._assigned.wait()
+        await self.progress.run()
+
+    def _note_waiting(self) -> None:
+        for window in self.windows:
+            window.note_waiting()
 
     async def _load_models(self) -> None:
         started = time.monotonic()
@@ -146,6 +164,11 @@ class Runtime:
         return self._index
 
     @property
+    def assigned(self) -> bool:
+        """Whether this worker has been given its partitions (which may be none)."""
+        return self._assigned.is_set()
+
+    @property
     def index_is_open(self) -> bool:
         """Whether the index can be used now."""
         return self._index is not None
@@ -158,7 +181,7 @@ class Runtime:
     def begin_generation(self, partitions: int) -> None:
         """A new assignment of ``partitions`` partitions has arrived."""
         self.partitions = partitions
-        self.assigned = True
+        self._assigned.set()
         for window in self.windows:
             window.begin_generation()
 

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams.errors import ConfigurationError
+from streams.kafka_security import check_security
 from streams.vector_refusals import without_credentials
 
 MIB = 1024 * 1024
@@ -62,6 +63,36 @@ class Settings(BaseSettings):
     )
     kafka_linger_ms: float = Field(
         5, ge=0, description="How long a produced message may wait for company."
+    )
+
+    kafka_min_insync_replicas: int | None = Field(
+        None,
+        ge=1,
+        le=10,
+        description="`min.insync.replicas` of topics that we create: with replication 3, 2 keeps "
+        "every acknowledged event though a broker is lost. Unset: as the cluster has it.",
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How the brokers are spoken to."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How user and password are shown to the broker."
+    )
+    kafka_sasl_username: str | None = Field(None, min_length=1, description="User of the cluster.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="The user's password.")
+    kafka_ssl_ca_file: Path | None = Field(
+        None,
+        description="PEM file with the authorities that the brokers' certificates must come from. "
+        "Unset: the system's.",
+    )
+    kafka_ssl_cert_file: Path | None = Field(
+        None, description="PEM file with our own certificate, where the cluster wants one."
+    )
+    kafka_ssl_key_file: Path | None = Field(
+        None, description="PEM file with its key. Unset: it is in the certificate's file."
+    )
+    kafka_ssl_key_password: SecretStr | None = Field(
+        None, description="Password of an encrypted key."
     )
 
     # Models
@@ -137,6 +168,17 @@ class Settings(BaseSettings):
     )
 
     # Web and logs
+    api_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="When set, every page but `/health/live` wants "
+        "`Authorization: Bearer <token>`.",
+    )
+    stalled_after_s: float = Field(
+        60,
+        ge=1,
+        description="With work to do and nothing finished for this long, `/health/live` goes red.",
+    )
     web_host: str = Field("127.0.0.1", description="Address that the web port binds to.")
     port: int = Field(6066, ge=1, le=65535, description="Web port of the worker.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -161,7 +203,19 @@ class Settings(BaseSettings):
             return {"warn": "warning", "crit": "error", "critical": "error"}.get(value, value)
         return value
 
-    @field_validator("model_cache", "model_path", "qdrant_path")
+    @field_validator("kafka_security_protocol", "kafka_sasl_mechanism", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator(
+        "model_cache",
+        "model_path",
+        "qdrant_path",
+        "kafka_ssl_ca_file",
+        "kafka_ssl_cert_file",
+        "kafka_ssl_key_file",
+    )
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return value.expanduser() if value else None
@@ -181,6 +235,13 @@ class Settings(BaseSettings):
             raise ValueError("STOP_TIMEOUT_S must be longer than DRAIN_TIMEOUT_S")
         if self.kafka_rebalance_timeout_s <= self.drain_timeout_s:
             raise ValueError("KAFKA_REBALANCE_TIMEOUT_S must be longer than DRAIN_TIMEOUT_S")
+        return self
+
+    @model_validator(mode="after")
+    def _kafka_fits(self) -> Settings:
+        if (self.kafka_min_insync_replicas or 0) > self.kafka_replication:
+            raise ValueError("KAFKA_MIN_INSYNC_REPLICAS must not be more than KAFKA_REPLICATION")
+        check_security(self)
         return self
 
     @property

@@ -78,17 +78,13 @@ async def ensure_topics(settings: Settings) -> list[TopicState]:
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: list[str], settings: Settings) -> None:
-    names = topic_names(settings)
-    room = {names.simulated_fallback: HEADER_ROOM}
     response = await admin.create_topics(
         [
             NewTopic(
                 name,
                 settings.kafka_partitions,
                 settings.kafka_replication,
-                topic_configs={
-                    "max.message.bytes": str(settings.kafka_max_message_bytes + room.get(name, 0))
-                },
+                topic_configs=_configs(name, settings),
             )
             for name in missing
         ]
@@ -102,6 +98,14 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[str], settings: Sett
                 "and KAFKA_REPLICATION"
             )
     log.info("topics created", topics=missing, partitions=settings.kafka_partitions)
+
+
+def _configs(name: str, settings: Settings) -> dict[str, str]:
+    room = HEADER_ROOM if name == topic_names(settings).simulated_fallback else 0
+    configs = {"max.message.bytes": str(settings.kafka_max_message_bytes + room)}
+    if settings.kafka_min_insync_replicas is not None:
+        configs["min.insync.replicas"] = str(settings.kafka_min_insync_replicas)
+    return configs
 
 
 async def _describe(admin: AIOKafkaAdminClient, names: TopicNames) -> list[TopicState]:

@@ -33,11 +33,13 @@ class WorkerProcess:
         port: int,
         log_file: Path | None = None,
         faust_log_level: str = "info",
+        app: str = "streams.app",
     ) -> None:
         self.port = port
         self.log_file = log_file
         self._settings = {**settings, "PORT": str(port)}
         self._faust_log_level = faust_log_level
+        self._app = app
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -60,7 +62,7 @@ class WorkerProcess:
                     "-m",
                     "faust",
                     "-A",
-                    "streams.app",
+                    self._app,
                     "worker",
                     "-l",
                     self._faust_log_level,
@@ -93,7 +95,10 @@ class WorkerProcess:
 
     def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON of a page of its web port; (0, None) when nothing answers."""
-        request = urllib.request.Request(self.url + path)  # noqa: S310 - our own http URL
+        token = self._settings.get("API_TOKEN") or os.environ.get("API_TOKEN", "")
+        request = urllib.request.Request(  # noqa: S310 - our own http URL
+            self.url + path, headers={"Authorization": f"Bearer {token}"} if token else {}
+        )
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
                 return answer.status, json.loads(answer.read() or b"null")

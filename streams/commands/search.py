@@ -83,7 +83,12 @@ class Search(FacestreamCommand):
     async def _ask_worker(self, embedding: list[float], limit: int) -> list[dict[str, Any]]:
         url = f"http://{self.settings.web_host}:{self.settings.port}/index/search"
         body = {"embedding": embedding, "limit": limit}
-        async with aiohttp.ClientSession() as session, session.post(url, json=body) as answer:
+        token = self.settings.api_token
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(url, json=body) as answer,
+        ):
             found = await answer.json(content_type=None)
             if answer.status != 200:
                 raise StreamsError(f"the worker answered {answer.status}: {found}")

@@ -5,31 +5,56 @@ from __future__ import annotations
 from typing import Any
 
 from streams.app import app
+from streams.vector_errors import VectorIndexError
 
 
 @app.page("/health/live")
 async def live(self: Any, request: Any) -> Any:
-    """200 while the event loop turns."""
-    return self.json({"status": "live"})
+    """200 while the worker gets on, else 503: restart it.
+
+    No answer at all is the same: the event loop is stuck.
+    """
+    stalled = app.runtime.progress.stalled()
+    status = 503 if stalled else 200
+    return self.json(
+        {"status": "stalled" if stalled else "live", "stalled": stalled}, status=status
+    )
 
 
 @app.page("/health/ready")
 async def ready(self: Any, request: Any) -> Any:
-    """200 when models are warm and partitions are assigned, else 503; what is missing either way.
+    """200 when events are scored and answered, else 503; what is missing is said either way.
 
-    The index may be away: scoring goes on without it.
+    Models are warm (a real inference was done), the broker answers, partitions are assigned, no
+    topic is stalled. With the index away it is 200 and "degraded": faces are scored and answered,
+    and indexed when it is back.
     """
     runtime = app.runtime
+    index = await _index_answers()
+    stalled = runtime.progress.stalled()
     parts = {
         "models": runtime.pool.ready,
+        "broker": runtime.progress.broker_answers,
         "assignment": runtime.assigned,
-        "index": runtime.index_is_open,
     }
-    ok = parts["models"] and parts["assignment"] and not app.should_stop
+    ok = all(parts.values()) and not stalled and not app.should_stop
     body = {
-        "status": "ready" if ok else "not ready",
+        "status": "not ready" if not ok else "ready" if index else "degraded",
         **parts,
+        "index": index,
+        "stalled": stalled,
         "partitions": runtime.partitions,
         "held": {window.topic: window.state.held for window in runtime.windows},
+        "lag": runtime.progress.lag,
     }
     return self.json(body, status=200 if ok else 503)
+
+
+async def _index_answers() -> bool:
+    if not app.runtime.index_is_open:
+        return False
+    try:
+        await (await app.runtime.index()).ping()
+    except VectorIndexError:
+        return False
+    return True

@@ -70,7 +70,9 @@ class Stack:
         return topic_names(self.settings)
 
     @contextmanager
-    def worker(self, *, wait: bool = True, **settings: str) -> Iterator[WorkerProcess]:
+    def worker(
+        self, *, wait: bool = True, app: str = "streams.app", **settings: str
+    ) -> Iterator[WorkerProcess]:
         """A worker process; stopped at the end of the block."""
         number = next(self._numbers)
         environment = {**self.environment, **settings}
@@ -78,7 +80,10 @@ class Stack:
             # An embedded index has one owner; later workers of a test get their own.
             environment["QDRANT_PATH"] = str(self.folder / f"index-{number}")
         worker = WorkerProcess(
-            environment, port=free_port(), log_file=self.folder / f"worker-{number}.log"
+            environment,
+            port=free_port(),
+            log_file=self.folder / f"worker-{number}.log",
+            app=app,
         )
         with worker:
             if wait:

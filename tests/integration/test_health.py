@@ -1,0 +1,122 @@
+"""Health that tells the truth: ready when it is, red when it is stuck; and who may ask."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.embedded_broker import EmbeddedBroker, free_port
+from streams.worker_process import WorkerProcess
+from tests.integration.stack import Stack, image_event, running_stack, wait_until
+from tests.pictures import portrait_bytes
+
+TOKEN = "a token of the tests' own"
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """A broker of each test's own."""
+    with running_stack(tmp_path) as running:
+        yield running
+
+
+def status_of(worker: WorkerProcess, page: str) -> int:
+    return worker.get(page)[0]
+
+
+def test_a_worker_at_work_is_live_and_ready(stack: Stack) -> None:
+    """Every part is named."""
+    with stack.worker() as worker:
+        wait_until(lambda: worker.get("/health/ready")[1]["status"] == "ready", "the index is open")
+        _, ready = worker.get("/health/ready")
+        parts = ("models", "broker", "assignment", "index")
+        assert {part: ready[part] for part in parts} == dict.fromkeys(parts, True)
+        assert status_of(worker, "/health/live") == 200
+
+
+def test_an_index_that_is_away_shows_and_does_not_stop_the_worker(stack: Stack) -> None:
+    """Faces are scored and answered without it."""
+    with stack.worker(QDRANT_URL=f"http://127.0.0.1:{free_port()}") as worker:
+        status, ready = worker.get("/health/ready")
+        assert status == 200
+        assert (ready["status"], ready["index"]) == ("degraded", False)
+
+
+async def test_a_worker_that_waits_for_the_index_is_not_stalled(stack: Stack) -> None:
+    """It tries again; a restart would not help."""
+    away = f"http://127.0.0.1:{free_port()}"
+    with stack.worker(QDRANT_URL=away, STALLED_AFTER_S="3") as worker:
+        async with stack.submitter() as submitter:
+            await submitter.submit(image_event("user", portrait_bytes()))
+        topic = stack.topics.scored_face
+        wait_until(lambda: worker.get("/health/ready")[1]["held"][topic] == 1, "held for the index")
+        loop = asyncio.get_running_loop()
+        until = loop.time() + 6
+        while loop.time() < until:
+            assert status_of(worker, "/health/live") == 200
+            await asyncio.sleep(0.5)
+
+
+async def test_a_stuck_agent_shows_in_liveness_and_readiness(stack: Stack) -> None:
+    """A handler that never returns: tests.stuck_app holds its first event for ever."""
+    with stack.worker(
+        app="tests.stuck_app", STALLED_AFTER_S="2", ML_SERVICE_TIMEOUT="60000"
+    ) as worker:
+        assert status_of(worker, "/health/live") == 200
+        async with stack.submitter() as submitter:
+            await submitter.submit(image_event("user", portrait_bytes()))
+        wait_until(lambda: status_of(worker, "/health/live") == 503, "liveness goes red")
+        status, ready = worker.get("/health/ready")
+        assert status == 503
+        assert list(ready["stalled"]) == [stack.topics.image_submitted]
+        worker.kill()
+
+
+def test_a_stuck_event_loop_does_not_answer(stack: Stack) -> None:
+    """Which is red as well."""
+    with stack.worker() as worker:
+        worker.send_signal(signal.SIGSTOP)
+        try:
+            assert status_of(worker, "/health/live") == 0
+        finally:
+            worker.send_signal(signal.SIGCONT)
+        wait_until(lambda: status_of(worker, "/health/live") == 200, "it goes on")
+
+
+def test_readiness_goes_red_when_the_broker_is_away(tmp_path: Path) -> None:
+    """And the worker is live: a restart would not bring the broker back."""
+    with EmbeddedBroker(free_port()) as broker:
+        stack = Stack(tmp_path, broker.address)
+        with stack.worker(STALLED_AFTER_S="6") as worker:
+            broker.stop()
+            wait_until(lambda: status_of(worker, "/health/ready") == 503, "readiness goes red")
+            assert worker.get("/health/ready")[1]["broker"] is False
+            assert status_of(worker, "/health/live") == 200
+            worker.kill()
+
+
+def ask(worker: WorkerProcess, page: str, authorization: str | None = None) -> int:
+    headers = {"Authorization": authorization} if authorization else {}
+    request = urllib.request.Request(worker.url + page, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_token_closes_every_page_but_liveness(stack: Stack) -> None:
+    """Without it, with a wrong one, with the right one."""
+    with stack.worker(API_TOKEN=TOKEN) as worker:
+        assert ask(worker, "/health/live") == 200
+        for page in ("/health/ready", "/index", "/nowhere"):
+            assert ask(worker, page) == 401
+            assert ask(worker, page, "Bearer wrong") == 401
+        assert ask(worker, "/health/ready", f"Bearer {TOKEN}") == 200
+        assert TOKEN not in (worker.log_file or Path()).read_text(), "a secret in the log"
