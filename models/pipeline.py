@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alignment import align
+from models.alignment import align, canonical_crop, canonical_landmarks
 from models.decoding import DecodeLimits, decode
 from models.detection import Detection, FaceDetector, most_prominent
 from models.embedding import AlignedCropEmbedder, FaceEmbedder
@@ -26,6 +26,9 @@ from models.yunet import YuNetDetector
 
 BUILT_IN_PICTURE = "data/portrait.jpg"
 """One face, 160 pixels high: Grace Hopper, U.S. Navy, public domain."""
+
+MANY_FACES = 1000
+"""Tells the detector to look for small faces too; it is no limit."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,27 @@ class ScoredImage:
     height: int
     image_sha256: str
     timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class DetectedFaces:
+    """Every face of one picture, the most prominent first; sizes after EXIF orientation."""
+
+    faces: tuple[Detection, ...]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class CropEmbedding:
+    """The embedding of an aligned crop, (dimension,) float32 of length 1, and its scores in 0..1.
+
+    Nobody detected this face: `confidence` is the embedder's alone.
+    """
+
+    embedding: NDArray[np.float32]
+    quality: float
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -112,12 +136,59 @@ class FacePipeline:
             timings_ms=clock.milliseconds,
         )
 
+    def detect(
+        self, image: bytes, *, min_confidence: float, cancellation: Cancellation | None = None
+    ) -> DetectedFaces:
+        """All faces at or above `min_confidence` (0..1); a picture without one has none.
+
+        Raises UnreadableImage, ImageTooLarge, InferenceFailed, or InferenceTerminated after
+        `cancellation.cancel()` in another thread.
+        """
+        cancellation = cancellation or Cancellation()
+        cancellation.raise_if_cancelled()
+        pixels = decode(image, self.limits)
+        height, width = pixels.shape[:2]
+        candidates = self.face_detector.detect(
+            pixels,
+            min_confidence=min_confidence,
+            max_faces=MANY_FACES,
+            cancellation=cancellation,
+        )
+        accepted = [face for face in candidates if face.detection_confidence >= min_confidence]
+        faces = accepted and most_prominent(
+            accepted,
+            min_confidence=min_confidence,
+            max_faces=len(accepted),
+            width=width,
+            height=height,
+        )
+        return DetectedFaces(tuple(faces), width, height)
+
+    def embed_aligned(
+        self, image: bytes, *, cancellation: Cancellation | None = None
+    ) -> CropEmbedding:
+        """The embedding of a picture that is an aligned crop already: nothing is detected in it.
+
+        A picture that is not 112 x 112 pixels is resized to that; one that is not square loses
+        its proportions. Raises as `detect` does.
+        """
+        cancellation = cancellation or Cancellation()
+        cancellation.raise_if_cancelled()
+        pixels = decode(image, self.limits)
+        height, width = pixels.shape[:2]
+        crop = canonical_crop(pixels)
+        embedding = self.face_embedder.embed(crop, cancellation)
+        # Where the face is and that it is one, the caller has vouched for.
+        vouched = Detection((0.0, 0.0, width, height), canonical_landmarks(width, height), 1.0)
+        measures = measure(vouched, crop, embedding.norm, self.embedder.norm_range)
+        return CropEmbedding(embedding.vector, measures.quality, measures.confidence)
+
     def warm_up(self) -> None:
         """One real inference on a built-in picture: the first is slow, and this proves it works.
 
         Raises ModelsError when the models do not even find that face.
         """
-        self.score(_built_in_picture(), min_confidence=0.5, max_faces=1)
+        self.score(built_in_picture(), min_confidence=0.5, max_faces=1)
 
     def _face(self, pixels: NDArray[np.uint8], found: Detection, clock: _StageClock) -> Face:
         with clock.stage("align"):
@@ -165,7 +236,8 @@ def _loaded(
     return OnnxSession(name, graph), description
 
 
-def _built_in_picture() -> bytes:
+def built_in_picture() -> bytes:
+    """A picture file with one face, to prove by that the models work."""
     return resources.files("models").joinpath(BUILT_IN_PICTURE).read_bytes()
 
 

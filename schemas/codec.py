@@ -16,6 +16,7 @@ from schemas.field_types import EventId, Instant, UserId
 from schemas.headers import Headers
 from schemas.image_submitted import EXPECTED, ImageSubmitted, derived_event_id
 from schemas.json_event import read_json_event
+from schemas.legacy_result import LegacyScoredFace
 from schemas.scored_face import ScoredFace
 from schemas.sent_event import SentEvent
 
@@ -24,6 +25,7 @@ _NIL = UUID(int=0)
 
 _IMAGE_SUBMITTED = TypeAdapter(ImageSubmitted)
 _SCORED_FACE = TypeAdapter(ScoredFace)
+_LEGACY_SCORED_FACE = TypeAdapter(LegacyScoredFace)
 _EVENT_ID: TypeAdapter[UUID] = TypeAdapter(EventId)
 _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
@@ -108,8 +110,15 @@ def encode_image_submitted_binary(
     return record.image, binary_headers(record, media_type)
 
 
-def encode_scored_face(record: ScoredFace) -> bytes:
-    """The value of a message of scored-face; its key is the user id in UTF-8."""
+def encode_scored_face(record: ScoredFace, *, legacy: bool = False) -> bytes:
+    """The value of a message of scored-face; its key is the user id in UTF-8.
+
+    `legacy` writes `faceId` and `detectionData` as well, as the older system's consumers know
+    them.
+    """
+    if legacy:
+        older = LegacyScoredFace.model_construct(**dict(record))
+        return _LEGACY_SCORED_FACE.dump_json(older, by_alias=True)
     return _SCORED_FACE.dump_json(record)
 
 

@@ -17,7 +17,13 @@ from typing import TypeVar
 
 from models.decoding import DecodeLimits
 from models.errors import InferenceTerminated
-from models.pipeline import FacePipeline, ScoredImage, load_pipeline
+from models.pipeline import (
+    CropEmbedding,
+    DetectedFaces,
+    FacePipeline,
+    ScoredImage,
+    load_pipeline,
+)
 from models.session import Cancellation
 from streams.errors import InferenceTimeout
 from streams.settings import Settings
@@ -110,6 +116,25 @@ class InferencePool:
                 max_faces=max_faces,
                 cancellation=cancellation,
             )
+        )
+
+    async def detect(self, image: bytes, *, min_confidence: float) -> DetectedFaces:
+        """All faces of one picture, which may be none.
+
+        Raises ``InferenceTimeout``, or what ``FacePipeline.detect`` raises.
+        """
+        pipeline = self.pipeline
+        return await self._run(
+            lambda cancellation: pipeline.detect(
+                image, min_confidence=min_confidence, cancellation=cancellation
+            )
+        )
+
+    async def embed_aligned(self, image: bytes) -> CropEmbedding:
+        """The embedding of an aligned crop. Raises as ``detect`` does."""
+        pipeline = self.pipeline
+        return await self._run(
+            lambda cancellation: pipeline.embed_aligned(image, cancellation=cancellation)
         )
 
     async def _run(self, work: Callable[[Cancellation], T]) -> T:
