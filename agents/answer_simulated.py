@@ -26,6 +26,7 @@ def answers() -> SimulatedAnswers:
         topics,
         enabled=app.settings.fallback_to_simulated,
         embedding_size=runtime.pool.pipeline.embedder.dimension,
+        legacy_results=app.settings.result_format == "legacy",
     )
 
 

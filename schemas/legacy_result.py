@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, computed_field
 from schemas.field_types import EventId, Share
 from schemas.scored_face import BoundingBox, Landmarks, ScoredFace
 
-
 # In the schema only: pydantic's own mark would warn at every event that is written.
 DEPRECATED: dict[str, JsonValue] = {"deprecated": True}
 

@@ -14,6 +14,7 @@ import faust.streams
 import structlog
 
 from streams.errors import ConfigurationError, StartupError
+from streams.http_requests import api_failures, body_limit
 from streams.kafka import faust_broker_urls, wait_for_broker
 from streams.kafka_security import faust_credentials
 from streams.logging import configure_logging
@@ -21,6 +22,7 @@ from streams.runtime import Runtime
 from streams.settings import Settings, current
 from streams.stopping import arm_hard_exit, die
 from streams.topics import ensure_topics
+from streams.web.ports import WebOnSeveralPorts
 from streams.web.token import token_middleware
 
 log = structlog.get_logger(__name__)
@@ -45,6 +47,10 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
                 await ensure_topics(self.settings)
         except StartupError as error:
             die(error)
+
+    def _new_web(self) -> WebOnSeveralPorts:
+        """The web server, which may have more ports than one."""
+        return WebOnSeveralPorts(self, self.settings.legacy_ports)
 
     def _create_directories(self) -> None:
         """Make none: there are no tables, and the root may be read-only."""
@@ -120,7 +126,10 @@ def create_app(settings: Settings) -> FacestreamApp:
         web_graph_enabled=False,
         web_stats_enabled=False,
         web_metrics_enabled=False,
-        web_application_options={"middlewares": [token_middleware(settings)]},
+        web_application_options={
+            "middlewares": [token_middleware(settings), api_failures],
+            "client_max_size": body_limit(settings),
+        },
         worker_redirect_stdouts=False,
         logging_config=configure_logging(settings),
     )

@@ -11,12 +11,14 @@ import structlog
 
 from models.errors import ModelsError
 from schemas.scored_face import face_id_of
+from streams.answer_follower import AnswerFollower
 from streams.embedded_broker import port_is_taken
 from streams.errors import ConfigurationError, StartupError
 from streams.image_store import ImageStore
 from streams.in_flight import InFlightWindow
 from streams.indexing import index_face_id
 from streams.inference import InferencePool, load_models
+from streams.model_probe import ModelProbe
 from streams.progress import ProgressWatch
 from streams.publishing import Publisher
 from streams.settings import Settings
@@ -53,6 +55,8 @@ class Runtime:
             max_bytes=settings.max_image_bytes,
             timeout_s=settings.ml_service_timeout / 1000,
         )
+        self.probe = ModelProbe(self.pool, timeout_s=settings.ml_service_timeout / 1000)
+        self.answers = AnswerFollower(settings)
         self._index: VectorIndex | None = None
         self._models_ready = asyncio.Event()
         self._index_ready = asyncio.Event()
@@ -87,16 +91,24 @@ class Runtime:
                 "the web port is open to the network without a token; set API_TOKEN",
                 web_host=settings.web_host,
             )
-        if self._app.conf.web_enabled and port_is_taken(settings.web_host, self._app.conf.web_port):
-            raise StartupError(
-                f"the web port {settings.web_host}:{self._app.conf.web_port} is taken: stop what "
-                "listens there, or choose another by PORT (or --web-port)"
-            )
+        self._check_ports()
         self._tasks = [
             asyncio.create_task(self._load_models(), name="load-models"),
             asyncio.create_task(self._open_index(), name="open-index"),
             asyncio.create_task(self._watch_progress(), name="watch-progress"),
         ]
+
+    def _check_ports(self) -> None:
+        if not self._app.conf.web_enabled:
+            return
+        host = self.settings.web_host
+        for port in (self._app.conf.web_port, *self.settings.legacy_ports):
+            if port_is_taken(host, port):
+                name = "LEGACY_PORTS" if port in self.settings.legacy_ports else "PORT"
+                raise StartupError(
+                    f"the web port {host}:{port} is taken: stop what listens there, or choose "
+                    f"another by {name}" + (" (or --web-port)" if name == "PORT" else "")
+                )
 
     async def _watch_progress(self) -> None:
         await self._assigned.wait()
@@ -193,6 +205,7 @@ class Runtime:
         """Free models and index; after the last ack."""
         for task in self._tasks:
             task.cancel()
+        await self.answers.close()
         await self.pool.stop()
         await self.images.close()
         if self._index is not None:

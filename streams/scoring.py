@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 from tenacity import AsyncRetrying
 
 from models.errors import (
@@ -203,7 +205,7 @@ class Scorer:
             face_index=index,
             face_count=len(scored.faces),
             bounding_box=BoundingBox(x=x, y=y, width=width, height=height),
-            landmarks=_landmarks(face),
+            landmarks=landmarks_of(face.landmarks),
             detection_confidence=face.detection_confidence,
             embedding=face.embedding.tolist(),
             embedding_size=len(face.embedding),
@@ -231,7 +233,7 @@ class Scorer:
         return Outgoing(
             topic=self._topics.scored_face,
             key=event.user_id.encode(),
-            value=encode_scored_face(record),
+            value=encode_scored_face(record, legacy=self._settings.result_format == "legacy"),
             headers=output_headers(
                 incoming.headers,
                 id=str(record.face_id),
@@ -263,10 +265,9 @@ def _reason_for(error: Exception) -> FallbackReason:
     return FallbackReason.INFERENCE_FAILED
 
 
-def _landmarks(face: Face) -> Landmarks:
-    left_eye, right_eye, nose, mouth_left, mouth_right = (
-        (float(x), float(y)) for x, y in face.landmarks
-    )
+def landmarks_of(points: NDArray[np.float32]) -> Landmarks:
+    """The record of a detector's landmarks, (5, 2) float32, source pixels."""
+    left_eye, right_eye, nose, mouth_left, mouth_right = ((float(x), float(y)) for x, y in points)
     return Landmarks(
         left_eye=left_eye,
         right_eye=right_eye,

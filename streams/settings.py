@@ -20,6 +20,8 @@ from streams.vector_refusals import without_credentials
 
 MIB = 1024 * 1024
 
+Port = Annotated[int, Field(ge=1, le=65535)]
+
 
 class Settings(BaseSettings):
     """What a worker and the commands are told. Frozen: nothing changes after start."""
@@ -149,6 +151,11 @@ class Settings(BaseSettings):
         True,
         description="Answer failures with simulated scores. Off: they stay in the fallback topic.",
     )
+    result_format: Literal["standard", "legacy"] = Field(
+        "standard",
+        description="`legacy`: scored-face events also carry `faceId` and `detectionData`, for "
+        "consumers that know the older names.",
+    )
 
     # Flow
     max_in_flight: int | None = Field(
@@ -181,6 +188,23 @@ class Settings(BaseSettings):
     )
     web_host: str = Field("127.0.0.1", description="Address that the web port binds to.")
     port: int = Field(6066, ge=1, le=65535, description="Web port of the worker.")
+    legacy_ports: Annotated[tuple[Port, ...], NoDecode] = Field(
+        (),
+        description="Ports that the worker's pages answer on as well, separated by commas: "
+        "`8001,8002` for clients that know the two older services.",
+    )
+    http_max_pending: int = Field(
+        64,
+        ge=1,
+        description="Most requests to the HTTP API being read or worked on at once, and likewise "
+        "waiting at `/api/score`. More are answered 503.",
+    )
+    http_score_timeout_ms: int = Field(
+        4500,
+        ge=1,
+        description="Milliseconds that `/api/score` waits for the answer to its event before it "
+        "says 202. Keep below the time-out of its clients.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Level of facestream's own log lines."
     )
@@ -188,7 +212,7 @@ class Settings(BaseSettings):
         "auto", description="`auto`: console on a terminal, JSON elsewhere."
     )
 
-    @field_validator("image_uri_allow", mode="before")
+    @field_validator("image_uri_allow", "legacy_ports", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
