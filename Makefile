@@ -44,12 +44,14 @@ check: .venv/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m streams.http_openapi --check
 	$(BIN)/python -m streams.settings_table --check README.md
 
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m schemas.generate
+	$(BIN)/python -m streams.http_openapi
 	$(BIN)/python -m streams.settings_table README.md
 
 # Newest versions that pyproject.toml allows, with hashes, without any index address.
