@@ -103,7 +103,7 @@ class AnswerFollower:
             self._awaited.pop(key, None)
 
     async def close(self) -> None:
-        """Stop following."""
+        """Stop following; whoever waits is told so by ``FollowingFailed``."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
@@ -136,7 +136,7 @@ class AnswerFollower:
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         log.info("following answers", topics=self._topics)
         self._wanted_at = time.monotonic()
-        failure: Exception | None = None
+        failure = FollowingFailed("this worker is stopping")
         try:
             while self._is_wanted():
                 batches = await consumer.getmany(timeout_ms=POLL_MS)
@@ -150,7 +150,7 @@ class AnswerFollower:
             # Before anything is awaited: who comes now starts anew.
             self._following = None
             for awaited in [one for waiting in self._awaited.values() for one in waiting]:
-                if failure and not awaited.answer.done():
+                if not awaited.answer.done():
                     awaited.answer.set_exception(failure)
             await consumer.stop()
 

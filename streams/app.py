@@ -71,6 +71,7 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         """Drain within the deadline; a stop that hangs all the same ends the process."""
         arm_hard_exit(self.settings.stop_timeout_s)
         self.runtime.begin_drain()
+        await self.runtime.answers.close()
         await super().on_stop()
         await self.runtime.close()
 

@@ -205,7 +205,6 @@ class Runtime:
         """Free models and index; after the last ack."""
         for task in self._tasks:
             task.cancel()
-        await self.answers.close()
         await self.pool.stop()
         await self.images.close()
         if self._index is not None:

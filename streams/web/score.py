@@ -42,8 +42,8 @@ class ScoreView(ApiView):
                 faces = await bridge.answer(awaited, deadline)
             except NotScored as error:
                 raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"not scored: {error}") from None
-            except FollowingFailed as error:
-                raise Busy(str(error)) from None
+            except FollowingFailed:
+                faces = None  # the event is published all the same, and will be answered
         if faces is None:
             return self.answer(_pending(awaited), HTTPStatus.ACCEPTED)
         return _scored(faces)

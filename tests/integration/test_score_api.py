@@ -181,6 +181,27 @@ async def test_an_answer_that_takes_longer_is_accepted(tmp_path: Path) -> None:
     assert json.loads(record.value)["event_id"] == answer.body["event_id"]
 
 
+async def test_a_stop_does_not_wait_for_answers(tmp_path: Path) -> None:
+    """Who waits is told that the event was taken; the worker stops within its drain time."""
+    with (
+        running_stack(tmp_path) as stack,
+        stack.worker(
+            app="tests.stuck_app", HTTP_SCORE_TIMEOUT_MS="50000", DRAIN_TIMEOUT_S="2"
+        ) as stuck,
+    ):
+        waiting = asyncio.create_task(call_async(stuck.url + SCORE, older_request("patient")))
+        held = stack.topics.image_submitted
+        await asyncio.to_thread(
+            wait_until,
+            lambda: stuck.get("/health/ready")[1]["held"][held] == 1,
+            "the event is being worked on",
+        )
+        status = await asyncio.to_thread(stuck.stop, 30)
+        answer = await waiting
+    assert (202, "pending") == (answer.status, answer.body["status"])
+    assert status == 0
+
+
 async def test_without_simulated_answers_the_reason_comes_back(tmp_path: Path) -> None:
     """The dead letter is all there is, and it ends the waiting at once."""
     with (
