@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from aiokafka import ConsumerRecord
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 import streams.answer_follower
 from schemas.codec import encode_scored_face
@@ -120,6 +120,30 @@ async def test_what_is_there_already_is_not_read(running: Stack, follower: Watch
     await answer(awaited.answer)
     partitions = running.settings.kafka_partitions
     assert 1 <= follower.read <= 1 + partitions
+
+
+async def test_nothing_is_published_before_the_ends_are_known(
+    follower: WatchedFollower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that came between would be behind the position that is told after it."""
+    asked, told = asyncio.Event(), asyncio.Event()
+    position = AIOKafkaConsumer.position
+
+    async def slow_position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
+        asked.set()
+        await told.wait()
+        found: int = await position(consumer, partition)
+        return found
+
+    monkeypatch.setattr(AIOKafkaConsumer, "position", slow_position)
+    expecting = asyncio.create_task(follower.expect(uuid4(), "ada"))
+    async with asyncio.timeout(20):
+        await asyncio.wait(
+            {expecting, asyncio.create_task(asked.wait())}, return_when="FIRST_COMPLETED"
+        )
+        assert not expecting.done()
+        told.set()
+        await expecting
 
 
 async def test_following_stops_when_nobody_waits_and_starts_again(
