@@ -60,9 +60,23 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         """Make none: there are no tables, and the root may be read-only."""
 
     def on_rebalance_start(self) -> None:
-        """Let go of what has not started, before Faust waits for what has."""
+        """Let go of what has not started, before Faust waits for what has.
+
+        Faust calls this in the thread of its consumer. The windows belong to the event loop, which
+        gets to this before anything that the thread asks of it later.
+        """
         super().on_rebalance_start()
-        self.runtime.begin_drain()
+        self.loop.call_soon_threadsafe(self.runtime.begin_drain)
+
+    async def _on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
+        """Begin the new generation before Faust lets its first events in.
+
+        Faust's signal ``on_partitions_assigned`` comes too late: the task that resumes the flow
+        has been woken by then.
+        """
+        if not self.should_stop:
+            self.runtime.begin_generation(len(assigned))
+        await super()._on_partitions_assigned(assigned, generation_id)
 
     def _on_rebalance_when_stopped(self) -> None:
         """Leave the consumer open while ``wait_empty`` still commits.
@@ -143,12 +157,7 @@ def create_app(settings: Settings) -> FacestreamApp:
     app.transport.Consumer = InOrderConsumer
     app.settings = settings
     app.runtime = Runtime(app, settings)
-    app.on_partitions_assigned.connect(_new_generation, weak=False)
     return app
-
-
-async def _new_generation(app: FacestreamApp, assigned: set[Any], **_: Any) -> None:
-    app.runtime.begin_generation(len(assigned))
 
 
 def _create_or_exit() -> FacestreamApp:

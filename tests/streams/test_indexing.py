@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -80,7 +80,9 @@ class Setting:
     indexer: Indexer
     index: FakeIndex
     publisher: FakePublisher
-    leaving: list[bool] = field(default_factory=list)
+    leaving: list[bool]
+    waits: list[None]
+    """One for each time that the indexer said it waits."""
 
     async def handle_all(self, *faces: ScoredFace) -> None:
         await asyncio.gather(*(self.indexer.handle(message(face)) for face in faces))
@@ -98,6 +100,7 @@ async def indexing(
     opened: asyncio.Future[Any] | None = None,
 ) -> AsyncIterator[Setting]:
     index, publisher, leaving = FakeIndex(refuses), FakePublisher(), list[bool]()
+    waits: list[None] = []
 
     async def the_index() -> VectorIndex:
         return (await asyncio.shield(opened)) if opened else index  # type: ignore[return-value]
@@ -108,10 +111,11 @@ async def indexing(
         batch=batch,
         publish=publisher.publish,
         is_leaving=lambda: bool(leaving),
+        on_wait=lambda: waits.append(None),
     )
     writing = asyncio.create_task(indexer.run())
     try:
-        yield Setting(indexer, index, publisher, leaving)
+        yield Setting(indexer, index, publisher, leaving, waits)
     finally:
         writing.cancel()
 
@@ -160,6 +164,7 @@ async def test_an_index_that_is_away_is_tried_again_until_it_is_back() -> None:
     async with indexing(lambda _: answers.pop() if answers else None) as at:
         await at.handle_all(*faces)
     assert len(at.index.tried) == 6
+    assert len(at.waits) == 5, "health must not take this for a worker that has stalled"
     assert at.stored_ids == [str(face.event_id) for face in faces]
     assert at.publisher.published == []
 

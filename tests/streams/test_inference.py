@@ -16,6 +16,7 @@ from PIL import Image
 import streams.inference
 from models.errors import (
     ImageTooLarge,
+    InferenceFailed,
     InferenceTerminated,
     LowConfidence,
     ModelsError,
@@ -173,6 +174,15 @@ async def test_errors_of_the_models_come_through(
     async with pool_of(watched) as pool:
         with pytest.raises(error):
             await pool.score(image, min_confidence=min_confidence, max_faces=1)
+
+
+async def test_a_bug_that_a_picture_brings_out_is_a_failure_of_this_picture(
+    watched: WatchedPipeline,
+) -> None:
+    """Else it would stop one worker after the other."""
+    async with pool_of(watched) as pool:
+        with pytest.raises(InferenceFailed, match="ValueError: max_faces"):
+            await score(pool, portrait_bytes(), max_faces=0)
 
 
 async def test_stop_cancels_what_runs_and_what_waits(watched: WatchedPipeline) -> None:
