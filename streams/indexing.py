@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -31,6 +34,9 @@ from streams.vector_index import (
     IndexUnavailable,
     VectorIndex,
 )
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 log = structlog.get_logger(__name__)
 
@@ -198,9 +204,27 @@ def change_for(face: ScoredFace) -> FacePoint | GoneFaces | None:
     )
 
 
-def index_face_id(face_id_of: Callable[[UUID, int], UUID]) -> Callable[[str, int], str]:
-    """The record's id function in the index's terms (strings)."""
-    return lambda event_id, index: str(face_id_of(UUID(event_id), index))
+def index_face_id(event_id: str, face_index: int) -> str:
+    """``face_id_of`` in the index's terms (strings), and an order of magnitude faster.
+
+    A batch asks for up to 64 ids of each of its events. Raises ``ValueError`` for an event id
+    that is no UUID.
+    """
+    digest = _hash_of_namespace(event_id).copy()
+    digest.update(str(face_index).encode())
+    number = int.from_bytes(digest.digest()[:16], "big")
+    text = f"{number & _UUID_BITS | _UUID_VERSION_5:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+#: Everything but version and variant, and the two of them for UUIDv5 (RFC 9562, section 5.5).
+_UUID_BITS = ~((0xF << 76) | (0x3 << 62)) & ((1 << 128) - 1)
+_UUID_VERSION_5 = (5 << 76) | (2 << 62)
+
+
+@lru_cache(maxsize=256)
+def _hash_of_namespace(event_id: str) -> Hash:
+    return hashlib.sha1(UUID(event_id).bytes, usedforsecurity=False)
 
 
 def _resolve(batch: Sequence[_Entry], error: Exception | None) -> None:

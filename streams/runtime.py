@@ -10,7 +10,6 @@ from typing import Any
 import structlog
 
 from models.errors import ModelsError
-from schemas.scored_face import face_id_of
 from streams.circuit import Circuit, CircuitProbe
 from streams.embedded_broker import port_is_taken
 from streams.errors import ConfigurationError, StartupError
@@ -174,7 +173,7 @@ class Runtime:
                     embedding_size=embedder.dimension,
                     alias=settings.qdrant_alias,
                     timeout_s=settings.qdrant_timeout_s,
-                    face_id_of=index_face_id(face_id_of),
+                    face_id_of=index_face_id,
                 )
             except (IndexBusy, IndexMismatch, ConfigurationError) as error:
                 die(error)

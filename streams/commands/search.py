@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from models.pipeline import FacePipeline
-from schemas.scored_face import face_id_of
 from streams.commands.base import FacestreamCommand
 from streams.errors import StreamsError
 from streams.indexing import index_face_id
@@ -65,7 +64,7 @@ class Search(FacestreamCommand):
             embedding_size=pipeline.embedder.dimension,
             alias=settings.qdrant_alias,
             timeout_s=settings.qdrant_timeout_s,
-            face_id_of=index_face_id(face_id_of),
+            face_id_of=index_face_id,
         )
         try:
             return [
