@@ -17,7 +17,7 @@ from typing import Literal, get_args
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Enum,
+    Gauge,
     GCCollector,
     Histogram,
     Info,
@@ -109,12 +109,14 @@ class Metrics:
             registry=registry,
         )
         self._circuit_changes = {state: changes.labels(state.value) for state in CircuitState}
-        self._circuit = Enum(
+        circuit = Gauge(
             "facestream_circuit_state",
             "1 for the state that the circuit breaker is in.",
-            states=[state.value for state in CircuitState],
+            ["state"],
             registry=registry,
         )
+        self._circuit = {state: circuit.labels(state.value) for state in CircuitState}
+        self._circuit[CircuitState.CLOSED].set(1)
         self._rebalances = Counter(
             "facestream_rebalances", "Assignments of partitions received.", registry=registry
         )
@@ -162,7 +164,8 @@ class Metrics:
 
     def circuit(self, state: CircuitState) -> None:
         """The circuit has changed."""
-        self._circuit.state(state.value)
+        for one, child in self._circuit.items():
+            child.set(one is state)
         self._circuit_changes[state].inc()
 
     def rebalance(self) -> None:
