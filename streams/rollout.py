@@ -22,10 +22,10 @@ class NotForReal:
     detail: str
 
 
-def rollout_position(user_id: str) -> float:
-    """Where a user stands in the rollout, 0..100: always the same, evenly spread over users."""
+def rollout_bucket(user_id: str) -> int:
+    """Where a user stands in the rollout, 0 to ``BUCKETS`` - 1: always the same, and even."""
     digest = hashlib.sha256(SALT + user_id.encode()).digest()
-    return int.from_bytes(digest[:8], "big") / BUCKETS * 100
+    return int.from_bytes(digest[:8], "big")
 
 
 def is_rolled_out(user_id: str, percent: float) -> bool:
@@ -33,8 +33,8 @@ def is_rolled_out(user_id: str, percent: float) -> bool:
 
     Who is in at some percentage is in at every higher one.
     """
-    # Rounding may put the very last bucket at 100.0.
-    return percent >= 100 or rollout_position(user_id) < percent
+    # Python compares the whole number with the float exactly: 100 lets the last bucket in.
+    return rollout_bucket(user_id) < percent / 100 * BUCKETS
 
 
 def not_for_real(settings: Settings, event: ImageSubmitted) -> NotForReal | None:

@@ -186,6 +186,24 @@ async def test_while_the_circuit_is_open_nothing_is_fetched_or_tried(
     assert 0 == one.series["facestream_operations_total", "real_ml", "failure"]
 
 
+async def test_an_event_that_was_fetched_meanwhile_says_that_the_models_were_not_tried(
+    scoring: Callable[..., Scoring],
+) -> None:
+    """Attempts at fetching are none at scoring."""
+    uri = "s3://pictures/anna.jpg"
+    one = scoring(images=[ImageUnavailable(uri, "away"), b"picture"])
+    fetch = one.images.fetch
+
+    async def fetch_and_open(uri: str) -> bytes:
+        if one.circuit.is_closed:
+            open_circuit(one.circuit)
+        return await fetch(uri)
+
+    one.images.fetch = fetch_and_open  # type: ignore[method-assign]
+    failure = await one.failure(image_event(image_uri=uri))
+    assert (FallbackReason.CIRCUIT_OPEN, 0) == (failure.fallback_reason, failure.fallback_attempts)
+
+
 async def test_an_event_that_waits_to_try_again_gives_up_when_the_circuit_opens(
     scoring: Callable[..., Scoring],
 ) -> None:

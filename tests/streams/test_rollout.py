@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.fallback import FallbackReason
 from schemas.image_submitted import ImageSubmitted
-from streams.rollout import is_rolled_out, not_for_real, rollout_position
+from streams.rollout import is_rolled_out, not_for_real, rollout_bucket
 from streams.settings import load_settings
 
 PERCENT = st.floats(0, 100)
@@ -40,11 +40,16 @@ def test_the_share_of_users_is_the_percentage(percent: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user_id", "position"), [("user-1", 31.189384), ("user-2", 84.902301), ("Łukasz", 35.044799)]
+    ("user_id", "bucket"),
+    [
+        ("user-1", 5753425845164162254),
+        ("user-2", 15661710111418864992),
+        ("Łukasz", 6464624316584215437),
+    ],
 )
-def test_a_user_stands_where_he_stood_in_every_release(user_id: str, position: float) -> None:
+def test_a_user_stands_where_he_stood_in_every_release(user_id: str, bucket: int) -> None:
     """Pinned: another hash would move users from one side to the other in mid-rollout."""
-    assert position == pytest.approx(rollout_position(user_id))
+    assert bucket == rollout_bucket(user_id)
 
 
 def event(use_real_ml: bool | None) -> ImageSubmitted:
