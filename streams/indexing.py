@@ -27,6 +27,7 @@ from streams.fallback import Failure, fallback_message
 from streams.incoming import Incoming
 from streams.metrics import Metrics
 from streams.publishing import Outgoing, pause
+from streams.settings import Settings
 from streams.vector_index import (
     FacePoint,
     GoneFaces,
@@ -201,6 +202,23 @@ def change_for(face: ScoredFace) -> FacePoint | GoneFaces | None:
             "formula_version": face.formula_version,
             "embedder_sha256": face.model.embedder_sha256,
         },
+    )
+
+
+async def open_index(settings: Settings, embedder: str, dimension: int) -> VectorIndex:
+    """The index of the settings, for this embedder. Raises what ``VectorIndex.open`` raises."""
+    key = settings.qdrant_api_key
+    return await VectorIndex.open(
+        url=settings.qdrant_url,
+        api_key=key.get_secret_value() if key else None,
+        path=None if settings.qdrant_url else settings.qdrant_path,
+        embedder=embedder,
+        embedding_size=dimension,
+        alias=settings.qdrant_alias,
+        timeout_s=settings.qdrant_timeout_s,
+        replication_factor=settings.qdrant_replication,
+        shard_number=settings.qdrant_shards,
+        face_id_of=index_face_id,
     )
 
 
