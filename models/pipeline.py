@@ -188,7 +188,11 @@ class FacePipeline:
 
         Raises ModelsError when the models do not even find that face.
         """
-        self.score(built_in_picture(), min_confidence=0.5, max_faces=1)
+        self.check()
+
+    def check(self, cancellation: Cancellation | None = None) -> None:
+        """Score the built-in picture. Raises what `score` raises."""
+        self.score(built_in_picture(), min_confidence=0.5, max_faces=1, cancellation=cancellation)
 
     def _face(self, pixels: NDArray[np.uint8], found: Detection, clock: _StageClock) -> Face:
         with clock.stage("align"):

@@ -19,6 +19,7 @@ from schemas.json_event import read_json_event
 from schemas.legacy_result import LegacyScoredFace
 from schemas.scored_face import ScoredFace
 from schemas.sent_event import SentEvent
+from schemas.shadow_scored import ShadowScored
 
 _T = TypeVar("_T")
 _NIL = UUID(int=0)
@@ -26,6 +27,7 @@ _NIL = UUID(int=0)
 _IMAGE_SUBMITTED = TypeAdapter(ImageSubmitted)
 _SCORED_FACE = TypeAdapter(ScoredFace)
 _LEGACY_SCORED_FACE = TypeAdapter(LegacyScoredFace)
+_SHADOW_SCORED = TypeAdapter(ShadowScored)
 _EVENT_ID: TypeAdapter[UUID] = TypeAdapter(EventId)
 _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
@@ -127,6 +129,20 @@ def decode_scored_face(value: bytes | None) -> ScoredFace:
     newer worker may add some. Raises InvalidEvent with every problem that was found."""
     try:
         return _SCORED_FACE.validate_json(value or b"")
+    except ValidationError as error:
+        raise InvalidEvent(problems_of(error)) from None
+
+
+def encode_shadow_scored(record: ShadowScored) -> bytes:
+    """The value of a message of shadow-scored; its key is the event id."""
+    return _SHADOW_SCORED.dump_json(record)
+
+
+def decode_shadow_scored(value: bytes | None) -> ShadowScored:
+    """The record in a message of shadow-scored; unknown fields are ignored, as in scored-face.
+    Raises InvalidEvent with every problem that was found."""
+    try:
+        return _SHADOW_SCORED.validate_json(value or b"")
     except ValidationError as error:
         raise InvalidEvent(problems_of(error)) from None
 

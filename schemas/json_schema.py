@@ -12,6 +12,7 @@ from schemas.image_submitted import ImageSubmitted
 from schemas.json_event import NAMES
 from schemas.legacy_result import LegacyScoredFace
 from schemas.scored_face import REAL_HAS, ScoredFace
+from schemas.shadow_scored import SCORED_HAS, ShadowScored
 
 Schema = dict[str, Any]
 
@@ -97,11 +98,28 @@ def simulated_fallback_schema() -> Schema:
     return _schema_of(FallbackHeaders, "simulated-fallback") | {"additionalProperties": True}
 
 
+def shadow_scored_schema() -> Schema:
+    """The value of shadow-scored."""
+    schema = _schema_of(ShadowScored, "shadow-scored")
+    schema["if"] = _given("fallback_reason")
+    schema["then"] = {
+        "properties": {name: {"type": "null"} for name in SCORED_HAS}
+        | {"face_count": {"const": 0}},
+    }
+    schema["else"] = {
+        "properties": {name: {"not": {"type": "null"}} for name in SCORED_HAS}
+        | {"face_count": {"minimum": 1}},
+        "required": list(SCORED_HAS),
+    }
+    return schema
+
+
 SCHEMAS: Mapping[str, Callable[[], Schema]] = MappingProxyType(
     {
         "image-submitted": image_submitted_schema,
         "scored-face": scored_face_schema,
         "simulated-fallback": simulated_fallback_schema,
+        "shadow-scored": shadow_scored_schema,
     }
 )
 

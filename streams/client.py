@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from schemas.codec import (
@@ -37,6 +38,18 @@ class BrokerAway(StreamsError):
             "(`facestream up` starts one)"
         )
         super().__init__(f"no broker at {settings.bootstrap_servers}: {hint} ({error})")
+
+
+async def existing_topics(settings: Settings) -> set[str]:
+    """The names of all topics on the cluster. Raises ``BrokerAway``."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+        return set(await admin.list_topics())
+    except (KafkaError, OSError) as error:
+        raise BrokerAway(settings, error) from error
+    finally:
+        await admin.close()
 
 
 class Submitter:

@@ -48,10 +48,18 @@ class Outgoing:
 class Publisher:
     """Publishes through Faust's producer and waits for the broker's acks (acks=all)."""
 
-    def __init__(self, app: Any, on_wait: Callable[[], None] = lambda: None) -> None:
-        """``on_wait`` is told of every failed attempt that will be made again."""
+    def __init__(
+        self,
+        app: Any,
+        on_wait: Callable[[], None] = lambda: None,
+        *,
+        on_timeout: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``on_wait`` is told of every failed attempt that will be made again, ``on_timeout`` of
+        those that failed for taking too long."""
         self._app = app
         self._on_wait = on_wait
+        self._on_timeout = on_timeout
         self._topics: dict[str, Any] = {}
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
@@ -85,6 +93,8 @@ class Publisher:
                     reason=str(error) or type(error).__name__,
                     next_try_s=wait,
                 )
+                if isinstance(error, TimeoutError):
+                    self._on_timeout()
             if time.monotonic() - started > GIVE_UP_AFTER_S:
                 raise PublishingFailed(
                     f"topic {message.topic} acknowledged nothing for {GIVE_UP_AFTER_S:.0f} s"

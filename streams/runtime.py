@@ -11,18 +11,21 @@ import structlog
 
 from models.errors import ModelsError
 from streams.answer_follower import AnswerFollower
+from streams.circuit import Circuit, CircuitProbe
 from streams.embedded_broker import port_is_taken
 from streams.errors import ConfigurationError, StartupError
 from streams.image_store import ImageStore
 from streams.in_flight import InFlightWindow
 from streams.indexing import open_index
 from streams.inference import InferencePool, load_models
+from streams.metrics import Metrics
 from streams.model_probe import ModelProbe
 from streams.progress import ProgressWatch
 from streams.publishing import Publisher
 from streams.settings import Settings
 from streams.stopping import die
 from streams.vector_index import IndexBusy, IndexMismatch, IndexUnavailable, VectorIndex
+from streams.worker_state import WorkerState
 
 log = structlog.get_logger(__name__)
 
@@ -39,15 +42,28 @@ class Runtime:
         self._app = app
         self.settings = settings
         self.windows: list[InFlightWindow] = []
-        self.publisher = Publisher(app, self._note_waiting)
+        self.metrics = Metrics()
+        self.publisher = Publisher(
+            app, self._note_waiting, on_timeout=lambda: self.metrics.timeout("publish")
+        )
         self.progress = ProgressWatch(app, self.windows, settings.stalled_after_s)
         self.partitions = 0
         self._assigned = asyncio.Event()
         self.started = time.monotonic()
+        self.circuit = Circuit(
+            threshold=settings.simulated_ml_threshold,
+            window=settings.circuit_window,
+            minimum=settings.circuit_min_attempts,
+            on_change=self.metrics.circuit,
+        )
         self.pool = InferencePool(
             lambda: load_models(settings),
             threads=settings.threads,
             timeout_s=settings.ml_service_timeout / 1000,
+            circuit=self.circuit,
+        )
+        self._probe = CircuitProbe(
+            self.circuit, self.pool.probe, interval_s=settings.circuit_probe_s
         )
         self.images = ImageStore(
             settings.image_uri_allow,
@@ -60,6 +76,16 @@ class Runtime:
         self._models_ready = asyncio.Event()
         self._index_ready = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self.metrics.registry.register(
+            WorkerState(
+                self.windows,
+                self.pool,
+                self.progress,
+                self.circuit,
+                index_is_open=lambda: self.index_is_open,
+                partitions=lambda: self.partitions,
+            )
+        )
 
     def window(
         self, topic: str, handle: Callable[[Any], Awaitable[None]], *, concurrency: int
@@ -90,11 +116,19 @@ class Runtime:
                 "the web port is open to the network without a token; set API_TOKEN",
                 web_host=settings.web_host,
             )
+        if not settings.fallback_to_simulated and settings.real_ml_rollout_percent < 100:
+            log.warning(
+                "users outside the rollout get no answer: their events stay in the fallback topic",
+                real_ml_rollout_percent=settings.real_ml_rollout_percent,
+                fallback_to_simulated=False,
+            )
         self._check_ports()
         self._tasks = [
             asyncio.create_task(self._load_models(), name="load-models"),
             asyncio.create_task(self._open_index(), name="open-index"),
             asyncio.create_task(self._watch_progress(), name="watch-progress"),
+            asyncio.create_task(self._probe.run(), name="circuit-probe"),
+            asyncio.create_task(self.metrics.watch_event_loop(), name="watch-event-loop"),
         ]
 
     def _check_ports(self) -> None:
@@ -114,6 +148,8 @@ class Runtime:
         await self.progress.run()
 
     def _note_waiting(self) -> None:
+        """Publishing waits for the broker and will be tried again."""
+        self.metrics.retry("publish")
         for window in self.windows:
             window.note_waiting()
 
@@ -130,6 +166,7 @@ class Runtime:
             dimension=self.pool.pipeline.embedder.dimension,
             seconds=round(time.monotonic() - started, 3),
         )
+        self.metrics.models(self.pool.pipeline)
         self._models_ready.set()
 
     async def _open_index(self) -> None:
@@ -182,6 +219,7 @@ class Runtime:
     def begin_generation(self, partitions: int) -> None:
         """A new assignment of ``partitions`` partitions has arrived."""
         self.partitions = partitions
+        self.metrics.rebalance()
         self._assigned.set()
         for window in self.windows:
             window.begin_generation()

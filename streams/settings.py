@@ -162,6 +162,34 @@ class Settings(BaseSettings):
         description="`legacy`: scored-face events also carry `faceId` and `detectionData`, for "
         "consumers that know the older names.",
     )
+    simulated_ml_threshold: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Share of recent attempts at real scoring that must succeed. Below it the "
+        "circuit opens: events fall back at once, until a probe succeeds. `0`: it never opens.",
+    )
+    circuit_window: int = Field(
+        100, ge=1, le=100_000, description="Most recent attempts that the share is taken of."
+    )
+    circuit_min_attempts: int = Field(
+        20, ge=1, description="With fewer recent attempts than this the circuit stays closed."
+    )
+    circuit_probe_s: float = Field(
+        5, gt=0, description="Wait between probes of an open circuit, in seconds."
+    )
+    real_ml_rollout_percent: float = Field(
+        100,
+        ge=0,
+        le=100,
+        description="Share of users scored for real, by a hash of `user_id`; the others are "
+        "answered simulated. An event's own `use_real_ml` goes first.",
+    )
+    shadow_ml: bool = Field(
+        False,
+        description="Score the users outside the rollout for real as well, and keep the scores "
+        "in the topic `shadow-scored` alone.",
+    )
 
     # Flow
     max_in_flight: int | None = Field(
@@ -265,6 +293,12 @@ class Settings(BaseSettings):
             raise ValueError("STOP_TIMEOUT_S must be longer than DRAIN_TIMEOUT_S")
         if self.kafka_rebalance_timeout_s <= self.drain_timeout_s:
             raise ValueError("KAFKA_REBALANCE_TIMEOUT_S must be longer than DRAIN_TIMEOUT_S")
+        return self
+
+    @model_validator(mode="after")
+    def _circuit_fits(self) -> Settings:
+        if self.circuit_min_attempts > self.circuit_window:
+            raise ValueError("CIRCUIT_MIN_ATTEMPTS must not be more than CIRCUIT_WINDOW")
         return self
 
     @model_validator(mode="after")

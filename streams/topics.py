@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -27,9 +28,10 @@ class TopicNames:
     image_submitted: str
     scored_face: str
     simulated_fallback: str
+    shadow_scored: str
 
     def all(self) -> tuple[str, ...]:
-        """Every topic, in the order in which an event travels."""
+        """Every topic that a worker needs, in the order in which an event travels."""
         return (self.image_submitted, self.scored_face, self.simulated_fallback)
 
 
@@ -42,6 +44,12 @@ class TopicState:
     replication: int
 
 
+def needed_topics(settings: Settings) -> tuple[str, ...]:
+    """The topics that must be there with these settings: one more while users are shadowed."""
+    names = topic_names(settings)
+    return (*names.all(), names.shadow_scored) if settings.shadow_ml else names.all()
+
+
 def topic_names(settings: Settings) -> TopicNames:
     """The topic names with the prefix of the settings."""
     prefix = settings.kafka_topic_prefix
@@ -49,6 +57,7 @@ def topic_names(settings: Settings) -> TopicNames:
         image_submitted=f"{prefix}image-submitted",
         scored_face=f"{prefix}scored-face",
         simulated_fallback=f"{prefix}simulated-fallback",
+        shadow_scored=f"{prefix}shadow-scored",
     )
 
 
@@ -57,12 +66,12 @@ async def ensure_topics(settings: Settings) -> list[TopicState]:
 
     Raises ``StartupError`` when a topic cannot be created, or is missing with creation turned off.
     """
-    names = topic_names(settings)
+    names = needed_topics(settings)
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=20_000)
     try:
         await admin.start()
         existing = set(await admin.list_topics())
-        missing = [name for name in names.all() if name not in existing]
+        missing = [name for name in names if name not in existing]
         if missing and not settings.kafka_create_topics:
             raise StartupError(
                 f"topics are missing: {', '.join(missing)}; create them (`facestream topics`), "
@@ -108,8 +117,8 @@ def _configs(name: str, settings: Settings) -> dict[str, str]:
     return configs
 
 
-async def _describe(admin: AIOKafkaAdminClient, names: TopicNames) -> list[TopicState]:
-    described = await admin.describe_topics(list(names.all()))
+async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[TopicState]:
+    described = await admin.describe_topics(list(names))
     states = [
         TopicState(
             name=topic["topic"],
@@ -118,4 +127,4 @@ async def _describe(admin: AIOKafkaAdminClient, names: TopicNames) -> list[Topic
         )
         for topic in described
     ]
-    return sorted(states, key=lambda state: names.all().index(state.name))
+    return sorted(states, key=lambda state: names.index(state.name))

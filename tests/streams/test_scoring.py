@@ -26,6 +26,7 @@ from models.pipeline import FacePipeline
 from schemas.codec import decode_scored_face
 from schemas.fallback import FallbackHeaders, FallbackReason
 from schemas.scored_face import face_id_of
+from streams.circuit import Circuit
 from streams.errors import Abandoned, InferenceTimeout
 from streams.image_store import (
     FetchedImageTooLarge,
@@ -35,6 +36,7 @@ from streams.image_store import (
 )
 from streams.incoming import Incoming
 from streams.inference import InferencePool
+from streams.metrics import Metrics
 from streams.publishing import Outgoing, UnpublishableMessage
 from streams.scoring import Scorer
 from streams.settings import Settings, load_settings
@@ -56,7 +58,15 @@ def settings(**changes: Any) -> Settings:
 def scorer(pool: Any, images: Any = None, *, leaving: bool = False, **changes: Any) -> Scorer:
     chosen = settings(**changes)
     store: Any = images or FakeImages()
-    return Scorer(chosen, topic_names(chosen), pool, store, lambda: leaving)
+    return Scorer(
+        chosen,
+        topic_names(chosen),
+        pool,
+        store,
+        lambda: leaving,
+        circuit=Circuit(threshold=0, window=1, minimum=1),
+        metrics=Metrics(),
+    )
 
 
 def event(image: bytes | None = None, **fields: Any) -> bytes:
