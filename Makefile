@@ -58,6 +58,8 @@ COMPILE := $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes --no
 lock: .venv/dev.stamp
 	$(COMPILE) --extra embedded --extra build -o locks/run.lock
 	$(COMPILE) --extra embedded --extra build --extra dev -c locks/run.lock -o locks/dev.lock
+	$(COMPILE) -c locks/run.lock -o locks/image.lock
+	$(COMPILE:pyproject.toml=) --group audit -o locks/audit.lock
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output
