@@ -22,7 +22,7 @@ def ask(page: str) -> tuple[bool, str]:
     host = os.environ.get("WEB_HOST", "")
     host = "127.0.0.1" if host in EVERYWHERE else host
     token = os.environ.get("API_TOKEN", "")
-    request = urllib.request.Request(  # noqa: S310 - our own http URL
+    request = urllib.request.Request(
         f"http://{f'[{host}]' if ':' in host else host}:{os.environ.get('PORT') or 6066}"
         f"/health/{page}",
         headers={"Authorization": f"Bearer {token}"} if token else {},
