@@ -102,6 +102,16 @@ def test_every_sample_decides_what_another_decides() -> None:
         assert behaviour <= set(sample(name)), name
 
 
+def test_only_the_command_that_creates_topics_may_create_them() -> None:
+    """With KAFKA_CREATE_TOPICS=false `facestream topics` would only complain."""
+    services = {name: service for file, name, service in our_services() if file.endswith("e.yml")}
+    pods = dict(our_pods())
+    assert service_environment(services["topics"]).get("KAFKA_CREATE_TOPICS", "true") == "true"
+    assert service_environment(services["worker"])["KAFKA_CREATE_TOPICS"] == "false"
+    assert pod_environment(pods["topics"])["KAFKA_CREATE_TOPICS"] == "true"
+    assert pod_environment(pods["worker"])["KAFKA_CREATE_TOPICS"] == "false"
+
+
 def test_the_local_stack_follows_a_sample() -> None:
     """`docker compose --env-file .env.development up` runs simulated, without it real."""
     development = sample(".env.development")
