@@ -127,13 +127,20 @@ class InFlightWindow:
             except Abandoned:
                 self._close(held.lane)
             except Exception as error:
-                # A bug, or an output that cannot be made safe. The event stays unacknowledged.
-                log.exception("handler failed; stopping the worker", topic=self.topic)
-                self._close(held.lane)
-                await self._app.crash(error)
+                await self._fail(held, error)
             finally:
                 self.state.running -= 1
         self._ack_in_order(held.lane)
+
+    async def _fail(self, held: _Held, error: Exception) -> None:
+        """A bug, or an output that cannot be made safe. The event stays unacknowledged."""
+        if held not in self._lanes.get(held.lane, ()):
+            # Let go of already, and the next owner's: what it needed may be closed by now.
+            log.warning("handler failed after its time", topic=self.topic, reason=repr(error))
+            return
+        log.error("handler failed; stopping the worker", topic=self.topic, exc_info=error)
+        self._close(held.lane)
+        await self._app.crash(error)
 
     def _ack_in_order(self, lane: Lane) -> None:
         queue = self._lanes.get(lane)

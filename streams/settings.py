@@ -139,6 +139,12 @@ class Settings(BaseSettings):
         "faces", min_length=1, description="Alias of the collection that is in use."
     )
     qdrant_timeout_s: float = Field(10, gt=0, description="Time-out of one call to the index.")
+    qdrant_shards: int | None = Field(
+        None, ge=1, description="Shards of collections that we create. Unset: Qdrant's default."
+    )
+    qdrant_replication: int | None = Field(
+        None, ge=1, description="Replicas of collections that we create. Unset: Qdrant's default."
+    )
     index_batch: int = Field(64, ge=1, le=1000, description="Most faces in one upsert.")
 
     # Behaviour
