@@ -2,7 +2,7 @@
 # It runs as a user without rights on a root that may be read-only; nothing is written but /tmp.
 #
 #   docker build -t facestream .
-#   docker build -t facestream --build-arg FACE_EMBEDDER=… .      another embedder of the manifest
+#   docker build -t facestream --build-arg FACE_EMBEDDER=… .      another one that a package carries
 
 FROM python:3.13-slim-trixie AS build
 WORKDIR /src
