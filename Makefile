@@ -2,17 +2,18 @@
 # make up      broker, index and worker on this machine until Ctrl-C
 # make test    the whole test suite
 # make check   ruff, mypy, import-linter, schema and README drift
+# make audit   known vulnerabilities of the locked packages (asks an advisory service)
 # Everything runs in .venv, made from the locks. PYTHON chooses the interpreter it is made with.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo up test check format lock clean help
+.PHONY: demo up test check format lock audit clean help
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 .venv/run.stamp: locks/run.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); \
@@ -60,6 +61,18 @@ COMPILE := $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes --no
 lock: .venv/dev.stamp
 	$(COMPILE) --extra embedded --extra build -o locks/run.lock
 	$(COMPILE) --extra embedded --extra build --extra dev -c locks/run.lock -o locks/dev.lock
+	$(COMPILE) -c locks/run.lock -o locks/image.lock
+	$(COMPILE:pyproject.toml=) --group audit -o locks/audit.lock
+
+# dev.lock has every package that the other locks have.
+# Exit status 1: a vulnerability is known; 2: the advisory services could not be asked.
+.venv-audit/audit.stamp: locks/audit.lock
+	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r locks/audit.lock
+	@touch $@
+
+audit: .venv-audit/audit.stamp
+	@.venv-audit/bin/python deploy/audit.py .venv-audit/bin/pip-audit locks/dev.lock
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output
+	rm -rf .venv .venv-audit build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output
