@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -19,6 +21,10 @@ TOPIC_ALREADY_EXISTS = 36
 
 #: What our failure headers may add to an event that is already as large as its topic allows.
 HEADER_ROOM = 64 * 1024
+
+
+#: A partition may be without a leader for longer while a broker is away; a start goes on then.
+KNOWN_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -61,10 +67,11 @@ def topic_names(settings: Settings) -> TopicNames:
     )
 
 
-async def ensure_topics(settings: Settings) -> list[TopicState]:
+async def ensure_topics(settings: Settings, *, create: bool = False) -> list[TopicState]:
     """Create the topics that are missing, and say what there is.
 
-    Raises ``StartupError`` when a topic cannot be created, or is missing with creation turned off.
+    ``create`` makes them also where KAFKA_CREATE_TOPICS is off: somebody has asked for it.
+    Raises ``StartupError`` when a topic cannot be created, or is missing and may not be.
     """
     names = needed_topics(settings)
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=20_000)
@@ -72,7 +79,7 @@ async def ensure_topics(settings: Settings) -> list[TopicState]:
         await admin.start()
         existing = set(await admin.list_topics())
         missing = [name for name in names if name not in existing]
-        if missing and not settings.kafka_create_topics:
+        if missing and not (create or settings.kafka_create_topics):
             raise StartupError(
                 f"topics are missing: {', '.join(missing)}; create them (`facestream topics`), "
                 "or set KAFKA_CREATE_TOPICS=true"
@@ -117,8 +124,27 @@ def _configs(name: str, settings: Settings) -> dict[str, str]:
     return configs
 
 
+async def _known(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What the broker asked says of our topics, once it knows all of them.
+
+    In a cluster, another broker than the one that created a topic hears of it a moment later.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + KNOWN_WITHIN_S
+    while True:
+        described: list[dict[str, Any]] = await admin.describe_topics(list(names))
+        unknown = [
+            topic["topic"]
+            for topic in described
+            if not topic["partitions"] or any(one["leader"] < 0 for one in topic["partitions"])
+        ]
+        if not unknown or loop.time() > until:
+            return described
+        await asyncio.sleep(0.1)
+
+
 async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[TopicState]:
-    described = await admin.describe_topics(list(names))
+    described = await _known(admin, names)
     states = [
         TopicState(
             name=topic["topic"],

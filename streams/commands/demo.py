@@ -83,13 +83,17 @@ class Demo(FacestreamCommand):
         step = progress.add_task("starting the embedded broker", total=None)
         with EmbeddedBroker(free_port(), log_file=folder / "broker.log") as broker:
             settings = load_settings(
-                kafka_bootstrap_servers=broker.address, kafka_topic_prefix="", kafka_replication=1
+                kafka_bootstrap_servers=broker.address,
+                kafka_security_protocol="PLAINTEXT",
+                kafka_topic_prefix="",
+                kafka_replication=1,
             )
             await ensure_topics(settings)
             environment = {
                 "KAFKA_BOOTSTRAP_SERVERS": broker.address,
                 "KAFKA_SESSION_TIMEOUT_S": EMBEDDED_SESSION_S,
                 "KAFKA_GROUP_ID": "facestream-demo",
+                "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
                 "KAFKA_TOPIC_PREFIX": "",
                 "QDRANT_URL": "",
                 "QDRANT_PATH": str(folder / "index"),
