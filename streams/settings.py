@@ -60,8 +60,8 @@ class Settings(BaseSettings):
     kafka_session_timeout_s: float = Field(
         30,
         ge=3,
-        description="A worker silent for this long loses its partitions. A stock Kafka refuses less "
-        "than 6 (`group.min.session.timeout.ms`).",
+        description="A worker silent for this long loses its partitions. A stock Kafka refuses "
+        "less than 6 (`group.min.session.timeout.ms`).",
     )
     kafka_rebalance_timeout_s: float = Field(
         60, ge=5, description="How long a rebalance waits for a worker to finish its events."
