@@ -235,3 +235,18 @@ def test_threads_and_events_in_flight_can_be_set() -> None:
     """The bound on events follows the threads, unless it is set itself."""
     assert load_settings(inference_threads=2).in_flight == 128
     assert load_settings(inference_threads=2, max_in_flight=10).in_flight == 10
+
+
+def test_the_older_ports_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ports; none unless set."""
+    assert load_settings().legacy_ports == ()
+    monkeypatch.setenv("LEGACY_PORTS", "8001, 8002")
+    assert load_settings().legacy_ports == (8001, 8002)
+    assert "LEGACY_PORTS" in refusal(monkeypatch, LEGACY_PORTS="8001,http")
+    assert "LEGACY_PORTS" in refusal(monkeypatch, LEGACY_PORTS="70000")
+
+
+def test_requests_at_once_default_to_some_for_each_thread() -> None:
+    """As many as are done within the older clients' five seconds."""
+    assert load_settings(inference_threads=4).http_pending == 64
+    assert load_settings(inference_threads=4, http_max_pending=3).http_pending == 3
