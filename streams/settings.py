@@ -230,11 +230,11 @@ class Settings(BaseSettings):
         description="Ports that the worker's pages answer on as well, separated by commas: "
         "`8001,8002` for clients that know the two older services.",
     )
-    http_max_pending: int = Field(
-        64,
+    http_max_pending: int | None = Field(
+        None,
         ge=1,
         description="Most requests to the HTTP API being read or worked on at once, and likewise "
-        "waiting at `/api/score`. More are answered 503.",
+        "waiting at `/api/score`. More are answered 503. Unset: 16 for each thread.",
     )
     http_score_timeout_ms: int = Field(
         4500,
@@ -329,6 +329,11 @@ class Settings(BaseSettings):
     def in_flight(self) -> int:
         """Most events that an agent holds at once."""
         return self.max_in_flight or 64 * self.threads
+
+    @property
+    def http_pending(self) -> int:
+        """Most requests to the HTTP API at once; 16 a thread are done well within 5 s."""
+        return self.http_max_pending or 16 * self.threads
 
     def masked(self) -> dict[str, str]:
         """The settings as strings by their environment names, secrets masked."""

@@ -21,7 +21,7 @@ Request = TypeVar("Request", bound=RequestBody)
 
 #: What all pages together may hold while requests are read and worked on.
 admission = Admission(
-    max_requests=app.settings.http_max_pending,
+    max_requests=app.settings.http_pending,
     max_bytes=app.settings.max_in_flight_mb * 1024 * 1024,
 )
 

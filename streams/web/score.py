@@ -27,7 +27,7 @@ bridge = ScoreBridge(
     topic_names(app.settings).image_submitted, runtime.publisher.publish, runtime.answers
 )
 #: Who waits for an answer holds no picture, so this is counted apart.
-waiting = Admission(max_requests=app.settings.http_max_pending)
+waiting = Admission(max_requests=app.settings.http_pending)
 
 
 class ScoreView(ApiView):

@@ -258,3 +258,18 @@ def test_a_circuit_needs_a_window_as_large_as_its_minimum(monkeypatch: pytest.Mo
     """Else it could never open."""
     told = refusal(monkeypatch, CIRCUIT_WINDOW="10", CIRCUIT_MIN_ATTEMPTS="11")
     assert "CIRCUIT_MIN_ATTEMPTS must not be more than CIRCUIT_WINDOW" in told
+
+
+def test_the_older_ports_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ports; none unless set."""
+    assert load_settings().legacy_ports == ()
+    monkeypatch.setenv("LEGACY_PORTS", "8001, 8002")
+    assert load_settings().legacy_ports == (8001, 8002)
+    assert "LEGACY_PORTS" in refusal(monkeypatch, LEGACY_PORTS="8001,http")
+    assert "LEGACY_PORTS" in refusal(monkeypatch, LEGACY_PORTS="70000")
+
+
+def test_requests_at_once_default_to_some_for_each_thread() -> None:
+    """As many as are done within the older clients' five seconds."""
+    assert load_settings(inference_threads=4).http_pending == 64
+    assert load_settings(inference_threads=4, http_max_pending=3).http_pending == 3
