@@ -25,6 +25,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers.aiokafka import Consumer
 
@@ -51,7 +52,11 @@ class InOrderConsumer(Consumer):  # type: ignore[misc]  # faust ships no usable 
         """
         self.stop_flow()
         await super().perform_seek()
-        never = [tp for tp in self.assignment() if not self._committed_offset[tp]]
+        never = [
+            TopicPartition(tp.topic, tp.partition)
+            for tp in self.assignment()
+            if not self._committed_offset[tp]
+        ]
         if never:
             # Taken away meanwhile: the rebalance that did it seeks anew.
             with contextlib.suppress(IllegalStateError):
