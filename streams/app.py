@@ -22,7 +22,8 @@ from streams.logging import configure_logging
 from streams.runtime import Runtime
 from streams.settings import Settings, current
 from streams.stopping import arm_hard_exit, die
-from streams.topics import ensure_topics
+from streams.topics import HEADER_ROOM, ensure_topics, largest_message
+from streams.web.index_errors import index_errors
 from streams.web.ports import WebOnSeveralPorts
 from streams.web.token import token_middleware
 
@@ -137,7 +138,7 @@ def create_app(settings: Settings) -> FacestreamApp:
         producer_acks=-1,
         producer_linger=settings.kafka_linger_ms / 1000,
         producer_request_timeout=10.0,
-        producer_max_request_size=settings.kafka_max_message_bytes + 128 * 1024,
+        producer_max_request_size=largest_message(settings) + HEADER_ROOM,
         web_enabled=True,
         web_bind=settings.web_host,
         web_host=settings.web_host,
@@ -148,7 +149,7 @@ def create_app(settings: Settings) -> FacestreamApp:
         web_stats_enabled=False,
         web_metrics_enabled=False,
         web_application_options={
-            "middlewares": [token_middleware(settings), api_failures],
+            "middlewares": [token_middleware(settings), api_failures, index_errors],
             "client_max_size": body_limit(settings),
         },
         worker_redirect_stdouts=False,

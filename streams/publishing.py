@@ -44,6 +44,12 @@ class Outgoing:
     value: bytes | None
     headers: Headers
 
+    @property
+    def size(self) -> int:
+        """Bytes of value, key and headers."""
+        in_headers = sum(len(name) + len(value or b"") for name, value in self.headers)
+        return len(self.value or b"") + len(self.key or b"") + in_headers
+
 
 class Publisher:
     """Publishes through Faust's producer and waits for the broker's acks (acks=all)."""
@@ -53,11 +59,16 @@ class Publisher:
         app: Any,
         on_wait: Callable[[], None] = lambda: None,
         *,
+        is_leaving: Callable[[], bool],
+        max_bytes: int | None = None,
         on_timeout: Callable[[], None] = lambda: None,
     ) -> None:
         """``on_wait`` is told of every failed attempt that will be made again, ``on_timeout`` of
-        those that failed for taking too long."""
+        those that failed for taking too long. ``max_bytes``: the largest message that may be
+        sent; None leaves it to producer and topic."""
         self._app = app
+        self._is_leaving = is_leaving
+        self._max_bytes = max_bytes
         self._on_wait = on_wait
         self._on_timeout = on_timeout
         self._topics: dict[str, Any] = {}
@@ -68,6 +79,10 @@ class Publisher:
         Raises ``Abandoned`` when the worker stops or rebalances meanwhile, ``UnpublishableMessage``
         for a message that no retry can help, ``PublishingFailed`` after ``GIVE_UP_AFTER_S``.
         """
+        # All of them before any is sent: half of an answer must not stand beside a dead letter.
+        for message in messages:
+            if self._max_bytes is not None and message.size > self._max_bytes:
+                raise UnpublishableMessage(_too_large(message, f"{self._max_bytes} may be sent"))
         if len(messages) == 1:
             await self._publish_one(messages[0])
         elif messages:
@@ -81,11 +96,7 @@ class Publisher:
                 await asyncio.wait_for(self._attempt(message), ATTEMPT_TIMEOUT_S)
                 return
             except MessageSizeTooLargeError as error:
-                raise UnpublishableMessage(
-                    f"a message of {len(message.value or b'')} bytes is too large for topic "
-                    f"{message.topic}; see KAFKA_MAX_MESSAGE_BYTES and the topic's "
-                    f"max.message.bytes ({error})"
-                ) from error
+                raise UnpublishableMessage(_too_large(message, str(error))) from error
             except (KafkaError, NotReady, TimeoutError, OSError) as error:
                 log.warning(
                     "publishing failed; trying again",
@@ -119,12 +130,16 @@ class Publisher:
             raise (error.__cause__ or error) from None
         await asyncio.shield(sent)
 
-    def _is_leaving(self) -> bool:
-        return bool(self._app.should_stop or self._app.rebalancing)
+
+def _too_large(message: Outgoing, why: str) -> str:
+    return (
+        f"a message of {message.size} bytes is too large for topic {message.topic}; see "
+        f"KAFKA_MAX_MESSAGE_BYTES and the topic's max.message.bytes ({why})"
+    )
 
 
 async def pause(seconds: float, is_leaving: Callable[[], bool]) -> None:
-    """Wait, but raise ``Abandoned`` as soon as the worker is stopping or rebalancing."""
+    """Wait, but raise ``Abandoned`` as soon as the worker is leaving."""
     until = time.monotonic() + seconds
     while True:
         if is_leaving():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -24,7 +24,14 @@ from streams.progress import ProgressWatch
 from streams.publishing import Publisher
 from streams.settings import Settings
 from streams.stopping import die
-from streams.vector_index import IndexBusy, IndexMismatch, IndexUnavailable, VectorIndex
+from streams.topics import largest_message
+from streams.vector_index import (
+    IndexBusy,
+    IndexMismatch,
+    IndexRejected,
+    IndexUnavailable,
+    VectorIndex,
+)
 from streams.worker_state import WorkerState
 
 log = structlog.get_logger(__name__)
@@ -44,8 +51,13 @@ class Runtime:
         self.windows: list[InFlightWindow] = []
         self.metrics = Metrics()
         self.publisher = Publisher(
-            app, self._note_waiting, on_timeout=lambda: self.metrics.timeout("publish")
+            app,
+            self._note_waiting,
+            is_leaving=self.is_leaving,
+            max_bytes=largest_message(settings),
+            on_timeout=lambda: self.metrics.timeout("publish"),
         )
+        self._draining = False
         self.progress = ProgressWatch(app, self.windows, settings.stalled_after_s)
         self.partitions = 0
         self._assigned = asyncio.Event()
@@ -62,7 +74,7 @@ class Runtime:
             timeout_s=settings.ml_service_timeout / 1000,
             circuit=self.circuit,
         )
-        self._probe = CircuitProbe(
+        self._circuit_probe = CircuitProbe(
             self.circuit, self.pool.probe, interval_s=settings.circuit_probe_s
         )
         self.images = ImageStore(
@@ -124,12 +136,24 @@ class Runtime:
             )
         self._check_ports()
         self._tasks = [
-            asyncio.create_task(self._load_models(), name="load-models"),
-            asyncio.create_task(self._open_index(), name="open-index"),
-            asyncio.create_task(self._watch_progress(), name="watch-progress"),
-            asyncio.create_task(self._probe.run(), name="circuit-probe"),
-            asyncio.create_task(self.metrics.watch_event_loop(), name="watch-event-loop"),
+            self._start(self._load_models(), "load-models"),
+            self._start(self._open_index(), "open-index"),
+            self._start(self._watch_progress(), "watch-progress"),
+            self._start(self._circuit_probe.run(), "circuit-probe"),
+            self._start(self.metrics.watch_event_loop(), "watch-event-loop"),
         ]
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A task that the worker cannot do without: should it fail, the worker stops."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._must_not_fail)
+        return task
+
+    def _must_not_fail(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("failed; stopping the worker", task=task.get_name(), exc_info=error)
+            self._crashing = asyncio.ensure_future(self._app.crash(error))
 
     def _check_ports(self) -> None:
         if not self._app.conf.web_enabled:
@@ -177,7 +201,7 @@ class Runtime:
         while True:
             try:
                 self._index = await open_index(settings, embedder.name, embedder.dimension)
-            except (IndexBusy, IndexMismatch, ConfigurationError) as error:
+            except (IndexBusy, IndexMismatch, IndexRejected, ConfigurationError) as error:
                 die(error)
             except IndexUnavailable as error:
                 log.warning("waiting for the index", reason=str(error), next_try_s=wait)
@@ -213,11 +237,13 @@ class Runtime:
 
     def begin_drain(self) -> None:
         """A rebalance or stop begins."""
+        self._draining = True
         for window in self.windows:
             window.begin_drain()
 
     def begin_generation(self, partitions: int) -> None:
         """A new assignment of ``partitions`` partitions has arrived."""
+        self._draining = False
         self.partitions = partitions
         self.metrics.rebalance()
         self._assigned.set()
@@ -226,7 +252,8 @@ class Runtime:
 
     def is_leaving(self) -> bool:
         """Whether work should be left for the next owner."""
-        return bool(self._app.should_stop or self._app.rebalancing)
+        # Not Faust's own `rebalancing`: it stays on for a while after the new assignment began.
+        return self._draining or bool(self._app.should_stop)
 
     async def close(self) -> None:
         """Free models and index; after the last ack."""

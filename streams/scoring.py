@@ -154,7 +154,7 @@ class Scorer:
         self._metrics.operation("real_ml", "success")
         self._metrics.stages_ms(scored.timings_ms)
         timings = Timings(queued=queued_ms, fetch=fetch_ms, **scored.timings_ms)
-        log.debug("event scored", faces=len(scored.faces), **where)
+        log.info("event scored", faces=len(scored.faces), **where)
         return [
             self._face_message(incoming, event, scored, index, timings)
             for index in range(len(scored.faces))

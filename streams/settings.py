@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from streams.errors import ConfigurationError
 from streams.kafka_security import check_security
@@ -335,6 +340,12 @@ class Settings(BaseSettings):
         """Most requests to the HTTP API at once; 16 a thread are done well within 5 s."""
         return self.http_max_pending or 16 * self.threads
 
+    @property
+    def web_client_host(self) -> str:
+        """The host by which a client on this machine reaches the web port, as URLs write it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.web_host, self.web_host)  # noqa: S104
+        return f"[{host}]" if ":" in host else host
+
     def masked(self) -> dict[str, str]:
         """The settings as strings by their environment names, secrets masked."""
         shown = {name.upper(): str(getattr(self, name)) for name in type(self).model_fields}
@@ -370,6 +381,35 @@ def load_settings(**overrides: object) -> Settings:
 def _is_secret(name: str) -> bool:
     field = Settings.model_fields.get(name)
     return field is not None and SecretStr in get_args(field.annotation)
+
+
+class _Pinned(Settings):
+    """Settings from what is given alone."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def pinned_settings(**values: object) -> Settings:
+    """Settings that neither the environment nor a file changes: ``values``, else the defaults."""
+    return _Pinned(**values)  # type: ignore[arg-type]
+
+
+def pinned_environment(empty_file: Path, **values: str) -> dict[str, str]:
+    """The environment that tells a child process the same: every other setting is unset.
+
+    ``empty_file`` stands in for the ``.env`` that it would read otherwise.
+    """
+    unset = dict.fromkeys((name.upper() for name in Settings.model_fields), "")
+    return {**unset, "ENV_FILE": str(empty_file), **values}
 
 
 @cache

@@ -27,6 +27,14 @@ HEADER_ROOM = 64 * 1024
 KNOWN_WITHIN_S = 10.0
 
 
+def largest_message(settings: Settings) -> int:
+    """Bytes of the largest message that we may have to publish: a dead letter.
+
+    A compressed batch may hold an event larger than its topic's limit, which counts the batch.
+    """
+    return 2 * settings.kafka_max_message_bytes + HEADER_ROOM
+
+
 @dataclass(frozen=True)
 class TopicNames:
     """The names of our topics on this cluster."""
@@ -117,8 +125,9 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[str], settings: Sett
 
 
 def _configs(name: str, settings: Settings) -> dict[str, str]:
-    room = HEADER_ROOM if name == topic_names(settings).simulated_fallback else 0
-    configs = {"max.message.bytes": str(settings.kafka_max_message_bytes + room)}
+    is_fallback = name == topic_names(settings).simulated_fallback
+    largest = largest_message(settings) if is_fallback else settings.kafka_max_message_bytes
+    configs = {"max.message.bytes": str(largest)}
     if settings.kafka_min_insync_replicas is not None:
         configs["min.insync.replicas"] = str(settings.kafka_min_insync_replicas)
     return configs
