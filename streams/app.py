@@ -22,7 +22,7 @@ from streams.logging import configure_logging
 from streams.runtime import Runtime
 from streams.settings import Settings, current
 from streams.stopping import arm_hard_exit, die
-from streams.topics import HEADER_ROOM, ensure_topics, largest_message
+from streams.topics import HEADER_ROOM, ensure_topics, largest_letter
 from streams.web.index_errors import index_errors
 from streams.web.ports import WebOnSeveralPorts
 from streams.web.token import token_middleware
@@ -138,7 +138,7 @@ def create_app(settings: Settings) -> FacestreamApp:
         producer_acks=-1,
         producer_linger=settings.kafka_linger_ms / 1000,
         producer_request_timeout=10.0,
-        producer_max_request_size=largest_message(settings) + HEADER_ROOM,
+        producer_max_request_size=largest_letter(settings) + HEADER_ROOM,
         web_enabled=True,
         web_bind=settings.web_host,
         web_host=settings.web_host,

@@ -60,12 +60,12 @@ class Publisher:
         on_wait: Callable[[], None] = lambda: None,
         *,
         is_leaving: Callable[[], bool],
-        max_bytes: int | None = None,
+        max_bytes: Callable[[str], int] | None = None,
         on_timeout: Callable[[], None] = lambda: None,
     ) -> None:
         """``on_wait`` is told of every failed attempt that will be made again, ``on_timeout`` of
-        those that failed for taking too long. ``max_bytes``: the largest message that may be
-        sent; None leaves it to producer and topic."""
+        those that failed for taking too long. ``max_bytes``: of the largest message for a
+        topic; None leaves it to producer and broker."""
         self._app = app
         self._is_leaving = is_leaving
         self._max_bytes = max_bytes
@@ -81,8 +81,9 @@ class Publisher:
         """
         # All of them before any is sent: half of an answer must not stand beside a dead letter.
         for message in messages:
-            if self._max_bytes is not None and message.size > self._max_bytes:
-                raise UnpublishableMessage(_too_large(message, f"{self._max_bytes} may be sent"))
+            limit = self._max_bytes(message.topic) if self._max_bytes else None
+            if limit is not None and message.size > limit:
+                raise UnpublishableMessage(_too_large(message, f"{limit} may be sent"))
         if len(messages) == 1:
             await self._publish_one(messages[0])
         elif messages:

@@ -54,7 +54,7 @@ class Runtime:
             app,
             self._note_waiting,
             is_leaving=self.is_leaving,
-            max_bytes=largest_message(settings),
+            max_bytes=lambda topic: largest_message(settings, topic),
             on_timeout=lambda: self.metrics.timeout("publish"),
         )
         self._draining = False

@@ -27,12 +27,19 @@ HEADER_ROOM = 64 * 1024
 KNOWN_WITHIN_S = 10.0
 
 
-def largest_message(settings: Settings) -> int:
-    """Bytes of the largest message that we may have to publish: a dead letter.
+def largest_letter(settings: Settings) -> int:
+    """Bytes of the largest dead letter that we may have to publish.
 
     A compressed batch may hold an event larger than its topic's limit, which counts the batch.
     """
     return 2 * settings.kafka_max_message_bytes + HEADER_ROOM
+
+
+def largest_message(settings: Settings, topic: str) -> int:
+    """Bytes of the largest message for a topic of ours."""
+    if topic == topic_names(settings).simulated_fallback:
+        return largest_letter(settings)
+    return settings.kafka_max_message_bytes
 
 
 @dataclass(frozen=True)
@@ -125,9 +132,7 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[str], settings: Sett
 
 
 def _configs(name: str, settings: Settings) -> dict[str, str]:
-    is_fallback = name == topic_names(settings).simulated_fallback
-    largest = largest_message(settings) if is_fallback else settings.kafka_max_message_bytes
-    configs = {"max.message.bytes": str(largest)}
+    configs = {"max.message.bytes": str(largest_message(settings, name))}
     if settings.kafka_min_insync_replicas is not None:
         configs["min.insync.replicas"] = str(settings.kafka_min_insync_replicas)
     return configs

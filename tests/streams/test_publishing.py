@@ -178,3 +178,13 @@ async def test_a_pause_ends_soon_after_the_worker_begins_to_leave() -> None:
     async with asyncio.timeout(5):
         with pytest.raises(Abandoned):
             await pausing
+
+
+async def test_half_of_an_answer_is_never_sent() -> None:
+    """One face of several that is too large: none is published, the event becomes a dead letter."""
+    app = FakeProducingApp()
+    large = Outgoing("scored-face", b"user", b"x" * 100, [])
+    publisher = publisher_of(app, max_bytes=lambda topic: 50)
+    with pytest.raises(UnpublishableMessage, match="50 may be sent"):
+        await publisher.publish([MESSAGE, large])
+    assert app.sent == []
