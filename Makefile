@@ -4,6 +4,7 @@
 # make kafka   Apache Kafka in the foreground until Ctrl-C (needs Java 17 and Maven, no Docker)
 # make test-kafka        the tests that meet a broker, on Apache Kafka; test-kafka-long for all
 # make chaos   everything dies in turn, nothing may be lost: about ten minutes; SEEDS=20, SEED=n, LOAD=real|random
+# make fuzz    100,000 hostile inputs, about five minutes; INPUTS=n, SEED=n
 # make overload          a backlog of 100,000 large events, memory must stay flat
 # make soak MINUTES=30   a steady load, sampled and drawn into SOAK_FOLDER
 # make check   ruff, mypy, import-linter, schema and README drift
@@ -16,7 +17,7 @@ PYTEST_ARGS ?=
 # Of the chaos run on Apache Kafka, about six minutes each.
 KAFKA_SEEDS ?= 1
 
-.PHONY: demo up test chaos overload soak kafka test-kafka test-kafka-long check format lock audit clean help
+.PHONY: demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -50,6 +51,10 @@ SEEDS ?= 3
 LOAD ?= both
 chaos: .venv/dev.stamp
 	$(BIN)/python -m tests.chaos chaos --seeds $(SEEDS) --load $(LOAD) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug $(BUG))
+
+INPUTS ?= 100000
+fuzz: .venv/dev.stamp
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
 
 EVENTS ?= 100000
 PIECE ?= 10000
