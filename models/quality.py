@@ -81,6 +81,11 @@ class Measures:
     embedding_norm: float
 
 
+def recognisability(embedding_norm: float, norm_range: tuple[float, float]) -> float:
+    """How much of a face the embedder saw, 0..1, from the length of its raw embedding."""
+    return _clipped((embedding_norm - norm_range[0]) / (norm_range[1] - norm_range[0]))
+
+
 @dataclass(frozen=True)
 class _Pose:
     yaw: float
@@ -105,15 +110,15 @@ def measure(
     luma = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)[SHARPNESS_REGION, SHARPNESS_REGION]
     sharpness, brightness = _sharpness(luma), float(luma.mean()) / 255.0
     resolution = _floored(pose.interocular_px / FULL_INTEROCULAR_PX)
-    recognisability = _clipped((embedding_norm - norm_range[0]) / (norm_range[1] - norm_range[0]))
+    recognisable = recognisability(embedding_norm, norm_range)
     return Measures(
-        quality=recognisability**NORM_SHARE
+        quality=recognisable**NORM_SHARE
         * sharpness**SHARPNESS_SHARE
         * resolution**RESOLUTION_SHARE,
         frontality=_frontality(pose, detection.bounding_box[2]),
         symmetry=_floored(1.0 - 2.0 * pose.nose_offset_px / detection.bounding_box[2]),
         resolution=resolution,
-        confidence=_clipped(math.sqrt(detection.detection_confidence * recognisability)),
+        confidence=_clipped(math.sqrt(detection.detection_confidence * recognisable)),
         yaw=pose.yaw,
         pitch=pose.pitch,
         roll=pose.roll,
