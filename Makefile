@@ -1,18 +1,25 @@
 # make demo    the whole stream on real pictures, from nothing, in about half a minute
 # make up      broker, index and worker on this machine until Ctrl-C
 # make test    the whole test suite
+# make kafka   Apache Kafka in the foreground until Ctrl-C (needs Java 17 and Maven, no Docker)
+# make test-kafka        the tests that meet a broker, on Apache Kafka; test-kafka-long for all
+# make chaos   everything dies in turn, nothing may be lost: about ten minutes; SEEDS=20, SEED=n, LOAD=real|random
+# make overload          a backlog of 100,000 large events, memory must stay flat
+# make soak MINUTES=30   a steady load, sampled and drawn into SOAK_FOLDER
 # make check   ruff, mypy, import-linter, schema and README drift
 # Everything runs in .venv, made from the locks. PYTHON chooses the interpreter it is made with.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
+# Of the chaos run on Apache Kafka, about six minutes each.
+KAFKA_SEEDS ?= 1
 
-.PHONY: demo up test check format lock clean help
+.PHONY: demo up test chaos overload soak kafka test-kafka test-kafka-long check format lock clean help
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '/^$$/q; s/^# //p' Makefile
 
 .venv/run.stamp: locks/run.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); \
@@ -37,6 +44,35 @@ up: .venv/run.stamp
 
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+SEEDS ?= 3
+LOAD ?= both
+chaos: .venv/dev.stamp
+	$(BIN)/python -m tests.chaos chaos --seeds $(SEEDS) --load $(LOAD) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug $(BUG))
+
+EVENTS ?= 100000
+PIECE ?= 10000
+overload: .venv/dev.stamp
+	$(BIN)/python -m tests.chaos overload --events $(EVENTS) --piece $(PIECE)
+
+MINUTES ?= 30
+SOAK_FOLDER ?= var/soak
+soak: .venv/dev.stamp
+	$(BIN)/python -m tests.chaos soak --minutes $(MINUTES) --folder $(SOAK_FOLDER)
+
+kafka: .venv/dev.stamp
+	@$(BIN)/python -m tests.kafka
+
+# What meets the broker: the rest of tests/integration would say the same on any.
+ON_KAFKA := tests/kafka $(addprefix tests/integration/test_,losing_nothing.py pictures.py bad_input.py commands.py)
+test-kafka: .venv/dev.stamp
+	@$(BIN)/python -m tests.kafka.jars
+	TEST_BROKER=apache $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(PYTEST_ARGS) $(ON_KAFKA)
+
+test-kafka-long: .venv/dev.stamp
+	@$(BIN)/python -m tests.kafka.jars
+	TEST_BROKER=apache $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS) tests/kafka tests/integration
+	TEST_BROKER=apache $(BIN)/python -m tests.chaos chaos --seeds $(KAFKA_SEEDS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -79,7 +79,7 @@ class FallbackHeaders(BaseModel):
         examples=["no detection at or above 0.7; the best had 0.41"],
     )
     fallback_attempts: _Count = Field(
-        description="How often the real models were tried; 0 when they were not asked.",
+        description="How often the step that failed was tried; 0 when nothing was.",
         examples=["3"],
     )
     source_topic: Annotated[str, BeforeValidator(_name)] = Field(

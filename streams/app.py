@@ -13,6 +13,7 @@ import faust
 import faust.streams
 import structlog
 
+from streams.committing import InOrderConsumer
 from streams.errors import ConfigurationError, StartupError
 from streams.kafka import faust_broker_urls, wait_for_broker
 from streams.kafka_security import faust_credentials
@@ -27,6 +28,9 @@ log = structlog.get_logger(__name__)
 
 #: Longer than any outage: a worker that polls late because it is full must not leave its group.
 NEVER_S = 7 * 24 * 3600
+
+#: How long a worker that crashed may take to leave.
+AFTER_CRASH_S = 5.0
 
 
 class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable hints
@@ -50,9 +54,23 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         """Make none: there are no tables, and the root may be read-only."""
 
     def on_rebalance_start(self) -> None:
-        """Let go of what has not started, before Faust waits for what has."""
+        """Let go of what has not started, before Faust waits for what has.
+
+        Faust calls this in the thread of its consumer. The windows belong to the event loop, which
+        gets to this before anything that the thread asks of it later.
+        """
         super().on_rebalance_start()
-        self.runtime.begin_drain()
+        self.loop.call_soon_threadsafe(self.runtime.begin_drain)
+
+    async def _on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
+        """Begin the new generation before Faust lets its first events in.
+
+        Faust's signal ``on_partitions_assigned`` comes too late: the task that resumes the flow
+        has been woken by then.
+        """
+        if not self.should_stop:
+            self.runtime.begin_generation(len(assigned))
+        await super()._on_partitions_assigned(assigned, generation_id)
 
     def _on_rebalance_when_stopped(self) -> None:
         """Leave the consumer open while ``wait_empty`` still commits.
@@ -63,7 +81,9 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
 
     async def on_stop(self) -> None:
         """Drain within the deadline; a stop that hangs all the same ends the process."""
-        arm_hard_exit(self.settings.stop_timeout_s)
+        # After a crash nothing more is acknowledged, and Faust's stop often hangs (measured), while
+        # the heartbeat keeps the partitions from a worker that could go on.
+        arm_hard_exit(AFTER_CRASH_S if self.crashed else self.settings.stop_timeout_s)
         self.runtime.begin_drain()
         await super().on_stop()
         await self.runtime.close()
@@ -124,14 +144,10 @@ def create_app(settings: Settings) -> FacestreamApp:
         worker_redirect_stdouts=False,
         logging_config=configure_logging(settings),
     )
+    app.transport.Consumer = InOrderConsumer
     app.settings = settings
     app.runtime = Runtime(app, settings)
-    app.on_partitions_assigned.connect(_new_generation, weak=False)
     return app
-
-
-async def _new_generation(app: FacestreamApp, assigned: set[Any], **_: Any) -> None:
-    app.runtime.begin_generation(len(assigned))
 
 
 def _create_or_exit() -> FacestreamApp:

@@ -39,10 +39,15 @@ def port_is_taken(host: str, port: int) -> bool:
 
 @dataclass
 class EmbeddedBroker:
-    """A broker process on ``127.0.0.1:port``; use it as a context manager."""
+    """A broker process on ``127.0.0.1:port``; use it as a context manager.
+
+    ``advertised_port`` is the one that clients are sent to, where it is another than its own: that
+    of a proxy.
+    """
 
     port: int
     log_file: Path | None = None
+    advertised_port: int | None = None
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,6 +73,7 @@ class EmbeddedBroker:
                 f"port {self.port} is taken, so the embedded broker cannot start: stop what "
                 "listens there, or choose another by KAFKA_PORT"
             )
+        advertised = self.advertised_port or self.port
         output = self.log_file.open("wb") if self.log_file else subprocess.DEVNULL
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own resolver's binary, no shell
@@ -76,7 +82,7 @@ class EmbeddedBroker:
                     "broker",
                     "--storage-engine=memory://facestream/",
                     f"--listener-url=tcp://127.0.0.1:{self.port}",
-                    f"--advertised-listener-url=tcp://127.0.0.1:{self.port}",
+                    f"--advertised-listener-url=tcp://127.0.0.1:{advertised}",
                     "--kafka-cluster-id=facestream",
                 ],
                 stdin=subprocess.DEVNULL,

@@ -91,6 +91,8 @@ class InFlightWindow:
         self._drain_timeout_s = drain_timeout_s
         self._lanes: dict[Lane, deque[_Held]] = {}
         self._closed: set[Lane] = set()
+        #: The generation that is being drained: nothing more of it is taken in.
+        self._drained: int | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -102,7 +104,8 @@ class InFlightWindow:
     def _admit(self, event: Any) -> None:
         message = event.message
         lane = (message.tp, message.generation_id)
-        stale = message.generation_id != self._app.consumer_generation_id
+        current = self._app.consumer_generation_id
+        stale = message.generation_id != current or current == self._drained
         if stale or lane in self._closed or self._app.should_stop:
             self._app.consumer.unacked.discard(message)
             return
@@ -127,13 +130,20 @@ class InFlightWindow:
             except Abandoned:
                 self._close(held.lane)
             except Exception as error:
-                # A bug, or an output that cannot be made safe. The event stays unacknowledged.
-                log.exception("handler failed; stopping the worker", topic=self.topic)
-                self._close(held.lane)
-                await self._app.crash(error)
+                await self._fail(held, error)
             finally:
                 self.state.running -= 1
         self._ack_in_order(held.lane)
+
+    async def _fail(self, held: _Held, error: Exception) -> None:
+        """A bug, or an output that cannot be made safe. The event stays unacknowledged."""
+        if held not in self._lanes.get(held.lane, ()):
+            # Let go of already, and the next owner's: what it needed may be closed by now.
+            log.warning("handler failed after its time", topic=self.topic, reason=repr(error))
+            return
+        log.error("handler failed; stopping the worker", topic=self.topic, exc_info=error)
+        self._close(held.lane)
+        await self._app.crash(error)
 
     def _ack_in_order(self, lane: Lane) -> None:
         queue = self._lanes.get(lane)
@@ -168,6 +178,7 @@ class InFlightWindow:
 
     def begin_drain(self) -> None:
         """A rebalance or stop begins: let go of what has not started, bound the rest in time."""
+        self._drained = self._app.consumer_generation_id
         for lane, queue in list(self._lanes.items()):
             self._closed.add(lane)
             # Everything from the first event that has not started, even what started behind it:
@@ -202,9 +213,12 @@ class InFlightWindow:
             self._deadline.cancel()
             self._deadline = None
         current = self._app.consumer_generation_id
-        for lane in [lane for lane in self._lanes if lane[1] != current]:
+        # A group that was empty in between may count from one again.
+        counted_anew = current == self._drained
+        self._drained = None
+        for lane in [lane for lane in self._lanes if lane[1] != current or counted_anew]:
             self._close(lane)
-        self._closed = {lane for lane in self._closed if lane[1] == current}
+        self._closed = {lane for lane in self._closed if lane[1] == current and not counted_anew}
         # The consumer has forgotten what was paused; say it again if it still holds.
         self._set_full(False)
         self._adjust_pressure()

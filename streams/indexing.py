@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -22,6 +25,7 @@ from schemas.scored_face import ScoredFace
 from streams.fallback import Failure, fallback_message
 from streams.incoming import Incoming
 from streams.publishing import Outgoing, pause
+from streams.settings import Settings
 from streams.vector_index import (
     FacePoint,
     GoneFaces,
@@ -29,6 +33,9 @@ from streams.vector_index import (
     IndexUnavailable,
     VectorIndex,
 )
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 log = structlog.get_logger(__name__)
 
@@ -188,9 +195,44 @@ def change_for(face: ScoredFace) -> FacePoint | GoneFaces | None:
     )
 
 
-def index_face_id(face_id_of: Callable[[UUID, int], UUID]) -> Callable[[str, int], str]:
-    """The record's id function in the index's terms (strings)."""
-    return lambda event_id, index: str(face_id_of(UUID(event_id), index))
+async def open_index(settings: Settings, embedder: str, dimension: int) -> VectorIndex:
+    """The index of the settings, for this embedder. Raises what ``VectorIndex.open`` raises."""
+    key = settings.qdrant_api_key
+    return await VectorIndex.open(
+        url=settings.qdrant_url,
+        api_key=key.get_secret_value() if key else None,
+        path=None if settings.qdrant_url else settings.qdrant_path,
+        embedder=embedder,
+        embedding_size=dimension,
+        alias=settings.qdrant_alias,
+        timeout_s=settings.qdrant_timeout_s,
+        replication_factor=settings.qdrant_replication,
+        shard_number=settings.qdrant_shards,
+        face_id_of=index_face_id,
+    )
+
+
+def index_face_id(event_id: str, face_index: int) -> str:
+    """``face_id_of`` in the index's terms (strings), and an order of magnitude faster.
+
+    A batch asks for up to 64 ids of each of its events. Raises ``ValueError`` for an event id
+    that is no UUID.
+    """
+    digest = _hash_of_namespace(event_id).copy()
+    digest.update(str(face_index).encode())
+    number = int.from_bytes(digest.digest()[:16], "big")
+    text = f"{number & _UUID_BITS | _UUID_VERSION_5:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+#: Everything but version and variant, and the two of them for UUIDv5 (RFC 9562, section 5.5).
+_UUID_BITS = ~((0xF << 76) | (0x3 << 62)) & ((1 << 128) - 1)
+_UUID_VERSION_5 = (5 << 76) | (2 << 62)
+
+
+@lru_cache(maxsize=256)
+def _hash_of_namespace(event_id: str) -> Hash:
+    return hashlib.sha1(UUID(event_id).bytes, usedforsecurity=False)
 
 
 def _resolve(batch: Sequence[_Entry], error: Exception | None) -> None:

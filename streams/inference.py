@@ -15,14 +15,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+import structlog
+
 from models.decoding import DecodeLimits
-from models.errors import InferenceTerminated
+from models.errors import InferenceFailed, InferenceTerminated, ModelsError
 from models.pipeline import FacePipeline, ScoredImage, load_pipeline
 from models.session import Cancellation
 from streams.errors import InferenceTimeout
 from streams.settings import Settings
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 WATCH_INTERVAL_S = 0.05
 
@@ -100,7 +104,8 @@ class InferencePool:
     async def score(self, image: bytes, *, min_confidence: float, max_faces: int) -> ScoredImage:
         """Score one picture.
 
-        Raises ``InferenceTimeout``, or what ``FacePipeline.score`` raises.
+        Raises ``InferenceTimeout``, or what ``FacePipeline.score`` raises; anything else than a
+        ``ModelsError`` from there becomes ``InferenceFailed``.
         """
         pipeline = self.pipeline
         return await self._run(
@@ -117,7 +122,15 @@ class InferencePool:
 
         def in_thread() -> T:
             attempt.started = time.monotonic()
-            return work(attempt.cancellation)
+            try:
+                return work(attempt.cancellation)
+            except ModelsError:
+                raise
+            except Exception as error:
+                # A bug that this picture brings out. Raised as it is it would stop the worker, and
+                # then the next one that is given the picture, and so on.
+                log.exception("scoring raised what it should not")
+                raise InferenceFailed("pipeline", f"{type(error).__name__}: {error}") from error
 
         self._attempts.add(attempt)
         try:

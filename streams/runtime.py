@@ -10,12 +10,11 @@ from typing import Any
 import structlog
 
 from models.errors import ModelsError
-from schemas.scored_face import face_id_of
 from streams.embedded_broker import port_is_taken
 from streams.errors import ConfigurationError, StartupError
 from streams.image_store import ImageStore
 from streams.in_flight import InFlightWindow
-from streams.indexing import index_face_id
+from streams.indexing import open_index
 from streams.inference import InferencePool, load_models
 from streams.progress import ProgressWatch
 from streams.publishing import Publisher
@@ -125,20 +124,10 @@ class Runtime:
         await self._models_ready.wait()
         settings = self.settings
         embedder = self.pool.pipeline.embedder
-        key = settings.qdrant_api_key
         wait = 0.5
         while True:
             try:
-                self._index = await VectorIndex.open(
-                    url=settings.qdrant_url,
-                    api_key=key.get_secret_value() if key else None,
-                    path=None if settings.qdrant_url else settings.qdrant_path,
-                    embedder=embedder.name,
-                    embedding_size=embedder.dimension,
-                    alias=settings.qdrant_alias,
-                    timeout_s=settings.qdrant_timeout_s,
-                    face_id_of=index_face_id(face_id_of),
-                )
+                self._index = await open_index(settings, embedder.name, embedder.dimension)
             except (IndexBusy, IndexMismatch, ConfigurationError) as error:
                 die(error)
             except IndexUnavailable as error:

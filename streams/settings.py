@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -139,6 +139,12 @@ class Settings(BaseSettings):
         "faces", min_length=1, description="Alias of the collection that is in use."
     )
     qdrant_timeout_s: float = Field(10, gt=0, description="Time-out of one call to the index.")
+    qdrant_shards: int | None = Field(
+        None, ge=1, description="Shards of collections that we create. Unset: Qdrant's default."
+    )
+    qdrant_replication: int | None = Field(
+        None, ge=1, description="Replicas of collections that we create. Unset: Qdrant's default."
+    )
     index_batch: int = Field(64, ge=1, le=1000, description="Most faces in one upsert.")
 
     # Behaviour
@@ -286,12 +292,18 @@ def load_settings(**overrides: object) -> Settings:
         lines = []
         for problem in error.errors():
             name = ".".join(str(part) for part in problem["loc"]).upper() or "settings"
-            found = f" (found {problem['input']!r})" if problem["loc"] else ""
+            shown = problem["loc"] and not _is_secret(str(problem["loc"][0]))
+            found = f" (found {problem['input']!r})" if shown else ""
             lines.append(f"  {name}: {problem['msg']}{found}")
         raise ConfigurationError(
             "these settings are wrong; correct them in the environment or in "
             f"{env_file}:\n" + "\n".join(lines)
         ) from None
+
+
+def _is_secret(name: str) -> bool:
+    field = Settings.model_fields.get(name)
+    return field is not None and SecretStr in get_args(field.annotation)
 
 
 @cache

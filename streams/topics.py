@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -18,6 +20,10 @@ TOPIC_ALREADY_EXISTS = 36
 
 #: What our failure headers may add to an event that is already as large as its topic allows.
 HEADER_ROOM = 64 * 1024
+
+
+#: A partition may be without a leader for longer while a broker is away; a start goes on then.
+KNOWN_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -108,8 +114,27 @@ def _configs(name: str, settings: Settings) -> dict[str, str]:
     return configs
 
 
+async def _known(admin: AIOKafkaAdminClient, names: TopicNames) -> list[dict[str, Any]]:
+    """What the broker asked says of our topics, once it knows all of them.
+
+    In a cluster, another broker than the one that created a topic hears of it a moment later.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + KNOWN_WITHIN_S
+    while True:
+        described: list[dict[str, Any]] = await admin.describe_topics(list(names.all()))
+        unknown = [
+            topic["topic"]
+            for topic in described
+            if not topic["partitions"] or any(one["leader"] < 0 for one in topic["partitions"])
+        ]
+        if not unknown or loop.time() > until:
+            return described
+        await asyncio.sleep(0.1)
+
+
 async def _describe(admin: AIOKafkaAdminClient, names: TopicNames) -> list[TopicState]:
-    described = await admin.describe_topics(list(names.all()))
+    described = await _known(admin, names)
     states = [
         TopicState(
             name=topic["topic"],

@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING
 
-from streams.vector_client import REBUILD, IndexConfig
+from streams.vector_client import REBUILD, IndexConfig, commit_in_batches
 from streams.vector_errors import IndexMismatch
 from streams.vector_points import CollectionSummary, collection_name
 
@@ -58,7 +58,9 @@ class Collections:
                 f" than the {size} numbers with cosine distance of this embedder: delete the"
                 f" collection and {REBUILD}"
             )
-        if self._config.url:  # local mode has no payload indexes, and warns
+        if not self._config.url:
+            commit_in_batches(self._client, name)
+        else:  # local mode has no payload indexes, and warns
             for key in _KEYWORDS:
                 if key not in info.payload_schema:
                     self._client.create_payload_index(name, key, PayloadSchemaType.KEYWORD)

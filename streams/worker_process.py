@@ -23,7 +23,8 @@ POLL_S = 0.05
 class WorkerProcess:
     """``faust -A streams.app worker`` with its environment; use it as a context manager.
 
-    ``settings`` are environment variables by their names, on top of this process's own.
+    ``settings`` are environment variables by their names, on top of this process's own. ``app`` is
+    the module that holds the Faust app.
     """
 
     def __init__(

@@ -173,14 +173,14 @@ class FakeTopic:
 class FakePool:
     """An inference pool whose attempts end as the test says, one after the other."""
 
-    outcomes: list[ScoredImage | Exception]
+    outcomes: Sequence[ScoredImage | Exception]
     pipeline: FacePipeline | None = None
     asked: list[tuple[bytes, float, int]] = field(default_factory=list)
 
     async def score(self, image: bytes, *, min_confidence: float, max_faces: int) -> ScoredImage:
         """One attempt."""
         self.asked.append((image, min_confidence, max_faces))
-        outcome = self.outcomes.pop(0)
+        outcome = self.outcomes[len(self.asked) - 1]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -190,13 +190,13 @@ class FakePool:
 class FakeImages:
     """An image store whose fetches end as the test says, one after the other."""
 
-    outcomes: list[bytes | Exception] = field(default_factory=list)
+    outcomes: Sequence[bytes | Exception] = ()
     asked: list[str] = field(default_factory=list)
 
     async def fetch(self, uri: str) -> bytes:
         """One attempt."""
         self.asked.append(uri)
-        outcome = self.outcomes.pop(0)
+        outcome = self.outcomes[len(self.asked) - 1]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

@@ -50,7 +50,7 @@ class FacestreamCommand(AppCommand):  # type: ignore[misc]  # faust ships no usa
     @property
     def notes(self) -> Console:
         """Where progress and remarks go: standard error, so that output stays clean."""
-        return Console(file=sys.stderr, highlight=False)
+        return Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         try:

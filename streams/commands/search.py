@@ -11,12 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from models.pipeline import FacePipeline
-from schemas.scored_face import face_id_of
 from streams.commands.base import FacestreamCommand
 from streams.errors import StreamsError
-from streams.indexing import index_face_id
+from streams.indexing import open_index
 from streams.inference import load_models
-from streams.vector_index import VectorIndex
 
 
 class Search(FacestreamCommand):
@@ -55,18 +53,8 @@ class Search(FacestreamCommand):
                 self.notes.print(
                     f"no worker on port {self.settings.port}; opening {self.settings.qdrant_path}"
                 )
-        settings = self.settings
-        key = settings.qdrant_api_key
-        index = await VectorIndex.open(
-            url=settings.qdrant_url,
-            api_key=key.get_secret_value() if key else None,
-            path=None if settings.qdrant_url else settings.qdrant_path,
-            embedder=pipeline.embedder.name,
-            embedding_size=pipeline.embedder.dimension,
-            alias=settings.qdrant_alias,
-            timeout_s=settings.qdrant_timeout_s,
-            face_id_of=index_face_id(face_id_of),
-        )
+        embedder = pipeline.embedder
+        index = await open_index(self.settings, embedder.name, embedder.dimension)
         try:
             return [
                 {

@@ -45,6 +45,7 @@ async def ready(self: Any, request: Any) -> Any:
         "stalled": stalled,
         "partitions": runtime.partitions,
         "held": {window.topic: window.state.held for window in runtime.windows},
+        "held_bytes": {window.topic: window.state.held_bytes for window in runtime.windows},
         "lag": runtime.progress.lag,
     }
     return self.json(body, status=200 if ok else 503)

@@ -18,10 +18,12 @@ from schemas.codec import decode_scored_face
 from schemas.image_submitted import ImageSubmitted
 from schemas.scored_face import ScoredFace
 from streams.client import Submitter, TopicReader
-from streams.embedded_broker import EmbeddedBroker, free_port
+from streams.embedded_broker import free_port
+from streams.kafka import client_options
 from streams.settings import Settings, load_settings
 from streams.topics import TopicNames, topic_names
 from streams.worker_process import WorkerProcess
+from tests.integration.brokers import running_broker
 
 DEADLINE_S = 60.0
 #: Short, so that the embedded broker lets the first member in soon.
@@ -59,10 +61,12 @@ class Stack:
     @property
     def settings(self) -> Settings:
         """The same settings for clients in this process."""
-        return load_settings(
-            kafka_bootstrap_servers=self.bootstrap_servers,
-            kafka_partitions=int(self.environment["KAFKA_PARTITIONS"]),
-        )
+        kafka = {
+            name.lower(): value
+            for name, value in self.environment.items()
+            if name.startswith("KAFKA_")
+        }
+        return load_settings(**kafka)
 
     @property
     def topics(self) -> TopicNames:
@@ -96,6 +100,21 @@ class Stack:
         async with TopicReader(self.settings, *topics, from_beginning=from_beginning) as reader:
             yield reader
 
+    @asynccontextmanager
+    async def producer(self, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+        """A producer that takes what no submitter would."""
+        producer = AIOKafkaProducer(
+            **client_options(self.settings),
+            acks="all",
+            max_request_size=20 * 1024 * 1024,
+            **options,
+        )
+        await producer.start()
+        try:
+            yield producer
+        finally:
+            await producer.stop()
+
     async def publish(
         self,
         value: bytes | None,
@@ -105,18 +124,12 @@ class Stack:
         topic: str | None = None,
     ) -> None:
         """Publish bytes as they are, to image-submitted unless told otherwise."""
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap_servers, acks="all", max_request_size=20 * 1024 * 1024
-        )
-        await producer.start()
         to = topic or self.topics.image_submitted
-        try:
+        async with self.producer() as producer:
             if key is None and value is None:
                 await _publish_nothing(producer, to, headers)
             else:
                 await producer.send_and_wait(to, value, key=key, headers=list(headers))
-        finally:
-            await producer.stop()
 
     def submitter(self) -> Submitter:
         """A client that publishes pictures."""
@@ -136,10 +149,10 @@ async def _publish_nothing(
 
 @contextmanager
 def running_stack(folder: Path, **extra: str) -> Iterator[Stack]:
-    """A stack with its own embedded broker."""
+    """A stack on the broker that ``TEST_BROKER`` chooses."""
     folder.mkdir(parents=True, exist_ok=True)
-    with EmbeddedBroker(free_port(), log_file=folder / "broker.log") as broker:
-        yield Stack(folder, broker.address, extra)
+    with running_broker(folder) as broker:
+        yield Stack(folder, broker.bootstrap_servers, {**broker.environment, **extra})
 
 
 async def first_record(

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,16 @@ from PIL import Image
 import streams.inference
 from models.errors import (
     ImageTooLarge,
+    InferenceFailed,
     InferenceTerminated,
     LowConfidence,
-    MissingWeights,
     ModelsError,
     NoFaceFound,
+    UnknownModel,
     UnreadableImage,
 )
 from models.pipeline import FacePipeline, ScoredImage
 from models.session import Cancellation
-from models.weights import describe
 from streams.errors import InferenceTimeout
 from streams.inference import InferencePool, load_models
 from streams.settings import load_settings
@@ -33,21 +34,15 @@ from tests.pictures import encoded, png_declaring, portrait, portrait_bytes
 WITHOUT_END = b"a picture that takes for ever"
 
 
+@dataclass(frozen=True)
 class WatchedPipeline(FacePipeline):
     """The real pipeline; says when a score begins, and how each one ended.
 
     ``WITHOUT_END`` in place of a picture keeps its thread until it is cancelled.
     """
 
-    begun: threading.Event
-    ended: list[str]
-
-    @classmethod
-    def around(cls, pipeline: FacePipeline) -> WatchedPipeline:
-        watched = cls(pipeline.face_detector, pipeline.face_embedder, pipeline.limits)
-        object.__setattr__(watched, "begun", threading.Event())
-        object.__setattr__(watched, "ended", [])
-        return watched
+    begun: threading.Event = field(default_factory=threading.Event)
+    ended: list[str] = field(default_factory=list)
 
     def score(
         self,
@@ -57,9 +52,9 @@ class WatchedPipeline(FacePipeline):
         max_faces: int,
         cancellation: Cancellation | None = None,
     ) -> ScoredImage:
-        assert cancellation is not None or image not in (WITHOUT_END, portrait_bytes())
         self.begun.set()
-        while cancellation is not None and image == WITHOUT_END:
+        while image == WITHOUT_END:
+            assert cancellation is not None
             cancellation.raise_if_cancelled()
             threading.Event().wait(0.005)
         try:
@@ -81,7 +76,7 @@ class WatchedPipeline(FacePipeline):
 
 @pytest.fixture
 def watched(pipeline: FacePipeline) -> WatchedPipeline:
-    return WatchedPipeline.around(pipeline)
+    return WatchedPipeline(pipeline.face_detector, pipeline.face_embedder, pipeline.limits)
 
 
 @asynccontextmanager
@@ -181,6 +176,15 @@ async def test_errors_of_the_models_come_through(
             await pool.score(image, min_confidence=min_confidence, max_faces=1)
 
 
+async def test_a_bug_that_a_picture_brings_out_is_a_failure_of_this_picture(
+    watched: WatchedPipeline,
+) -> None:
+    """Else it would stop one worker after the other."""
+    async with pool_of(watched) as pool:
+        with pytest.raises(InferenceFailed, match="ValueError: max_faces"):
+            await score(pool, portrait_bytes(), max_faces=0)
+
+
 async def test_stop_cancels_what_runs_and_what_waits(watched: WatchedPipeline) -> None:
     """A stop is not held up by an inference."""
     async with pool_of(watched) as pool:
@@ -214,17 +218,11 @@ async def test_a_pool_is_ready_once_its_models_are_loaded(watched: WatchedPipeli
     await pool.stop()
 
 
-async def test_models_that_cannot_be_loaded_are_told_at_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_models_that_cannot_be_loaded_are_told_at_start(tmp_path: Path) -> None:
     """The loader's error comes through the thread."""
-    monkeypatch.setattr("models.weights.find_weights", None)
-
-    def missing() -> FacePipeline:
-        raise MissingWeights("yunet", describe("yunet", "detect").file_name, (str(tmp_path),))
-
-    pool = InferencePool(missing, threads=1, timeout_s=1.0)
-    with pytest.raises(MissingWeights, match="MODEL_PATH"):
+    settings = load_settings(model_cache=tmp_path, face_detector="none-such")
+    pool = InferencePool(lambda: load_models(settings), threads=1, timeout_s=1.0)
+    with pytest.raises(UnknownModel, match="none-such"):
         await pool.start()
     assert not pool.ready
     await pool.stop()

@@ -97,6 +97,13 @@ async def test_a_failed_ack_is_tried_until_it_succeeds() -> None:
     assert len(app.sent) == 3
 
 
+async def test_every_attempt_that_failed_is_told_of() -> None:
+    """Health must not take a broker that is away for a worker that has stalled."""
+    app, told = FakeProducingApp(acks=[KafkaConnectionError("away")] * 3), list[None]()
+    await Publisher(app, on_wait=lambda: told.append(None)).publish([MESSAGE])
+    assert len(told) == 3
+
+
 async def test_only_the_message_that_failed_is_sent_again() -> None:
     """The others have their acks."""
     first, second = MESSAGE, Outgoing("scored-face", b"user", b"second", [])

@@ -102,12 +102,16 @@ def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
             {"DRAIN_TIMEOUT_S": "60", "STOP_TIMEOUT_S": "90"},
             "KAFKA_REBALANCE_TIMEOUT_S must be longer than DRAIN_TIMEOUT_S",
         ),
+        (
+            {"KAFKA_REPLICATION": "2", "KAFKA_MIN_INSYNC_REPLICAS": "3"},
+            "KAFKA_MIN_INSYNC_REPLICAS must not be more than KAFKA_REPLICATION",
+        ),
     ],
 )
-def test_deadlines_that_contradict_each_other_are_refused(
+def test_settings_that_contradict_each_other_are_refused(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], says: str
 ) -> None:
-    """A drain has to end before the stop or the rebalance that waits for it."""
+    """A drain has to end before the stop or the rebalance that waits for it, and so on."""
     assert says in refusal(monkeypatch, **variables)
 
 
@@ -182,6 +186,14 @@ def test_secrets_are_masked_wherever_settings_are_shown(monkeypatch: pytest.Monk
     assert masked["QDRANT_API_KEY"] == "**********"
     assert settings.qdrant_api_key is not None
     assert settings.qdrant_api_key.get_secret_value() == "hunter2"
+
+
+def test_a_wrong_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message goes to a log."""
+    message = refusal(monkeypatch, API_TOKEN="hunter2")
+    assert "API_TOKEN: " in message
+    assert "at least 16" in message
+    assert "hunter2" not in message
 
 
 def test_what_is_shown_has_every_setting_by_its_variable() -> None:

@@ -77,6 +77,15 @@ def test_importing_the_module_does_not_import_qdrant_client() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
+async def test_a_local_collection_commits_without_a_flush_for_every_point(
+    index: VectorIndex, tmp_path: Path
+) -> None:
+    """The connection is the client's private one: an upgrade may hide it, and be slow again."""
+    await index.apply([face(A)])
+    [stored] = tmp_path.glob("index/**/storage.sqlite-wal")
+    assert stored.stat().st_size > 0
+
+
 async def test_a_face_comes_back_with_its_vector_and_payload(index: VectorIndex) -> None:
     """What was applied can be got by its id; the stored vector has length one."""
     await index.apply([face(A, vector=(3.0, 0.0, 4.0), quality=0.5, box={"x": 1})])

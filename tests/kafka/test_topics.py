@@ -1,0 +1,112 @@
+"""Topics on a cluster that creates none by itself, and messages as large as they may be."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from schemas.fallback import FallbackHeaders
+from streams.errors import StreamsError
+from streams.kafka import client_options
+from streams.topics import HEADER_ROOM, ensure_topics
+from tests.integration.stack import (
+    Stack,
+    answers_for,
+    first_record,
+    image_event,
+    wait_until,
+)
+from tests.kafka.apache_kafka import ApacheKafka
+from tests.kafka.conftest import stack_on
+from tests.kafka.topic_admin import admin_client, change_topic, topic_config
+from tests.pictures import portrait, portrait_bytes
+
+#: What an event adds to its picture in binary mode: key, headers, Kafka's own framing.
+FRAME = 1024
+
+
+def portrait_of(size: int) -> bytes:
+    """A face of about as many bytes: a large PNG, and noise behind its end."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(portrait())).save(buffer, "PNG")
+    data = buffer.getvalue()
+    assert len(data) < size
+    return data + np.random.default_rng(7).bytes(size - len(data))
+
+
+async def test_a_worker_creates_exactly_our_topics(kafka: ApacheKafka, stack: Stack) -> None:
+    """Faust's own (leader, changelogs, replies) would need rights that a cluster may not give."""
+    with stack.worker() as worker:
+        assert worker.poll() is None
+        async with admin_client(client_options(stack.settings)) as admin:
+            prefix = stack.settings.kafka_topic_prefix
+            group = stack.settings.kafka_group_id
+            names = [
+                name
+                for name in await admin.list_topics()
+                if name.startswith(prefix) or name.startswith(group)
+            ]
+    assert sorted(names) == sorted(stack.topics.all())
+    options = client_options(stack.settings)
+    largest = stack.settings.kafka_max_message_bytes
+    for name in stack.topics.all():
+        room = HEADER_ROOM if name == stack.topics.simulated_fallback else 0
+        assert await topic_config(options, name, "max.message.bytes") == str(largest + room)
+
+
+def test_missing_topics_are_named_and_nothing_creates_them(stack: Stack) -> None:
+    """KAFKA_CREATE_TOPICS=false."""
+    with stack.worker(wait=False, KAFKA_CREATE_TOPICS="false") as worker:
+        wait_until(lambda: worker.poll() is not None, "the worker ends")
+        assert worker.log_file is not None
+        assert stack.topics.image_submitted in worker.log_file.read_text()
+
+
+async def test_messages_up_to_the_limit_are_answered_and_larger_ones_refused(
+    kafka: ApacheKafka, tmp_path: Path
+) -> None:
+    """The default of 8 MiB, where Kafka's own is 1 MiB; scored, and through the fallback topic."""
+    with stack_on(kafka, tmp_path) as stack, stack.worker():
+        limit = stack.settings.kafka_max_message_bytes
+        largest = portrait_of(limit - FRAME)
+        scored = image_event("large", largest)
+        letter = image_event("letter", largest, use_real_ml=False)
+        async with stack.submitter() as submitter, stack.reader(stack.topics.scored_face) as reader:
+            for event in (scored, letter):
+                await submitter.submit(event, media_type="image/png")
+            with pytest.raises(StreamsError, match="KAFKA_MAX_MESSAGE_BYTES"):
+                await submitter.submit(
+                    image_event("over", largest + bytes(2 * FRAME)), media_type="image/png"
+                )
+            answers = await answers_for(reader, {scored.event_id, letter.event_id})
+        assert answers[scored.event_id][0].provenance == "real"
+        assert answers[letter.event_id][0].provenance == "simulated"
+        async with stack.reader(stack.topics.simulated_fallback) as reader:
+            kept = await first_record(reader, lambda record: record.key == b"letter")
+        assert kept.value == largest
+
+
+async def test_an_answer_that_its_topic_refuses_is_kept_and_explained(stack: Stack) -> None:
+    """scored-face was made by someone else, and takes less than our settings say."""
+    await ensure_topics(stack.settings)
+    await change_topic(
+        client_options(stack.settings), stack.topics.scored_face, {"max.message.bytes": "20000"}
+    )
+    event = image_event("talkative", portrait_bytes(), metadata={"story": "x" * 30_000})
+    with stack.worker():
+        async with (
+            stack.submitter() as submitter,
+            stack.reader(stack.topics.simulated_fallback) as reader,
+        ):
+            await submitter.submit(event)
+            letter = await first_record(reader, lambda record: record.key == b"talkative")
+        after = image_event("after", portrait_bytes())
+        async with stack.submitter() as submitter, stack.reader(stack.topics.scored_face) as reader:
+            await submitter.submit(after)
+            assert (await answers_for(reader, {after.event_id}))[after.event_id]
+    failure = FallbackHeaders.from_headers(letter.headers)
+    assert "too large" in failure.fallback_detail

@@ -1,0 +1,35 @@
+"""What these tests ask of a cluster beyond what the project does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+
+@asynccontextmanager
+async def admin_client(options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client for the block."""
+    admin = AIOKafkaAdminClient(**options)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def topic_config(options: Mapping[str, Any], topic: str, name: str) -> str:
+    """One value of a topic's configuration."""
+    async with admin_client(options) as admin:
+        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    entries = answers[0].resources[0][4]
+    return str(next(entry[1] for entry in entries if entry[0] == name))
+
+
+async def change_topic(options: Mapping[str, Any], topic: str, values: Mapping[str, str]) -> None:
+    """Replace a topic's configuration by these values."""
+    async with admin_client(options) as admin:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict(values))])

@@ -1,0 +1,56 @@
+"""The committed offset follows in-order acks, over whatever holes the log has."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+from faust.types import TP
+
+from streams.app import create_app
+from streams.committing import InOrderConsumer
+from streams.settings import load_settings
+
+PLACE = TP("image-submitted", 0)
+
+
+@pytest.fixture
+async def consumer() -> InOrderConsumer:
+    """The consumer that the app really makes; not started."""
+    made = create_app(load_settings()).consumer
+    assert isinstance(made, InOrderConsumer)
+    return made
+
+
+def acknowledge(consumer: InOrderConsumer, *offsets: int) -> None:
+    """As ``Consumer.ack`` does it."""
+    consumer._acked[PLACE].extend(offsets)
+    consumer._acked_index[PLACE].update(offsets)
+
+
+async def test_without_acks_nothing_is_committed(consumer: InOrderConsumer) -> None:
+    """Not even for a partition that once had some."""
+    assert consumer._new_offset(PLACE) is None
+    acknowledge(consumer, 3)
+    assert consumer._new_offset(PLACE) == 4
+    assert consumer._new_offset(PLACE) is None
+
+
+async def test_many_holes_are_passed_in_one_commit(consumer: InOrderConsumer) -> None:
+    """Faust's own consumer needs a commit interval for each."""
+    consumer._committed_offset[PLACE] = 100
+    for offset in (103, 104, 110, 200):
+        await consumer._add_gap(PLACE, offset - 2, offset)
+        acknowledge(consumer, offset)
+    assert consumer._new_offset(PLACE) == 201
+
+
+async def test_a_hole_of_a_hundred_million_offsets_costs_nothing(consumer: InOrderConsumer) -> None:
+    """What retention leaves behind a group that was away."""
+    consumer._committed_offset[PLACE] = 5
+    tracemalloc.start()
+    await consumer._add_gap(PLACE, 6, 100_000_006)
+    acknowledge(consumer, 100_000_006)
+    assert consumer._new_offset(PLACE) == 100_000_007
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()

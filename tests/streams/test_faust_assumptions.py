@@ -1,0 +1,293 @@
+"""What we rely on inside Faust, and would lose events without, should an upgrade change it.
+
+A test that goes red here is not to be mended here: read the module named in its docstring first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import uuid4
+
+import faust
+import faust.streams
+import pytest
+from aiokafka.errors import MessageSizeTooLargeError
+from faust.exceptions import NotReady, ProducerSendError
+from faust.transport.drivers.aiokafka import ConsumerRebalanceListener
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+import streams.app
+from streams.app import FacestreamApp, create_app, require_compiled_streams
+from streams.client import TopicReader
+from streams.embedded_broker import EmbeddedBroker, free_port
+from streams.errors import StartupError
+from streams.publishing import Outgoing, Publisher, UnpublishableMessage
+from streams.settings import load_settings
+
+TOPIC = "image-submitted"
+FIRST, SECOND = TP(TOPIC, 0), TP(TOPIC, 1)
+GENERATION = 2
+
+
+@pytest.fixture
+async def app() -> FacestreamApp:
+    """Our app with Faust's real consumer, neither of them started."""
+    created = create_app(load_settings())
+    created.consumer_generation_id = GENERATION
+    created.flow_control.resume()
+    created.topics._acking_topics.add(TOPIC)
+    created.consumer._set_active_tps({FIRST, SECOND})
+    return created
+
+
+def message(offset: int, generation: int = GENERATION) -> Any:
+    """As the consumer hands it on to one agent."""
+    delivered = ConsumerMessage(
+        TOPIC, 0, offset, 0.0, 0, [], b"key", b"value", None, tp=FIRST, generation_id=generation
+    )
+    delivered.incref()
+    return delivered
+
+
+async def delivered(app: FacestreamApp, *messages: Any) -> list[Any]:
+    """The events that an agent's stream yields for these messages, as our agents read it."""
+    stream = app.topic(TOPIC).stream()
+    for one in messages:
+        stream.channel.queue.put_nowait(await stream.channel.decode(one))
+    events: list[Any] = []
+    try:
+        async with asyncio.timeout(10):
+            async for event in stream.noack().events():
+                events.append(event)
+                if event.message is messages[-1]:
+                    break
+    finally:
+        await stream.stop()
+    return events
+
+
+async def fetched(app: FacestreamApp, records: dict[TP, list[int]]) -> list[int]:
+    """What the consumer hands on when these records have been fetched already."""
+    consumer = app.consumer
+
+    async def next_records(_: float) -> Any:
+        return records, consumer._get_active_partitions()
+
+    consumer._wait_next_records = next_records
+    consumer._to_message = lambda tp, record: record
+    consumer.highwater = lambda tp: 100
+    return [record async for _, record in consumer.getmany(1.0)]
+
+
+def test_the_compiled_stream_iterator_is_loaded() -> None:
+    """streams/app.py: the one in Python acknowledges what it skips."""
+    iterator = faust.streams._CStreamIterator
+    assert iterator is not None
+    assert iterator.__module__ == "faust._cython.streams"
+    require_compiled_streams()
+
+
+async def test_a_stream_acknowledges_nothing_by_itself(app: FacestreamApp) -> None:
+    """streams/in_flight.py: events without automatic acks, those of an older generation skipped."""
+    events = await delivered(app, message(0, GENERATION - 1), message(1), message(2))
+    assert [event.message.offset for event in events] == [1, 2]
+    assert app.consumer._acked == {}
+
+
+async def test_the_stream_iterator_in_python_is_the_reason_to_refuse_it(
+    app: FacestreamApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """streams/app.py: once this fails, require_compiled_streams may go."""
+    monkeypatch.setattr(faust.streams, "_CStreamIterator", None)
+    await delivered(app, message(0, GENERATION - 1), message(1))
+    assert app.consumer._acked == {FIRST: [0]}, "an event that another worker has now"
+
+
+async def test_without_the_compiled_iterator_the_worker_refuses_to_start(
+    app: FacestreamApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it has taken anything from the broker."""
+    monkeypatch.setattr(faust.streams, "_CStreamIterator", None)
+    ends: list[Exception] = []
+
+    def die(error: Exception) -> None:
+        ends.append(error)
+        raise SystemExit
+
+    monkeypatch.setattr(streams.app, "die", die)
+    with pytest.raises(SystemExit):
+        await app.on_first_start()
+    assert isinstance(ends[0], StartupError)
+    assert "NO_CYTHON" in str(ends[0])
+
+
+async def test_an_ack_reaches_the_consumer_and_what_is_let_go_of_is_not_waited_for(
+    app: FacestreamApp,
+) -> None:
+    """streams/in_flight.py: ``event.ack()``, ``consumer.unacked.discard(message)``."""
+    first, second = await delivered(app, message(1), message(2))
+    unacked = app.consumer.unacked
+    assert set(unacked) == {first.message, second.message}
+    first.ack()
+    assert app.consumer._acked == {FIRST: [1]}
+    unacked.discard(second.message)
+    assert not app.consumer._unacked_messages, "wait_empty() waits for these"
+    assert app.consumer._acked == {FIRST: [1]}
+
+
+async def test_a_full_buffer_stops_fetching_and_keeps_what_was_fetched(app: FacestreamApp) -> None:
+    """streams/in_flight.py: what is dropped here would be stepped over by a later commit."""
+    consumer = app.consumer
+    consumer.on_buffer_full(FIRST)
+    assert consumer._get_active_partitions() == {SECOND}, "only these are fetched"
+    assert await fetched(app, {FIRST: [10, 11], SECOND: [20]}) == [10, 20, 11]
+    consumer.on_buffer_drop(FIRST)
+    assert consumer._get_active_partitions() == {FIRST, SECOND}
+
+
+async def test_pausing_partitions_drops_what_was_fetched(app: FacestreamApp) -> None:
+    """streams/in_flight.py: why back-pressure does not go through pause_partitions."""
+    app.consumer.pause_partitions({FIRST})
+    assert await fetched(app, {FIRST: [10, 11], SECOND: [20]}) == [20]
+
+
+class Listened(FacestreamApp):
+    """Our app; writes down which of the methods that we override Faust calls."""
+
+    calls: list[str]
+
+    def on_rebalance_start(self) -> None:
+        self.calls.append("rebalance starts")
+        super().on_rebalance_start()
+
+    def _on_rebalance_when_stopped(self) -> None:
+        self.calls.append("rebalance when stopped")
+        super()._on_rebalance_when_stopped()
+
+
+@pytest.fixture
+async def listened(monkeypatch: pytest.MonkeyPatch) -> Listened:
+    monkeypatch.setattr(streams.app, "FacestreamApp", Listened)
+    created = create_app(load_settings())
+    assert isinstance(created, Listened)
+    created.calls = []
+    return created
+
+
+async def test_a_rebalance_calls_us_before_it_waits(listened: Listened) -> None:
+    """streams/app.py: the windows let go before ``wait_empty()``."""
+
+    class Thread:
+        app = listened
+
+        async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+            listened.calls.append("partitions are revoked")
+
+    await ConsumerRebalanceListener(Thread()).on_partitions_revoked({FIRST})
+    assert listened.calls == ["rebalance starts", "partitions are revoked"]
+    assert listened.rebalancing
+
+
+@pytest.mark.parametrize("handler", ["_on_partitions_revoked", "_on_partitions_assigned"])
+async def test_a_rebalance_while_stopping_leaves_the_consumer_open(
+    listened: Listened, handler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """streams/app.py: Faust's own method closes it, and the last commit waits for ever."""
+    assert callable(faust.App._on_rebalance_when_stopped), "the method that we override"
+    monkeypatch.setattr(listened.consumer, "close", lambda: listened.calls.append("closed"))
+    listened._stopped.set()
+    await getattr(listened, handler)({FIRST})
+    assert listened.calls == ["rebalance when stopped"]
+    faust.App._on_rebalance_when_stopped(listened)
+    assert listened.calls[-1] == "closed", "once this fails, the override may go"
+
+
+async def test_a_rebalance_and_a_stop_wait_for_what_is_worked_on(app: FacestreamApp) -> None:
+    """streams/app.py: we set it, and Faust's own default is the same."""
+    assert app.conf.stream_wait_empty is True
+    assert faust.App("default").conf.stream_wait_empty is True
+
+
+async def test_acknowledged_means_by_all_replicas(app: FacestreamApp) -> None:
+    """streams/publishing.py: acks=all, in Faust's spelling; at-least-once, no transactions."""
+    assert app.conf.producer_acks == -1
+    assert not app.in_transaction
+    assert not app.conf.stream_publish_on_commit
+
+
+def test_we_run_on_a_faust_that_was_measured() -> None:
+    """pyproject.toml: older ones lose events in more ways."""
+    assert tuple(map(int, importlib.metadata.version("faust-streaming").split("."))) >= (0, 15, 3)
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(free_port()) as running:
+        yield running
+
+
+@pytest.fixture
+async def producing(broker: EmbeddedBroker) -> AsyncIterator[FacestreamApp]:
+    """Our app with its producer started on a real broker; messages may have 64 KiB."""
+    created = create_app(
+        load_settings(kafka_bootstrap_servers=broker.address, kafka_max_message_bytes=64 * 1024)
+    )
+    await created.maybe_start_producer()
+    yield created
+    await created.producer.stop()
+
+
+async def test_what_sending_returns_must_itself_be_awaited_for_the_ack(
+    producing: FacestreamApp,
+) -> None:
+    """streams/publishing.py: the first await hands over, the second is the broker's word."""
+    topic = producing.topic("sent", key_serializer="raw", value_serializer="raw")
+    headers = [("text", b"1"), ("null", None)]
+    sent = await topic.send(key=b"key", value=b"value", headers=headers)
+    assert isinstance(sent, asyncio.Future)
+    assert not sent.done()
+    assert (await sent).offset >= 0
+
+
+async def test_what_the_producer_refuses_at_once_comes_in_fausts_envelope(
+    producing: FacestreamApp,
+) -> None:
+    """streams/publishing.py: it looks at the cause."""
+    topic = producing.topic("sent", key_serializer="raw", value_serializer="raw")
+    with pytest.raises(ProducerSendError) as caught:
+        await topic.send(key=b"key", value=b"x" * 300_000)
+    assert isinstance(caught.value.__cause__, MessageSizeTooLargeError)
+
+
+async def test_a_producer_that_has_stopped_says_that_it_is_not_ready(
+    producing: FacestreamApp,
+) -> None:
+    """streams/publishing.py: a handler that outlives the drain meets this."""
+    await producing.producer.stop()
+    with pytest.raises(NotReady):
+        await producing.topic("sent").send(value=b"value")
+
+
+@pytest.mark.parametrize(("key", "value"), [(b"k", None), (None, b""), (b"", b""), (b"k", b"\xff")])
+async def test_nothing_and_empty_stay_what_they_are(
+    producing: FacestreamApp, key: bytes | None, value: bytes | None
+) -> None:
+    """streams/fallback.py: dead letters are the original bytes, through Faust's serializers too."""
+    topic = f"bytes-{uuid4()}"
+    headers = [("text", b"1"), ("null", None), ("text", b"2")]
+    await Publisher(producing).publish([Outgoing(topic, key, value, headers)])
+    async with TopicReader(producing.settings, topic) as reader:
+        (record,) = [record async for record in reader.records(follow=False)]
+    assert (record.key, record.value, list(record.headers)) == (key, value, headers)
+
+
+async def test_the_publisher_works_with_fausts_producer(producing: FacestreamApp) -> None:
+    """The parts together: an ack, and a message that is too large."""
+    publisher = Publisher(producing)
+    await publisher.publish([Outgoing("sent", b"key", b"value", [("null", None)])] * 3)
+    with pytest.raises(UnpublishableMessage, match="KAFKA_MAX_MESSAGE_BYTES"):
+        await publisher.publish([Outgoing("sent", b"key", b"x" * 300_000, [])])
