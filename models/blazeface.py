@@ -16,8 +16,8 @@ ANCHOR_GRIDS = ((16, 2), (8, 6))
 """Cells a side and anchors a cell, in the order of the outputs; an anchor is its cell's centre and
 has the size 1. Source: the anchor options of MediaPipe's face_detection graphs."""
 
-MAX_LOGIT = 100.0
-"""Raw scores are clipped to this before the sigmoid, as MediaPipe does."""
+MAX_LOGIT = 80.0
+"""Raw scores are clipped to this before the sigmoid (MediaPipe: 100, too much for float32)."""
 
 MOUTH_HALF_WIDTH = 0.414
 """Half the mouth's width as a share of the distance between the eyes, from the alignment template:

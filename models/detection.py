@@ -21,6 +21,9 @@ above 0.7, 37 of 42 pictures without a face below 0.4 (35 below 0.3)."""
 NMS_IOU = 0.3
 """As in OpenCV's FaceDetectorYN; higher keeps doubles on one face."""
 
+MOSTLY = 0.7
+"""Share of a box inside a better one's from which it is a part of that face."""
+
 MAX_CANDIDATES = 5000
 """Boxes that enter the suppression of overlaps, best first; OpenCV's top_k."""
 
@@ -92,6 +95,26 @@ def without_overlaps(candidates: Sequence[Detection], floor: float) -> tuple[Det
         top_k=MAX_CANDIDATES,
     )
     return tuple(candidates[index] for index in kept)
+
+
+def without_parts(candidates: Sequence[Detection]) -> tuple[Detection, ...]:
+    """Without those that lie mostly inside a better one: a large look finds eyes and mouths of a
+    face that fills the frame, and takes them for faces."""
+    ranked = sorted(candidates, key=lambda face: -face.detection_confidence)
+    kept: list[Detection] = []
+    for face in ranked:
+        if not any(_share_inside(face, better) > MOSTLY for better in kept):
+            kept.append(face)
+    return tuple(kept)
+
+
+def _share_inside(face: Detection, other: Detection) -> float:
+    """The share of a face's box that another one covers."""
+    x, y, width, height = face.bounding_box
+    left, top, other_width, other_height = other.bounding_box
+    shared_width = min(x + width, left + other_width) - max(x, left)
+    shared_height = min(y + height, top + other_height) - max(y, top)
+    return max(0.0, shared_width) * max(0.0, shared_height) / max(face.area, 1e-6)
 
 
 def most_prominent(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass, fields
@@ -13,14 +14,13 @@ from typing import Any, Literal
 
 from models.errors import BadDescription, LicenceNotAccepted, UnknownModel
 
-Task = Literal["detect", "embed", "assess"]
+Task = Literal["detect", "embed"]
 
 FAMILIES: dict[str, Task] = {
     "yunet": "detect",
     "blazeface": "detect",
     "scrfd": "detect",
     "aligned_crop": "embed",
-    "aligned_crop_quality": "assess",
 }
 """Which task each family of `manifest.toml` has."""
 
@@ -48,14 +48,14 @@ class ModelDescription:
     archive_sha256: str = ""
     archive_bytes: int = 0
     certain: float = 0.915
-    norm_range: tuple[float, float] = (0.0, 1.0)
+    norm_range: tuple[float, float] | None = None
     thresholds: tuple[float, float, float] | None = None
     measured: str = ""
 
     @property
     def file_name(self) -> str:
         """Of its weights, wherever they lie."""
-        return self.source.replace("#", "/").rsplit("/", 1)[-1]
+        return re.split("[/#:]", self.source)[-1]
 
     def threshold(self, false_accept_rate: str = "1e-4") -> float | None:
         """The cosine from which two faces count as one person, by the share of pairs of two
@@ -168,10 +168,9 @@ def _check(described: Path, model: ModelDescription) -> None:
         raise BadDescription(described, f"{found}; there are {pairs}")
     if model.channels not in ("bgr", "rgb"):
         raise BadDescription(described, f'channels {model.channels!r}: expected "bgr" or "rgb"')
-    if model.scale == 0 or len(model.input_size) != 2 or len(model.norm_range) != 2:
-        raise BadDescription(
-            described, "scale must not be 0; input_size, norm_range have 2 numbers"
-        )
+    pairs_of_numbers = [model.input_size, model.norm_range or (0.0, 1.0)]
+    if model.scale == 0 or any(len(pair) != 2 for pair in pairs_of_numbers):
+        raise BadDescription(described, "scale is not 0; input_size and norm_range have 2 numbers")
     if (model.dimension > 0) != (model.task == "embed"):
         raise BadDescription(described, "dimension: only an embedder has one, at least 1")
 

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from time import perf_counter
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.alignment import align
+from models.built_in import built_in_picture
 from models.decoding import DecodeLimits, decode
 from models.detection import Detection, FaceDetector
 from models.embedding import Embedding, FaceEmbedder
@@ -23,9 +23,6 @@ from models.manifest import ModelDescription, check_licence, chosen
 from models.quality import Measures, measure, recognisability
 from models.search import FaceSearch
 from models.session import Cancellation
-
-BUILT_IN_PICTURE = "data/portrait.jpg"
-"""One face, 160 pixels high: Grace Hopper, U.S. Navy, public domain."""
 
 DOUBTFUL = 0.5
 """Recognisability under which a face is looked at from all sides, though its detection score gave
@@ -115,11 +112,12 @@ class FacePipeline:
 
         Raises ModelsError when the models do not even find that face.
         """
-        self.score(_built_in_picture(), min_confidence=0.5, max_faces=1)
+        self.score(built_in_picture(), min_confidence=0.5, max_faces=1)
 
     def _face(self, pixels: NDArray[np.uint8], found: Detection, clock: _StageClock) -> Face:
         seen = self._seen(pixels, found, clock)
-        if recognisability(seen.embedding.norm, self.embedder.norm_range) < DOUBTFUL:
+        recognisable = recognisability(seen.embedding.norm, self.embedder.norm_range)
+        if recognisable is not None and recognisable < DOUBTFUL:
             with clock.stage("detect"):
                 held = FaceSearch(self.face_detector).straighten(
                     pixels, found, cancellation=clock.cancellation
@@ -180,10 +178,6 @@ def load_pipeline(
         face_embedder=load_embedder(embedding, model_path, cache_dir),
         limits=limits,
     )
-
-
-def _built_in_picture() -> bytes:
-    return resources.files("models").joinpath(BUILT_IN_PICTURE).read_bytes()
 
 
 @dataclass

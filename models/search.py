@@ -18,6 +18,7 @@ from models.detection import (
     FaceDetector,
     most_prominent,
     without_overlaps,
+    without_parts,
 )
 from models.session import Cancellation
 from models.straightening import Looks, straightened
@@ -38,7 +39,7 @@ TURNED_MINIMUM = 0.85
 are no faces (a cat upside down: 0.83)."""
 
 MOST_DOUBTFUL = 2
-"""Doubtful faces that get close-ups when there is no better one."""
+"""Doubtful faces that get close-ups when there are not enough better ones."""
 
 MOST_LOOKS_A_PICTURE = 3 + 3 * 2
 
@@ -64,11 +65,16 @@ class FaceSearch:
         """
         look = Looks(self.detector, min(CANDIDATE_FLOOR, min_confidence), cancellation)
         candidates = self._upright(image, min_confidence, max_faces, look)
-        if not _accepted(candidates, min_confidence):
-            candidates += self._turned(image, max(min_confidence, TURNED_MINIMUM), look)
+        accepted = _accepted(candidates, min_confidence)
+        minimum = max(min_confidence, TURNED_MINIMUM)
+        if not accepted:
+            candidates += self._turned(image, minimum, look)
+        elif len(accepted) < max_faces:
+            doubtful = [face for face in candidates if face.detection_confidence < min_confidence]
+            candidates += _cleared(image, doubtful, accepted, minimum, look)
         height, width = image.shape[:2]
         chosen = most_prominent(
-            without_overlaps(candidates, look.floor),
+            without_parts(without_overlaps(candidates, look.floor)),
             min_confidence=min_confidence,
             max_faces=max_faces,
             width=width,
@@ -111,9 +117,21 @@ class FaceSearch:
                 doubtful += look.into(quarter_turned(small, turns))
             if found := _accepted(doubtful, minimum):
                 return found
-        doubtful.sort(key=lambda face: -face.detection_confidence)
-        tried = [straightened(image, face, look) for face in doubtful[:MOST_DOUBTFUL]]
-        return _accepted(tried, minimum)
+        return _cleared(image, doubtful, (), minimum, look)
+
+
+def _cleared(
+    image: Pixels,
+    doubtful: Sequence[Detection],
+    accepted: Sequence[Detection],
+    minimum: float,
+    look: Looks,
+) -> list[Detection]:
+    """Of the best doubtful faces, apart from the accepted ones, those that close-ups confirm."""
+    known = {id(face) for face in accepted}
+    apart = [f for f in without_overlaps([*accepted, *doubtful], look.floor) if id(f) not in known]
+    best = sorted(apart, key=lambda face: -face.detection_confidence)[:MOST_DOUBTFUL]
+    return _accepted([straightened(image, face, look) for face in best], minimum)
 
 
 def _worthwhile(sizes: Sequence[int], longest: int) -> Sequence[int]:

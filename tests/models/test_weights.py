@@ -24,7 +24,8 @@ def test_every_entry_of_the_manifest_is_complete() -> None:
         assert FAMILIES[model.family] == model.task
         assert model.source.startswith(("package:", "npm:", "https://"))
         assert bool(model.archive_sha256) == bool(model.archive_bytes) == ("#" in model.source)
-        assert model.norm_range[0] < model.norm_range[1]
+        assert model.norm_range is None or model.norm_range[0] < model.norm_range[1]
+        assert model.thresholds is None or list(model.thresholds) == sorted(model.thresholds)
 
 
 def test_the_default_models_come_from_their_package() -> None:

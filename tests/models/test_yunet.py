@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 
 import cv2
@@ -11,6 +12,7 @@ from PIL import Image
 
 from models.decoding import DecodeLimits, decode
 from models.detection import Detection
+from models.errors import LowConfidence, NoFaceFound
 from models.pipeline import FacePipeline
 from models.search import FaceSearch
 from models.session import Cancellation
@@ -34,10 +36,17 @@ def pixels_of(picture: bytes) -> Pixels:
 def detect(
     yunet: YuNetDetector, image: Pixels, min_confidence: float = 0.7, max_faces: int = 1
 ) -> list[Detection]:
-    found = FaceSearch(yunet).faces(
-        image, min_confidence=min_confidence, max_faces=max_faces, cancellation=Cancellation()
-    )
-    return list(found)
+    """None where none is sure enough."""
+    search, cancellation = FaceSearch(yunet), Cancellation()
+    with suppress(NoFaceFound, LowConfidence):
+        found = search.faces(
+            image,
+            min_confidence=min_confidence,
+            max_faces=max_faces,
+            cancellation=cancellation,
+        )
+        return list(found)
+    return []
 
 
 def look(yunet: YuNetDetector, image: Pixels, side: int, floor: float) -> Sequence[Detection]:
