@@ -68,10 +68,9 @@ class FaceSearch:
         accepted = _accepted(candidates, min_confidence)
         minimum = max(min_confidence, TURNED_MINIMUM)
         if not accepted:
-            candidates += self._turned(image, minimum, look)
+            candidates += self._turned(image, minimum, look, sizes=2)
         elif len(accepted) < max_faces:
-            doubtful = [face for face in candidates if face.detection_confidence < min_confidence]
-            candidates += _cleared(image, doubtful, accepted, minimum, look)
+            candidates += self._turned(image, minimum, look, sizes=1)
         height, width = image.shape[:2]
         chosen = most_prominent(
             without_parts(without_overlaps(candidates, look.floor)),
@@ -91,7 +90,7 @@ class FaceSearch:
         """
         look = Looks(self.detector, CANDIDATE_FLOOR, cancellation)
         other = straightened(image, face, look, doubted=True)
-        return None if other.landmarks is face.landmarks else other
+        return None if other is face else other
 
     def _upright(
         self, image: Pixels, min_confidence: float, max_faces: int, look: Looks
@@ -108,30 +107,22 @@ class FaceSearch:
                 break
         return found
 
-    def _turned(self, image: Pixels, minimum: float, look: Looks) -> list[Detection]:
-        """Faces at or above `minimum` that lie on a side of the picture, upside down or askew."""
+    def _turned(self, image: Pixels, minimum: float, look: Looks, *, sizes: int) -> list[Detection]:
+        """Faces at or above `minimum` that lie on a side of the picture, upside down or askew.
+
+        Looked for at the first `sizes`, the next one only where the one before shows none.
+        """
         doubtful: list[Detection] = []
-        for side in _worthwhile(self.detector.sizes, max(image.shape[:2]))[:2]:
+        for side in _worthwhile(self.detector.sizes, max(image.shape[:2]))[:sizes]:
             small = shrunk(image, side)
             for turns in (1, 2, 3):
                 doubtful += look.into(quarter_turned(small, turns))
             if found := _accepted(doubtful, minimum):
                 return found
-        return _cleared(image, doubtful, (), minimum, look)
-
-
-def _cleared(
-    image: Pixels,
-    doubtful: Sequence[Detection],
-    accepted: Sequence[Detection],
-    minimum: float,
-    look: Looks,
-) -> list[Detection]:
-    """Of the best doubtful faces, apart from the accepted ones, those that close-ups confirm."""
-    known = {id(face) for face in accepted}
-    apart = [f for f in without_overlaps([*accepted, *doubtful], look.floor) if id(f) not in known]
-    best = sorted(apart, key=lambda face: -face.detection_confidence)[:MOST_DOUBTFUL]
-    return _accepted([straightened(image, face, look) for face in best], minimum)
+        # Askew they are doubtful whichever side is up.
+        apart = without_overlaps(doubtful, look.floor)
+        best = sorted(apart, key=lambda face: -face.detection_confidence)[:MOST_DOUBTFUL]
+        return _accepted([straightened(image, face, look) for face in best], minimum)
 
 
 def _worthwhile(sizes: Sequence[int], longest: int) -> Sequence[int]:
