@@ -34,6 +34,9 @@ pixels, 1,200 pairs: 99.25 % right at 400 in place of 99.08 at 320 and 99.00 uns
 LARGE_FRAME = 1280
 """Sides beyond 640 are only for pictures with a longest side of at least this."""
 
+POOR = 0.7
+"""An upright try without a face of this score is poor, however little the caller asks for."""
+
 TURNED_MINIMUM = 0.85
 """A face that shows only after turning must score this at least: more tries find more things that
 are no faces (a cat upside down: 0.83)."""
@@ -65,11 +68,11 @@ class FaceSearch:
         """
         look = Looks(self.detector, min(CANDIDATE_FLOOR, min_confidence), cancellation)
         candidates = self._upright(image, min_confidence, max_faces, look)
-        accepted = _accepted(candidates, min_confidence)
         minimum = max(min_confidence, TURNED_MINIMUM)
-        if not accepted:
-            candidates += self._turned(image, minimum, look, sizes=2)
-        elif len(accepted) < max_faces:
+        if not _accepted(candidates, max(min_confidence, POOR)):
+            # A good face on its side is worth more than doubtful ones upright.
+            candidates = self._turned(image, minimum, look, sizes=2) or candidates
+        elif len(_accepted(candidates, min_confidence)) < max_faces:
             candidates += self._turned(image, minimum, look, sizes=1)
         height, width = image.shape[:2]
         chosen = most_prominent(

@@ -87,6 +87,16 @@ def test_a_turned_face_is_found_and_turned(
     assert turned.detection_confidence > 0.85
 
 
+@pytest.mark.parametrize("angle", [150, 195, 285])
+def test_a_low_minimum_does_not_hide_a_turned_face(
+    pipeline: FacePipeline, collins: bytes, angle: int
+) -> None:
+    """Something upright scores 0.4 there; the face itself is found all the same."""
+    turned = edited(collins, lambda p: p.rotate(angle, Image.Resampling.BICUBIC, expand=True))
+    (face,) = pipeline.score(turned, min_confidence=0.3, max_faces=1).faces
+    assert float(face.embedding @ one_face(pipeline, collins).embedding) > 0.8
+
+
 def test_the_box_of_a_turned_face_is_where_the_face_is(
     pipeline: FacePipeline, hopper: bytes
 ) -> None:
