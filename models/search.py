@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.detection import (
     CANDIDATE_FLOOR,
+    SURE,
     Detection,
     FaceDetector,
     most_prominent,
@@ -33,9 +34,6 @@ pixels, 1,200 pairs: 99.25 % right at 400 in place of 99.08 at 320 and 99.00 uns
 
 LARGE_FRAME = 1280
 """Sides beyond 640 are only for pictures with a longest side of at least this."""
-
-POOR = 0.7
-"""An upright try without a face of this score is poor, however little the caller asks for."""
 
 TURNED_MINIMUM = 0.85
 """A face that shows only after turning must score this at least: more tries find more things that
@@ -69,7 +67,7 @@ class FaceSearch:
         look = Looks(self.detector, min(CANDIDATE_FLOOR, min_confidence), cancellation)
         candidates = self._upright(image, min_confidence, max_faces, look)
         minimum = max(min_confidence, TURNED_MINIMUM)
-        if not _accepted(candidates, max(min_confidence, POOR)):
+        if not _accepted(candidates, max(min_confidence, SURE)):
             # A good face on its side is worth more than doubtful ones upright.
             candidates = self._turned(image, minimum, look, sizes=2) or candidates
         elif len(_accepted(candidates, min_confidence)) < max_faces:
