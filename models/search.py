@@ -30,7 +30,7 @@ Pixels = NDArray[np.uint8]
 SMALL_FRAME = 400
 """A picture of no more than this is enlarged to it: the landmarks come out finer. On LFW's 250
 pixels, 1,200 pairs: 99.25 % right at 400 in place of 99.08 at 320 and 99.00 unscaled with SFace,
-99.17 in place of 98.58 and 98.83 with fr-feature."""
+99.17 in place of 98.58 and 98.83 with fr_feature."""
 
 LARGE_FRAME = 1280
 """Sides beyond 640 are only for pictures with a longest side of at least this."""
