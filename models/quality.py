@@ -29,7 +29,7 @@ leaves an embedding with a cosine of 0.977 to the original's, to 25 pixels 0.956
 
 # Quality is the chance that the face matches a good picture of the same person at a false accept
 # rate of 1e-4: a logistic regression on 2 x 740 pictures of LFW (200 as they are, 540 blurred,
-# noisy, compressed, dark or small), embedded by SFace and by fr-feature, weights not negative.
+# noisy, compressed, dark or small), embedded by SFace and by fr_feature, weights not negative.
 # Fitted in November 2026. Predicted and found in six classes from the worst to the best: .09/.15,
 # .47/.53, .77/.80, .92/.90, .97/.98, .99/.99 (SFace). The data gave exposure and noise no weight
 # of their own beside the norm, and held no poses: these three are set small, for order.
