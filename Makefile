@@ -8,6 +8,7 @@
 # make soak MINUTES=30   a steady load, sampled and drawn into SOAK_FOLDER
 # make accuracy DATA=folder   accuracy on labelled pictures (docs/accuracy.md)
 # make check   ruff, mypy, import-linter, schema and README drift
+# make audit   known vulnerabilities of the locked packages (asks an advisory service)
 # Everything runs in .venv, made from the locks. PYTHON chooses the interpreter it is made with.
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ PYTEST_ARGS ?=
 # Of the chaos run on Apache Kafka, about six minutes each.
 KAFKA_SEEDS ?= 1
 
-.PHONY: accuracy demo up test chaos overload soak kafka test-kafka test-kafka-long check format lock clean help
+.PHONY: accuracy demo up test chaos overload soak kafka test-kafka test-kafka-long check format lock audit clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -81,12 +82,14 @@ check: .venv/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m streams.http_openapi --check
 	$(BIN)/python -m streams.settings_table --check README.md
 
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m schemas.generate
+	$(BIN)/python -m streams.http_openapi
 	$(BIN)/python -m streams.settings_table README.md
 
 # Newest versions that pyproject.toml allows, with hashes, without any index address.
@@ -95,9 +98,21 @@ COMPILE := $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes --no
 lock: .venv/dev.stamp
 	$(COMPILE) --extra embedded --extra build -o locks/run.lock
 	$(COMPILE) --extra embedded --extra build --extra dev -c locks/run.lock -o locks/dev.lock
+	$(COMPILE) -c locks/run.lock -o locks/image.lock
+	$(COMPILE:pyproject.toml=) --group audit -o locks/audit.lock
+
+# dev.lock has every package that the other locks have.
+# Exit status 1: a vulnerability is known; 2: the advisory services could not be asked.
+.venv-audit/audit.stamp: locks/audit.lock
+	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r locks/audit.lock
+	@touch $@
+
+audit: .venv-audit/audit.stamp
+	@.venv-audit/bin/python deploy/audit.py .venv-audit/bin/pip-audit locks/dev.lock
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output
+	rm -rf .venv .venv-audit build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output
 
 accuracy: .venv/bench.stamp
 	@test -n "$(DATA)" || { echo "make accuracy DATA=folder: which folder? docs/accuracy.md has the format" >&2; exit 2; }

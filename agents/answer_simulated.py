@@ -26,6 +26,7 @@ def answers() -> SimulatedAnswers:
         topics,
         enabled=app.settings.fallback_to_simulated,
         embedding_size=runtime.pool.pipeline.embedder.dimension,
+        legacy_results=app.settings.result_format == "legacy",
     )
 
 
@@ -33,8 +34,9 @@ async def answer(event: Any) -> None:
     """Publish the simulated answer of a dead letter; return when the broker has it."""
     await runtime.models_ready()
     incoming = Incoming.from_event(event)
+    messages = answers().answers(incoming)
     try:
-        await runtime.publisher.publish(answers().answers(incoming))
+        await runtime.publisher.publish(messages)
     except UnpublishableMessage as error:
         # Its metadata leave no room for scores. It is kept where it is, in the fallback topic.
         log.warning(
@@ -43,6 +45,10 @@ async def answer(event: Any) -> None:
             partition=incoming.partition,
             offset=incoming.offset,
         )
+        runtime.metrics.operation("simulated", "failure")
+    else:
+        # Nobody to answer, or answers are off: nothing was simulated.
+        runtime.metrics.operation("simulated", "success" if messages else "rejected")
 
 
 window = runtime.window(topics.simulated_fallback, answer, concurrency=64)

@@ -27,6 +27,7 @@ indexer = Indexer(
     batch=app.settings.index_batch,
     publish=runtime.publisher.publish,
     is_leaving=runtime.is_leaving,
+    metrics=runtime.metrics,
     on_wait=window.note_waiting,
 )
 

@@ -2,30 +2,77 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import structlog
+
 from streams.app import app
+from streams.fallback import without_value
 from streams.incoming import Incoming
-from streams.publishing import UnpublishableMessage
+from streams.publishing import Outgoing, UnpublishableMessage
 from streams.scoring import Scorer
+from streams.shadow import ShadowScorer
 from streams.topics import topic_names
+
+log = structlog.get_logger(__name__)
 
 runtime = app.runtime
 topics = topic_names(app.settings)
-scorer = Scorer(app.settings, topics, runtime.pool, runtime.images, runtime.is_leaving)
+metrics = runtime.metrics
+scorer = Scorer(
+    app.settings,
+    topics,
+    runtime.pool,
+    runtime.images,
+    runtime.is_leaving,
+    circuit=runtime.circuit,
+    metrics=metrics,
+)
+shadow = ShadowScorer(
+    topics,
+    scorer,
+    runtime.pool,
+    enabled=app.settings.shadow_ml,
+    circuit=runtime.circuit,
+    metrics=metrics,
+)
+
+
+async def keep(letter: Outgoing, incoming: Incoming) -> None:
+    """Publish a dead letter, without its value where that does not fit the topic."""
+    try:
+        await runtime.publisher.publish([letter])
+    except UnpublishableMessage as error:
+        # The traceback would say no more.
+        log.warning(
+            "event does not fit the fallback topic; left at its source",
+            problem=str(error),
+            partition=incoming.partition,
+            offset=incoming.offset,
+        )
+        await runtime.publisher.publish([without_value(letter, incoming)])
 
 
 async def answer(event: Any) -> None:
-    """Publish an event's answers; return when the broker has them."""
+    """Publish an event's answers, and its shadow; return when the broker has them."""
     await runtime.models_ready()
     incoming = Incoming.from_event(event)
     messages = await scorer.answers(incoming)
+    scored = time.perf_counter()
     try:
         await runtime.publisher.publish(messages)
     except UnpublishableMessage as error:
         if messages[0].topic == topics.simulated_fallback:
-            raise  # nowhere left to keep it: stop, and leave the event where it is
-        await runtime.publisher.publish([scorer.too_large_to_answer(incoming, error)])
+            letter = messages[0]
+        else:
+            letter = scorer.too_large_to_answer(incoming, error)
+        await keep(letter, incoming)
+    metrics.stage("publish", time.perf_counter() - scored)
+    if incoming.timestamp:
+        metrics.stage("total", time.time() - incoming.timestamp)
+    # After the answer, so that nobody waits for a shadow.
+    await runtime.publisher.publish(await shadow.records(incoming, messages))
 
 
 # Four a thread keeps every thread busy while other events are parsed, fetched or published.

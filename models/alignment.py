@@ -53,3 +53,19 @@ def align(image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> NDArray[
     matrix = similarity_to_template(landmarks)
     crop = cv2.warpAffine(image, matrix, (CROP_SIZE, CROP_SIZE), flags=cv2.INTER_LINEAR)
     return np.asarray(crop, dtype=np.uint8)
+
+
+def canonical_crop(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture that is an aligned crop already, (112, 112, 3) uint8 BGR, resized where need be."""
+    if image.shape[:2] == (CROP_SIZE, CROP_SIZE):
+        return image
+    # Area averaging, so that a large picture does not alias when it shrinks.
+    shrinks = min(image.shape[:2]) > CROP_SIZE
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    crop = cv2.resize(image, (CROP_SIZE, CROP_SIZE), interpolation=interpolation)
+    return np.asarray(crop, dtype=np.uint8)
+
+
+def canonical_landmarks(width: int, height: int) -> NDArray[np.float32]:
+    """Where an aligned crop of this size in pixels has its landmarks: (5, 2) float32."""
+    return (TEMPLATE * (width / CROP_SIZE, height / CROP_SIZE)).astype(np.float32)

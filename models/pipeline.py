@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -12,12 +12,12 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alignment import align
+from models.alignment import align, canonical_crop, canonical_landmarks
 from models.built_in import built_in_picture
 from models.decoding import DecodeLimits, decode
 from models.detection import Detection, FaceDetector
 from models.embedding import Embedding, FaceEmbedder
-from models.errors import InferenceFailed
+from models.errors import InferenceFailed, LowConfidence, NoFaceFound
 from models.families import load_detector, load_embedder
 from models.manifest import ModelDescription, check_licence, chosen
 from models.quality import Measures, measure, recognisability
@@ -28,6 +28,9 @@ DOUBTFUL = 0.5
 """Recognisability under which a face is looked at from all sides, though its detection score gave
 no reason: 1 in 100 faces of LFW, two in three of those tilted by 30 degrees whose embedding had
 come out useless. Costs them a second embedding at most."""
+
+MANY_FACES = 1000
+"""Tells the detector to look for small faces too; it is no limit."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,27 @@ class ScoredImage:
     height: int
     image_sha256: str
     timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class DetectedFaces:
+    """Every face of one picture, the most prominent first; sizes after EXIF orientation."""
+
+    faces: tuple[Detection, ...]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class CropEmbedding:
+    """The embedding of an aligned crop, (dimension,) float32 of length 1, and its scores in 0..1.
+
+    Nobody detected this face: `confidence` is the embedder's alone.
+    """
+
+    embedding: NDArray[np.float32]
+    quality: float
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -107,12 +131,57 @@ class FacePipeline:
             timings_ms=clock.milliseconds,
         )
 
+    def detect(
+        self, image: bytes, *, min_confidence: float, cancellation: Cancellation | None = None
+    ) -> DetectedFaces:
+        """All faces at or above `min_confidence` (0..1); a picture without one has none.
+
+        Raises UnreadableImage, ImageTooLarge, InferenceFailed, or InferenceTerminated after
+        `cancellation.cancel()` in another thread.
+        """
+        cancellation = cancellation or Cancellation()
+        cancellation.raise_if_cancelled()
+        pixels = decode(image, self.limits)
+        height, width = pixels.shape[:2]
+        faces: tuple[Detection, ...] = ()
+        with suppress(NoFaceFound, LowConfidence):
+            faces = FaceSearch(self.face_detector).faces(
+                pixels,
+                min_confidence=min_confidence,
+                max_faces=MANY_FACES,
+                cancellation=cancellation,
+            )
+        return DetectedFaces(faces, width, height)
+
+    def embed_aligned(
+        self, image: bytes, *, cancellation: Cancellation | None = None
+    ) -> CropEmbedding:
+        """The embedding of a picture that is an aligned crop already: nothing is detected in it.
+
+        A picture that is not 112 x 112 pixels is resized to that; one that is not square loses
+        its proportions. Raises as `detect` does.
+        """
+        cancellation = cancellation or Cancellation()
+        cancellation.raise_if_cancelled()
+        pixels = decode(image, self.limits)
+        height, width = pixels.shape[:2]
+        crop = canonical_crop(pixels)
+        embedding = self.face_embedder.embed(crop, cancellation)
+        # Where the face is and that it is one, the caller has vouched for.
+        vouched = Detection((0.0, 0.0, width, height), canonical_landmarks(width, height), 1.0)
+        measures = measure(vouched, crop, embedding.norm, self.embedder.norm_range)
+        return CropEmbedding(embedding.vector, measures.quality, measures.confidence)
+
     def warm_up(self) -> None:
         """One real inference on a built-in picture: the first is slow, and this proves it works.
 
         Raises ModelsError when the models do not even find that face.
         """
-        self.score(built_in_picture(), min_confidence=0.5, max_faces=1)
+        self.check()
+
+    def check(self, cancellation: Cancellation | None = None) -> None:
+        """Score the built-in picture. Raises what `score` raises."""
+        self.score(built_in_picture(), min_confidence=0.5, max_faces=1, cancellation=cancellation)
 
     def _face(self, pixels: NDArray[np.uint8], found: Detection, clock: _StageClock) -> Face:
         seen = self._seen(pixels, found, clock)

@@ -16,14 +16,18 @@ from schemas.field_types import EventId, Instant, UserId
 from schemas.headers import Headers
 from schemas.image_submitted import EXPECTED, ImageSubmitted, derived_event_id
 from schemas.json_event import read_json_event
+from schemas.legacy_result import LegacyScoredFace
 from schemas.scored_face import ScoredFace
 from schemas.sent_event import SentEvent
+from schemas.shadow_scored import ShadowScored
 
 _T = TypeVar("_T")
 _NIL = UUID(int=0)
 
 _IMAGE_SUBMITTED = TypeAdapter(ImageSubmitted)
 _SCORED_FACE = TypeAdapter(ScoredFace)
+_LEGACY_SCORED_FACE = TypeAdapter(LegacyScoredFace)
+_SHADOW_SCORED = TypeAdapter(ShadowScored)
 _EVENT_ID: TypeAdapter[UUID] = TypeAdapter(EventId)
 _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
@@ -108,8 +112,15 @@ def encode_image_submitted_binary(
     return record.image, binary_headers(record, media_type)
 
 
-def encode_scored_face(record: ScoredFace) -> bytes:
-    """The value of a message of scored-face; its key is the user id in UTF-8."""
+def encode_scored_face(record: ScoredFace, *, legacy: bool = False) -> bytes:
+    """The value of a message of scored-face; its key is the user id in UTF-8.
+
+    `legacy` writes `faceId` and `detectionData` as well, as the older system's consumers know
+    them.
+    """
+    if legacy:
+        older = LegacyScoredFace.model_construct(**dict(record))
+        return _LEGACY_SCORED_FACE.dump_json(older, by_alias=True)
     return _SCORED_FACE.dump_json(record)
 
 
@@ -118,6 +129,20 @@ def decode_scored_face(value: bytes | None) -> ScoredFace:
     newer worker may add some. Raises InvalidEvent with every problem that was found."""
     try:
         return _SCORED_FACE.validate_json(value or b"")
+    except ValidationError as error:
+        raise InvalidEvent(problems_of(error)) from None
+
+
+def encode_shadow_scored(record: ShadowScored) -> bytes:
+    """The value of a message of shadow-scored; its key is the event id."""
+    return _SHADOW_SCORED.dump_json(record)
+
+
+def decode_shadow_scored(value: bytes | None) -> ShadowScored:
+    """The record in a message of shadow-scored; unknown fields are ignored, as in scored-face.
+    Raises InvalidEvent with every problem that was found."""
+    try:
+        return _SHADOW_SCORED.validate_json(value or b"")
     except ValidationError as error:
         raise InvalidEvent(problems_of(error)) from None
 

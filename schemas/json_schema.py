@@ -10,11 +10,18 @@ from schemas.event_metadata import METADATA_NAMES
 from schemas.fallback import FallbackHeaders
 from schemas.image_submitted import ImageSubmitted
 from schemas.json_event import NAMES
+from schemas.legacy_result import LegacyScoredFace
 from schemas.scored_face import REAL_HAS, ScoredFace
+from schemas.shadow_scored import SCORED_HAS, ShadowScored
 
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
+
+# What RESULT_FORMAT=legacy adds to scored-face.
+LEGACY_NAMES = tuple(
+    field.alias or name for name, field in LegacyScoredFace.model_computed_fields.items()
+)
 
 
 def image_submitted_schema() -> Schema:
@@ -66,8 +73,13 @@ def image_submitted_schema() -> Schema:
 
 
 def scored_face_schema() -> Schema:
-    """The value of scored-face."""
+    """The value of scored-face, with the older names that it may have as well."""
     schema = _schema_of(ScoredFace, "scored-face")
+    older = LegacyScoredFace.model_json_schema(mode="serialization")
+    schema["$defs"] = {**older["$defs"], **schema["$defs"]}
+    for name in LEGACY_NAMES:
+        schema["properties"][name] = older["properties"][name]
+        del schema["properties"][name]["readOnly"]  # pydantic's mark of what is computed
     schema["if"] = {"properties": {"provenance": {"const": "real"}}}
     schema["then"] = {
         "properties": {name: {"type": "object"} for name in REAL_HAS}
@@ -86,11 +98,28 @@ def simulated_fallback_schema() -> Schema:
     return _schema_of(FallbackHeaders, "simulated-fallback") | {"additionalProperties": True}
 
 
+def shadow_scored_schema() -> Schema:
+    """The value of shadow-scored."""
+    schema = _schema_of(ShadowScored, "shadow-scored")
+    schema["if"] = _given("fallback_reason")
+    schema["then"] = {
+        "properties": {name: {"type": "null"} for name in SCORED_HAS}
+        | {"face_count": {"const": 0}},
+    }
+    schema["else"] = {
+        "properties": {name: {"not": {"type": "null"}} for name in SCORED_HAS}
+        | {"face_count": {"minimum": 1}},
+        "required": list(SCORED_HAS),
+    }
+    return schema
+
+
 SCHEMAS: Mapping[str, Callable[[], Schema]] = MappingProxyType(
     {
         "image-submitted": image_submitted_schema,
         "scored-face": scored_face_schema,
         "simulated-fallback": simulated_fallback_schema,
+        "shadow-scored": shadow_scored_schema,
     }
 )
 

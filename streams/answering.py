@@ -28,8 +28,17 @@ SIMULATION_VERSION = "simulated-1"
 class SimulatedAnswers:
     """Answers dead letters of image-submitted events with scores marked simulated."""
 
-    def __init__(self, topics: TopicNames, *, enabled: bool, embedding_size: int) -> None:
+    def __init__(
+        self,
+        topics: TopicNames,
+        *,
+        enabled: bool,
+        embedding_size: int,
+        legacy_results: bool = False,
+    ) -> None:
+        """``legacy_results``: with the older names as well (RESULT_FORMAT)."""
         self._topics = topics
+        self._legacy_results = legacy_results
         self._enabled = enabled
         self._embedding_size = embedding_size
 
@@ -90,7 +99,7 @@ class SimulatedAnswers:
             Outgoing(
                 topic=self._topics.scored_face,
                 key=record.user_id.encode(),
-                value=encode_scored_face(record),
+                value=encode_scored_face(record, legacy=self._legacy_results),
                 headers=output_headers(
                     incoming.headers,
                     id=str(record.face_id),

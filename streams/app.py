@@ -15,13 +15,16 @@ import structlog
 
 from streams.committing import InOrderConsumer
 from streams.errors import ConfigurationError, StartupError
+from streams.http_requests import api_failures, body_limit
 from streams.kafka import faust_broker_urls, wait_for_broker
 from streams.kafka_security import faust_credentials
 from streams.logging import configure_logging
 from streams.runtime import Runtime
 from streams.settings import Settings, current
 from streams.stopping import arm_hard_exit, die
-from streams.topics import ensure_topics
+from streams.topics import HEADER_ROOM, ensure_topics, largest_letter
+from streams.web.index_errors import index_errors
+from streams.web.ports import WebOnSeveralPorts
 from streams.web.token import token_middleware
 
 log = structlog.get_logger(__name__)
@@ -49,6 +52,10 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
                 await ensure_topics(self.settings)
         except StartupError as error:
             die(error)
+
+    def _new_web(self) -> WebOnSeveralPorts:
+        """The web server, which may have more ports than one."""
+        return WebOnSeveralPorts(self, self.settings.legacy_ports)
 
     def _create_directories(self) -> None:
         """Make none: there are no tables, and the root may be read-only."""
@@ -85,6 +92,7 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         # the heartbeat keeps the partitions from a worker that could go on.
         arm_hard_exit(AFTER_CRASH_S if self.crashed else self.settings.stop_timeout_s)
         self.runtime.begin_drain()
+        await self.runtime.answers.close()
         await super().on_stop()
         await self.runtime.close()
 
@@ -130,7 +138,7 @@ def create_app(settings: Settings) -> FacestreamApp:
         producer_acks=-1,
         producer_linger=settings.kafka_linger_ms / 1000,
         producer_request_timeout=10.0,
-        producer_max_request_size=settings.kafka_max_message_bytes + 128 * 1024,
+        producer_max_request_size=largest_letter(settings) + HEADER_ROOM,
         web_enabled=True,
         web_bind=settings.web_host,
         web_host=settings.web_host,
@@ -140,7 +148,10 @@ def create_app(settings: Settings) -> FacestreamApp:
         web_graph_enabled=False,
         web_stats_enabled=False,
         web_metrics_enabled=False,
-        web_application_options={"middlewares": [token_middleware(settings)]},
+        web_application_options={
+            "middlewares": [token_middleware(settings), api_failures, index_errors],
+            "client_max_size": body_limit(settings),
+        },
         worker_redirect_stdouts=False,
         logging_config=configure_logging(settings),
     )

@@ -23,6 +23,7 @@ group with a backlog, workers joining one after the other).
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -41,6 +42,22 @@ class InOrderConsumer(Consumer):  # type: ignore[misc]  # faust ships no usable 
         acked.clear()
         self._acked_index[tp].clear()
         return highest + 1
+
+    async def _commit_offsets(
+        self, offsets: Mapping[Any, int], start_new_transaction: bool = True
+    ) -> bool:
+        """Commit, and remember what the broker did not take: it is tried again.
+
+        Faust counts an offset as committed either way. A partition in which nothing more happens
+        would then show a lag for ever, and repeat its last events after the next rebalance.
+        """
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        done = await super()._commit_offsets(offsets, start_new_transaction)
+        if not done:
+            for tp in self.assignment() & set(offsets):
+                self._committed_offset[tp] = before[tp]
+                self._acked[tp].append(offsets[tp] - 1)
+        return bool(done)
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
         """Remember nothing: holes do not hold a commit up."""

@@ -7,6 +7,7 @@ For development, demonstration and tests. The binary (Tansu) comes with the pack
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import subprocess
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from streams.child_process import end_with_parent
 from streams.errors import StartupError
 
 
@@ -26,14 +28,21 @@ def free_port() -> int:
 
 
 def port_is_taken(host: str, port: int) -> bool:
-    """Whether binding to ``host:port`` fails."""
+    """Whether something listens on ``host:port``.
+
+    Raises ``StartupError`` for an address that cannot be bound to for another reason.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return True
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return True
+            raise StartupError(
+                f"cannot listen on {host}:{port}: {error.strerror or error}; see WEB_HOST and PORT"
+            ) from None
     return False
 
 
@@ -91,6 +100,7 @@ class EmbeddedBroker:
                 # Its own process group: Ctrl-C must reach the worker first, which still has to
                 # publish and commit what it holds.
                 start_new_session=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no lock
             )
         finally:
             if self.log_file:
@@ -111,6 +121,10 @@ class EmbeddedBroker:
             time.sleep(0.01)
         self.stop()
         raise StartupError(f"the embedded broker did not open port {self.port} in {timeout_s} s")
+
+    def poll(self) -> int | None:
+        """Its exit status, or None while it runs."""
+        return None if self._process is None else self._process.poll()
 
     def stop(self) -> None:
         """End the process; what it held is gone."""

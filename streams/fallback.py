@@ -6,7 +6,12 @@ import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from schemas.fallback import FallbackHeaders, FallbackReason, with_failure
+from schemas.fallback import (
+    MAX_DETAIL_CHARACTERS,
+    FallbackHeaders,
+    FallbackReason,
+    with_failure,
+)
 from streams.incoming import Incoming
 from streams.publishing import Outgoing
 
@@ -45,4 +50,21 @@ def fallback_message(incoming: Incoming, failure: Failure, topic: str) -> Outgoi
         key=incoming.key,
         value=b"" if nothing else incoming.value,
         headers=with_failure(incoming.headers, headers),
+    )
+
+
+def without_value(letter: Outgoing, incoming: Incoming) -> Outgoing:
+    """The dead letter of an event that does not fit the fallback topic: its failure, no more.
+
+    The event stays where it is, at the source that the headers name; stopping over it would stop
+    every worker in turn.
+    """
+    failure = FallbackHeaders.from_headers(letter.headers)
+    detail = (
+        f"the event of {len(incoming.value or b'')} bytes does not fit this topic and was left at "
+        f"its source; {failure.fallback_detail}"
+    )
+    headers = failure.model_copy(update={"fallback_detail": detail[:MAX_DETAIL_CHARACTERS]})
+    return Outgoing(
+        topic=letter.topic, key=letter.key, value=b"", headers=with_failure((), headers)
     )

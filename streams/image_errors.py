@@ -50,6 +50,10 @@ class ImageUnavailable(FetchFailed):
     transient = True
 
 
+class ImageTimeout(ImageUnavailable):
+    """The fetch took longer than ``ML_SERVICE_TIMEOUT``."""
+
+
 class FetchedImageTooLarge(FetchFailed):
     """The picture is over the limit.
 

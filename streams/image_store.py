@@ -16,6 +16,7 @@ from streams.image_errors import (
     ImageForbidden,
     ImageMissing,
     ImageStoreError,
+    ImageTimeout,
     ImageUnavailable,
 )
 from streams.image_file import read_file
@@ -28,6 +29,7 @@ __all__ = [
     "ImageMissing",
     "ImageStore",
     "ImageStoreError",
+    "ImageTimeout",
     "ImageUnavailable",
 ]
 
@@ -86,7 +88,7 @@ class ImageStore:
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(self._pool, self._read, location)
         except TimeoutError:
-            raise ImageUnavailable(uri, f"did not arrive within {self._timeout_s:g} s") from None
+            raise ImageTimeout(uri, f"did not arrive within {self._timeout_s:g} s") from None
 
     def _read(self, location: ImageLocation) -> bytes:
         if location.scheme == "file":

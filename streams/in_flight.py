@@ -34,7 +34,8 @@ from streams.errors import Abandoned
 
 log = structlog.get_logger(__name__)
 
-#: A partition within one generation of the consumer group.
+#: A partition within one assignment. Assignments are counted here: the broker's own generation
+#: numbers begin anew with a group that was empty, and with a broker that has forgotten it.
 Lane = tuple[Any, int]
 
 
@@ -90,9 +91,8 @@ class InFlightWindow:
         self._max_bytes = max_bytes
         self._drain_timeout_s = drain_timeout_s
         self._lanes: dict[Lane, deque[_Held]] = {}
-        self._closed: set[Lane] = set()
-        #: The generation that is being drained: nothing more of it is taken in.
-        self._drained: int | None = None
+        self._epoch = 0
+        self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -103,14 +103,13 @@ class InFlightWindow:
 
     def _admit(self, event: Any) -> None:
         message = event.message
-        lane = (message.tp, message.generation_id)
-        current = self._app.consumer_generation_id
-        stale = message.generation_id != current or current == self._drained
-        if stale or lane in self._closed or self._app.should_stop:
+        stale = message.generation_id != self._app.consumer_generation_id
+        if stale or self._is_leaving():
+            # It comes again, here or elsewhere: reading goes on from the committed offset.
             self._app.consumer.unacked.discard(message)
             return
-        held = _Held(event, lane, size=len(message.value or b"") + len(message.key or b""))
-        self._lanes.setdefault(lane, deque()).append(held)
+        held = _Held(event, (message.tp, self._epoch), size=_size_of(message))
+        self._lanes.setdefault(held.lane, deque()).append(held)
         if not self.state.held:
             self.state.busy_since = time.monotonic()
         self.state.held += 1
@@ -127,8 +126,15 @@ class InFlightWindow:
             try:
                 await self._handle(held.event)
                 held.done = True
-            except Abandoned:
-                self._close(held.lane)
+            except Abandoned as abandoned:
+                if self._is_leaving():
+                    self._close(held.lane)
+                else:
+                    await self._fail(held, abandoned)
+            except asyncio.CancelledError:
+                if not self._is_leaving():
+                    await self._fail(held, RuntimeError("the handler was cancelled"))
+                raise
             except Exception as error:
                 await self._fail(held, error)
             finally:
@@ -160,9 +166,11 @@ class InFlightWindow:
         self.state.held -= 1
         self.state.held_bytes -= held.size
 
+    def _is_leaving(self) -> bool:
+        return self._draining or bool(self._app.should_stop)
+
     def _close(self, lane: Lane) -> None:
-        """Forget a lane: nothing more of it is taken in or acknowledged."""
-        self._closed.add(lane)
+        """Forget what a lane holds: nothing of it is acknowledged any more."""
         self._forget(self._lanes.pop(lane, ()))
 
     def _forget(self, forgotten: Iterable[_Held]) -> None:
@@ -178,9 +186,8 @@ class InFlightWindow:
 
     def begin_drain(self) -> None:
         """A rebalance or stop begins: let go of what has not started, bound the rest in time."""
-        self._drained = self._app.consumer_generation_id
+        self._draining = True
         for lane, queue in list(self._lanes.items()):
-            self._closed.add(lane)
             # Everything from the first event that has not started, even what started behind it:
             # an ack that left over a gap could be committed over it.
             started = list(itertools.takewhile(lambda held: held.started, queue))
@@ -205,23 +212,16 @@ class InFlightWindow:
             self._close(lane)
 
     def begin_generation(self) -> None:
-        """A new assignment: whatever is left of earlier ones belongs to others now.
-
-        Events of the new one may be here already, as Faust resumes the flow beside telling us.
-        """
+        """A new assignment, before its first events: what is left of earlier ones is others'."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        current = self._app.consumer_generation_id
-        # A group that was empty in between may count from one again.
-        counted_anew = current == self._drained
-        self._drained = None
-        for lane in [lane for lane in self._lanes if lane[1] != current or counted_anew]:
+        for lane in list(self._lanes):
             self._close(lane)
-        self._closed = {lane for lane in self._closed if lane[1] == current and not counted_anew}
-        # The consumer has forgotten what was paused; say it again if it still holds.
+        self._epoch += 1
+        self._draining = False
+        # The consumer has forgotten what was paused.
         self._set_full(False)
-        self._adjust_pressure()
 
     def _adjust_pressure(self) -> None:
         state = self.state
@@ -241,3 +241,12 @@ class InFlightWindow:
                     consumer.on_buffer_full(tp)
                 else:
                     consumer.on_buffer_drop(tp)
+
+
+def _size_of(message: Any) -> int:
+    """Bytes that a message keeps in memory: value, key and headers."""
+    headers = message.headers or ()
+    if isinstance(headers, dict):
+        headers = headers.items()
+    in_headers = sum(len(name) + len(value or b"") for name, value in headers)
+    return len(message.value or b"") + len(message.key or b"") + in_headers

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,7 @@ from schemas.fallback import FallbackReason
 from schemas.scored_face import ScoredFace
 from streams.fallback import Failure, fallback_message
 from streams.incoming import Incoming
+from streams.metrics import Metrics
 from streams.publishing import Outgoing, pause
 from streams.settings import Settings
 from streams.vector_index import (
@@ -69,6 +71,7 @@ class Indexer:
         batch: int,
         publish: Callable[[Sequence[Outgoing]], Awaitable[None]],
         is_leaving: Callable[[], bool],
+        metrics: Metrics,
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         """``on_wait`` is told of every attempt on an index that is away."""
@@ -78,6 +81,7 @@ class Indexer:
         self._batch = batch
         self._publish = publish
         self._is_leaving = is_leaving
+        self._metrics = metrics
         self._queue: asyncio.Queue[_Entry] = asyncio.Queue()
 
     async def handle(self, incoming: Incoming) -> None:
@@ -97,6 +101,7 @@ class Indexer:
         self._queue.put_nowait(entry)
         try:
             await entry.written
+            self._metrics.operation("index", "success")
         except IndexRejected as error:
             await self._reject(incoming, f"refused by the index: {error}")
 
@@ -134,7 +139,9 @@ class Indexer:
         while True:
             try:
                 index = await self._wait_for_index()
+                started = time.perf_counter()
                 await index.apply(changes)
+                self._metrics.index_write(time.perf_counter() - started)
                 return
             except IndexUnavailable as error:
                 log.warning(
@@ -145,6 +152,7 @@ class Indexer:
                 )
             self._on_wait()
             await pause(wait, self._is_leaving)
+            self._metrics.retry("index")
             wait = min(wait * 2, LONGEST_WAIT_S)
 
     async def _wait_for_index(self) -> VectorIndex:
@@ -170,6 +178,8 @@ class Indexer:
             offset=incoming.offset,
         )
         failure = Failure(FallbackReason.INVALID_EVENT, detail)
+        self._metrics.operation("index", "rejected")
+        self._metrics.fallback(failure.reason)
         await self._publish([fallback_message(incoming, failure, self._fallback_topic)])
 
 

@@ -19,8 +19,15 @@ import structlog
 
 from models.decoding import DecodeLimits
 from models.errors import InferenceFailed, InferenceTerminated, ModelsError
-from models.pipeline import FacePipeline, ScoredImage, load_pipeline
+from models.pipeline import (
+    CropEmbedding,
+    DetectedFaces,
+    FacePipeline,
+    ScoredImage,
+    load_pipeline,
+)
 from models.session import Cancellation
+from streams.circuit import Circuit
 from streams.errors import InferenceTimeout
 from streams.settings import Settings
 
@@ -55,9 +62,19 @@ class _Attempt:
 class InferencePool:
     """Threads around one pipeline, whose sessions they share."""
 
-    def __init__(self, load: Callable[[], FacePipeline], *, threads: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        load: Callable[[], FacePipeline],
+        *,
+        threads: int,
+        timeout_s: float,
+        circuit: Circuit | None = None,
+    ) -> None:
+        """``circuit`` is told of every attempt that says something about the models."""
         self._load = load
+        self.threads = threads
         self._timeout_s = timeout_s
+        self._circuit = circuit
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
         self._attempts: set[_Attempt] = set()
         self._watchdog: asyncio.Task[None] | None = None
@@ -79,6 +96,11 @@ class InferencePool:
     def pending(self) -> int:
         """Attempts that are running or wait for a thread."""
         return len(self._attempts)
+
+    @property
+    def waiting(self) -> int:
+        """Attempts that wait for a thread."""
+        return sum(attempt.started is None for attempt in self._attempts)
 
     async def start(self) -> None:
         """Load and warm the models in a thread. Raises the loader's errors."""
@@ -118,7 +140,47 @@ class InferencePool:
             )
         )
 
+    async def detect(self, image: bytes, *, min_confidence: float) -> DetectedFaces:
+        """All faces of one picture, which may be none.
+
+        Raises ``InferenceTimeout``, or what ``FacePipeline.detect`` raises.
+        """
+        pipeline = self.pipeline
+        return await self._run(
+            lambda cancellation: pipeline.detect(
+                image, min_confidence=min_confidence, cancellation=cancellation
+            )
+        )
+
+    async def embed_aligned(self, image: bytes) -> CropEmbedding:
+        """The embedding of an aligned crop. Raises as ``detect`` does."""
+        pipeline = self.pipeline
+        return await self._run(
+            lambda cancellation: pipeline.embed_aligned(image, cancellation=cancellation)
+        )
+
+    async def probe(self) -> None:
+        """Score the built-in picture, under the same deadline. Raises as ``score`` does."""
+        pipeline = self.pipeline
+        await self._run(pipeline.check)
+
     async def _run(self, work: Callable[[Cancellation], T]) -> T:
+        """Do ``work`` in a thread under the deadline, and tell the circuit how it went.
+
+        A picture that is refused says nothing about the models, and is not told.
+        """
+        mark = self._circuit.begin() if self._circuit else 0
+        try:
+            result = await self._attempt(work)
+        except (InferenceFailed, InferenceTimeout):
+            if self._circuit:
+                self._circuit.record(mark, succeeded=False)
+            raise
+        if self._circuit:
+            self._circuit.record(mark, succeeded=True)
+        return result
+
+    async def _attempt(self, work: Callable[[Cancellation], T]) -> T:
         attempt = _Attempt(Cancellation())
 
         def in_thread() -> T:

@@ -6,7 +6,9 @@ Faust's worker replaces ``sys.stderr`` in some modes, and lines written there we
 
 from __future__ import annotations
 
+import logging
 import sys
+import time
 from typing import Any
 
 import structlog
@@ -15,6 +17,36 @@ from streams.settings import Settings
 
 #: Libraries whose information lines say nothing to an operator.
 QUIET = ("aiokafka", "faust", "mode", "asyncio", "httpx", "httpcore", "qdrant_client", "aiohttp")
+
+REPEAT_AFTER_S = 10.0
+#: Templates remembered at most; a library that fills in its messages itself has endless ones.
+MOST_LINES = 1000
+
+
+class LibrariesSeldom(logging.Filter):
+    """Lets each line of a library through once in a while only.
+
+    While the broker is away aiokafka writes a hundred lines a second, all the same but for numbers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to write the line. Ours are always written."""
+        library = record.name.partition(".")[0]
+        if library not in QUIET:
+            return True
+        # By its template: the filled-in message differs in ids and addresses.
+        line = (record.name, str(record.msg)[:200])
+        now = time.monotonic()
+        if now - self._last.get(line, -REPEAT_AFTER_S) < REPEAT_AFTER_S:
+            return False
+        if len(self._last) > MOST_LINES:
+            self._last.clear()
+        self._last[line] = now
+        return True
 
 
 def configure_logging(settings: Settings) -> dict[str, Any]:
@@ -50,11 +82,13 @@ def configure_logging(settings: Settings) -> dict[str, Any]:
                 "foreign_pre_chain": shared,
             }
         },
+        "filters": {"seldom": {"()": LibrariesSeldom}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": "structured",
                 "stream": sys.__stderr__,
+                "filters": ["seldom"],
             }
         },
         "loggers": {

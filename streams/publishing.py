@@ -44,14 +44,33 @@ class Outgoing:
     value: bytes | None
     headers: Headers
 
+    @property
+    def size(self) -> int:
+        """Bytes of value, key and headers."""
+        in_headers = sum(len(name) + len(value or b"") for name, value in self.headers)
+        return len(self.value or b"") + len(self.key or b"") + in_headers
+
 
 class Publisher:
     """Publishes through Faust's producer and waits for the broker's acks (acks=all)."""
 
-    def __init__(self, app: Any, on_wait: Callable[[], None] = lambda: None) -> None:
-        """``on_wait`` is told of every failed attempt that will be made again."""
+    def __init__(
+        self,
+        app: Any,
+        on_wait: Callable[[], None] = lambda: None,
+        *,
+        is_leaving: Callable[[], bool],
+        max_bytes: Callable[[str], int] | None = None,
+        on_timeout: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``on_wait`` is told of every failed attempt that will be made again, ``on_timeout`` of
+        those that failed for taking too long. ``max_bytes``: of the largest message for a
+        topic; None leaves it to producer and broker."""
         self._app = app
+        self._is_leaving = is_leaving
+        self._max_bytes = max_bytes
         self._on_wait = on_wait
+        self._on_timeout = on_timeout
         self._topics: dict[str, Any] = {}
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
@@ -60,6 +79,11 @@ class Publisher:
         Raises ``Abandoned`` when the worker stops or rebalances meanwhile, ``UnpublishableMessage``
         for a message that no retry can help, ``PublishingFailed`` after ``GIVE_UP_AFTER_S``.
         """
+        # All of them before any is sent: half of an answer must not stand beside a dead letter.
+        for message in messages:
+            limit = self._max_bytes(message.topic) if self._max_bytes else None
+            if limit is not None and message.size > limit:
+                raise UnpublishableMessage(_too_large(message, f"{limit} may be sent"))
         if len(messages) == 1:
             await self._publish_one(messages[0])
         elif messages:
@@ -73,11 +97,7 @@ class Publisher:
                 await asyncio.wait_for(self._attempt(message), ATTEMPT_TIMEOUT_S)
                 return
             except MessageSizeTooLargeError as error:
-                raise UnpublishableMessage(
-                    f"a message of {len(message.value or b'')} bytes is too large for topic "
-                    f"{message.topic}; see KAFKA_MAX_MESSAGE_BYTES and the topic's "
-                    f"max.message.bytes ({error})"
-                ) from error
+                raise UnpublishableMessage(_too_large(message, str(error))) from error
             except (KafkaError, NotReady, TimeoutError, OSError) as error:
                 log.warning(
                     "publishing failed; trying again",
@@ -85,6 +105,8 @@ class Publisher:
                     reason=str(error) or type(error).__name__,
                     next_try_s=wait,
                 )
+                if isinstance(error, TimeoutError):
+                    self._on_timeout()
             if time.monotonic() - started > GIVE_UP_AFTER_S:
                 raise PublishingFailed(
                     f"topic {message.topic} acknowledged nothing for {GIVE_UP_AFTER_S:.0f} s"
@@ -109,12 +131,16 @@ class Publisher:
             raise (error.__cause__ or error) from None
         await asyncio.shield(sent)
 
-    def _is_leaving(self) -> bool:
-        return bool(self._app.should_stop or self._app.rebalancing)
+
+def _too_large(message: Outgoing, why: str) -> str:
+    return (
+        f"a message of {message.size} bytes is too large for topic {message.topic}; see "
+        f"KAFKA_MAX_MESSAGE_BYTES and the topic's max.message.bytes ({why})"
+    )
 
 
 async def pause(seconds: float, is_leaving: Callable[[], bool]) -> None:
-    """Wait, but raise ``Abandoned`` as soon as the worker is stopping or rebalancing."""
+    """Wait, but raise ``Abandoned`` as soon as the worker is leaving."""
     until = time.monotonic() + seconds
     while True:
         if is_leaving():

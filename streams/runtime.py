@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
 
 from models.errors import ModelsError
+from streams.answer_follower import AnswerFollower
+from streams.circuit import Circuit, CircuitProbe
 from streams.embedded_broker import port_is_taken
 from streams.errors import ConfigurationError, StartupError
 from streams.image_store import ImageStore
 from streams.in_flight import InFlightWindow
 from streams.indexing import contract_of, open_index
 from streams.inference import InferencePool, load_models
+from streams.metrics import Metrics
+from streams.model_probe import ModelProbe
 from streams.progress import ProgressWatch
 from streams.publishing import Publisher
 from streams.settings import Settings
 from streams.stopping import die
-from streams.vector_index import IndexBusy, IndexMismatch, IndexUnavailable, VectorIndex
+from streams.topics import largest_message
+from streams.vector_index import (
+    IndexBusy,
+    IndexMismatch,
+    IndexRejected,
+    IndexUnavailable,
+    VectorIndex,
+)
+from streams.worker_state import WorkerState
 
 log = structlog.get_logger(__name__)
 
@@ -37,25 +49,55 @@ class Runtime:
         self._app = app
         self.settings = settings
         self.windows: list[InFlightWindow] = []
-        self.publisher = Publisher(app, self._note_waiting)
+        self.metrics = Metrics()
+        self.publisher = Publisher(
+            app,
+            self._note_waiting,
+            is_leaving=self.is_leaving,
+            max_bytes=lambda topic: largest_message(settings, topic),
+            on_timeout=lambda: self.metrics.timeout("publish"),
+        )
+        self._draining = False
         self.progress = ProgressWatch(app, self.windows, settings.stalled_after_s)
         self.partitions = 0
         self._assigned = asyncio.Event()
         self.started = time.monotonic()
+        self.circuit = Circuit(
+            threshold=settings.simulated_ml_threshold,
+            window=settings.circuit_window,
+            minimum=settings.circuit_min_attempts,
+            on_change=self.metrics.circuit,
+        )
         self.pool = InferencePool(
             lambda: load_models(settings),
             threads=settings.threads,
             timeout_s=settings.ml_service_timeout / 1000,
+            circuit=self.circuit,
+        )
+        self._circuit_probe = CircuitProbe(
+            self.circuit, self.pool.probe, interval_s=settings.circuit_probe_s
         )
         self.images = ImageStore(
             settings.image_uri_allow,
             max_bytes=settings.max_image_bytes,
             timeout_s=settings.ml_service_timeout / 1000,
         )
+        self.probe = ModelProbe(self.pool, timeout_s=settings.ml_service_timeout / 1000)
+        self.answers = AnswerFollower(settings)
         self._index: VectorIndex | None = None
         self._models_ready = asyncio.Event()
         self._index_ready = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self.metrics.registry.register(
+            WorkerState(
+                self.windows,
+                self.pool,
+                self.progress,
+                self.circuit,
+                index_is_open=lambda: self.index_is_open,
+                partitions=lambda: self.partitions,
+            )
+        )
 
     def window(
         self, topic: str, handle: Callable[[Any], Awaitable[None]], *, concurrency: int
@@ -86,22 +128,52 @@ class Runtime:
                 "the web port is open to the network without a token; set API_TOKEN",
                 web_host=settings.web_host,
             )
-        if self._app.conf.web_enabled and port_is_taken(settings.web_host, self._app.conf.web_port):
-            raise StartupError(
-                f"the web port {settings.web_host}:{self._app.conf.web_port} is taken: stop what "
-                "listens there, or choose another by PORT (or --web-port)"
+        if not settings.fallback_to_simulated and settings.real_ml_rollout_percent < 100:
+            log.warning(
+                "users outside the rollout get no answer: their events stay in the fallback topic",
+                real_ml_rollout_percent=settings.real_ml_rollout_percent,
+                fallback_to_simulated=False,
             )
+        self._check_ports()
         self._tasks = [
-            asyncio.create_task(self._load_models(), name="load-models"),
-            asyncio.create_task(self._open_index(), name="open-index"),
-            asyncio.create_task(self._watch_progress(), name="watch-progress"),
+            self._start(self._load_models(), "load-models"),
+            self._start(self._open_index(), "open-index"),
+            self._start(self._watch_progress(), "watch-progress"),
+            self._start(self._circuit_probe.run(), "circuit-probe"),
+            self._start(self.metrics.watch_event_loop(), "watch-event-loop"),
         ]
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A task that the worker cannot do without: should it fail, the worker stops."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._must_not_fail)
+        return task
+
+    def _must_not_fail(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("failed; stopping the worker", task=task.get_name(), exc_info=error)
+            self._crashing = asyncio.ensure_future(self._app.crash(error))
+
+    def _check_ports(self) -> None:
+        if not self._app.conf.web_enabled:
+            return
+        host = self.settings.web_host
+        for port in (self._app.conf.web_port, *self.settings.legacy_ports):
+            if port_is_taken(host, port):
+                name = "LEGACY_PORTS" if port in self.settings.legacy_ports else "PORT"
+                raise StartupError(
+                    f"the web port {host}:{port} is taken: stop what listens there, or choose "
+                    f"another by {name}" + (" (or --web-port)" if name == "PORT" else "")
+                )
 
     async def _watch_progress(self) -> None:
         await self._assigned.wait()
         await self.progress.run()
 
     def _note_waiting(self) -> None:
+        """Publishing waits for the broker and will be tried again."""
+        self.metrics.retry("publish")
         for window in self.windows:
             window.note_waiting()
 
@@ -118,6 +190,7 @@ class Runtime:
             dimension=self.pool.pipeline.embedder.dimension,
             seconds=round(time.monotonic() - started, 3),
         )
+        self.metrics.models(self.pool.pipeline)
         self._models_ready.set()
 
     async def _open_index(self) -> None:
@@ -128,7 +201,7 @@ class Runtime:
         while True:
             try:
                 self._index = await open_index(settings, contract)
-            except (IndexBusy, IndexMismatch, ConfigurationError) as error:
+            except (IndexBusy, IndexMismatch, IndexRejected, ConfigurationError) as error:
                 die(error)
             except IndexUnavailable as error:
                 log.warning("waiting for the index", reason=str(error), next_try_s=wait)
@@ -164,19 +237,23 @@ class Runtime:
 
     def begin_drain(self) -> None:
         """A rebalance or stop begins."""
+        self._draining = True
         for window in self.windows:
             window.begin_drain()
 
     def begin_generation(self, partitions: int) -> None:
         """A new assignment of ``partitions`` partitions has arrived."""
+        self._draining = False
         self.partitions = partitions
+        self.metrics.rebalance()
         self._assigned.set()
         for window in self.windows:
             window.begin_generation()
 
     def is_leaving(self) -> bool:
         """Whether work should be left for the next owner."""
-        return bool(self._app.should_stop or self._app.rebalancing)
+        # Not Faust's own `rebalancing`: it stays on for a while after the new assignment began.
+        return self._draining or bool(self._app.should_stop)
 
     async def close(self) -> None:
         """Free models and index; after the last ack."""

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 from tenacity import AsyncRetrying
 
 from models.errors import (
@@ -38,6 +41,7 @@ from schemas.scored_face import (
     Timings,
     face_id_of,
 )
+from streams.circuit import Circuit, CircuitOpen
 from streams.errors import InferenceTimeout
 from streams.fallback import Failure, fallback_message
 from streams.image_store import (
@@ -46,12 +50,15 @@ from streams.image_store import (
     ImageMissing,
     ImageStore,
     ImageStoreError,
+    ImageTimeout,
     ImageUnavailable,
 )
 from streams.incoming import Incoming
 from streams.inference import InferencePool
+from streams.metrics import Metrics, Tried, outcome_of
 from streams.publishing import Outgoing
 from streams.retrying import retrying
+from streams.rollout import not_for_real
 from streams.settings import Settings
 from streams.topics import TopicNames
 
@@ -72,7 +79,11 @@ REASONS: dict[type[Exception], FallbackReason] = {
     ImageForbidden: FallbackReason.IMAGE_UNAVAILABLE,
     ImageMissing: FallbackReason.IMAGE_UNAVAILABLE,
     ImageUnavailable: FallbackReason.IMAGE_UNAVAILABLE,
+    CircuitOpen: FallbackReason.CIRCUIT_OPEN,
 }
+
+#: What an event may fail with that is to be scored.
+SCORING_ERRORS = (ModelsError, InferenceTimeout, ImageStoreError, CircuitOpen)
 
 
 class WrongDigest(ImageStoreError):
@@ -97,46 +108,53 @@ class Scorer:
         pool: InferencePool,
         images: ImageStore,
         is_leaving: Callable[[], bool],
+        *,
+        circuit: Circuit,
+        metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._topics = topics
         self._pool = pool
         self._images = images
         self._is_leaving = is_leaving
+        self._circuit = circuit
+        self._metrics = metrics
 
     async def answers(self, incoming: Incoming) -> list[Outgoing]:
         """The messages that answer an event: its faces, or one dead letter. Never empty.
 
         Raises ``Abandoned`` when the worker is leaving while a retry waits.
         """
-        started = time.time()
+        queued_ms = None
+        if incoming.timestamp:
+            queued_ms = (time.time() - incoming.timestamp) * 1000
+            self._metrics.stage("queued", queued_ms / 1000)
         where: dict[str, object] = {"partition": incoming.partition, "offset": incoming.offset}
         try:
             event = decode_image_submitted(incoming.value, incoming.key, incoming.headers)
         except InvalidEvent as error:
-            log.info("event is invalid", problem=str(error), **where)
             failure = Failure(FallbackReason.INVALID_EVENT, str(error))
-            return [fallback_message(incoming, failure, self._topics.simulated_fallback)]
+            return [self._dead_letter(incoming, failure, where)]
 
         where |= {"event_id": str(event.event_id), "user_id": event.user_id}
-        attempts = _Attempts()
+        if no := not_for_real(self._settings, event):
+            return [self._dead_letter(incoming, Failure(no.reason, no.detail), where)]
+        if refusal := self._circuit.refusal():
+            failure = Failure(FallbackReason.CIRCUIT_OPEN, str(refusal))
+            return [self._dead_letter(incoming, failure, where)]
+        attempts = Attempts()
         try:
-            if not self._settings.use_real_ml or event.use_real_ml is False:
-                raise _RealMlDisabled(
-                    "the event asks for simulated scores (use_real_ml: false)"
-                    if self._settings.use_real_ml
-                    else "real scoring is off (USE_REAL_ML=false)"
-                )
-            image, fetch_ms = await self._image_of(event, attempts)
+            image, fetch_ms = await self.picture_of(event, attempts)
             scored = await self._score(image, event, attempts)
-        except (ModelsError, InferenceTimeout, ImageStoreError, _RealMlDisabled) as error:
-            failure = Failure(_reason_for(error), str(error), attempts.count)
-            log.info("event falls back", reason=failure.reason.value, detail=str(error), **where)
-            return [fallback_message(incoming, failure, self._topics.simulated_fallback)]
+        except SCORING_ERRORS as error:
+            failure = Failure(reason_for(error), str(error), attempts.count)
+            self._metrics.operation("real_ml", outcome_of(failure.reason))
+            return [self._dead_letter(incoming, failure, where)]
 
-        queued_ms = (started - incoming.timestamp) * 1000 if incoming.timestamp else None
+        self._metrics.operation("real_ml", "success")
+        self._metrics.stages_ms(scored.timings_ms)
         timings = Timings(queued=queued_ms, fetch=fetch_ms, **scored.timings_ms)
-        log.debug("event scored", faces=len(scored.faces), **where)
+        log.info("event scored", faces=len(scored.faces), **where)
         return [
             self._face_message(incoming, event, scored, index, timings)
             for index in range(len(scored.faces))
@@ -145,23 +163,38 @@ class Scorer:
     def too_large_to_answer(self, incoming: Incoming, error: Exception) -> Outgoing:
         """The dead letter of an event whose answer does not fit its topic."""
         failure = Failure(FallbackReason.INVALID_EVENT, f"the answer does not fit: {error}", 1)
+        where: dict[str, object] = {"partition": incoming.partition, "offset": incoming.offset}
+        return self._dead_letter(incoming, failure, where)
+
+    def _dead_letter(
+        self, incoming: Incoming, failure: Failure, where: dict[str, object]
+    ) -> Outgoing:
+        """Every fallback has its reason in the log, in a counter and in the message's headers."""
+        log.info("event falls back", reason=failure.reason.value, detail=failure.detail, **where)
+        self._metrics.fallback(failure.reason)
         return fallback_message(incoming, failure, self._topics.simulated_fallback)
 
-    async def _image_of(
-        self, event: ImageSubmitted, attempts: _Attempts
+    async def picture_of(
+        self, event: ImageSubmitted, attempts: Attempts
     ) -> tuple[bytes, float | None]:
-        """The picture's bytes, checked against the promised digest, and the fetch's time in ms."""
+        """The picture's bytes, checked against the promised digest, and the fetch's time in ms.
+
+        Raises ``ImageStoreError``.
+        """
         started = time.perf_counter()
         if event.image is not None:
             image = event.image
         else:
             uri = str(event.image_uri)
             image = b""
-            async for attempt in self._retrying(lambda e: isinstance(e, ImageUnavailable)):
-                with attempt:
+            async for attempt in self._retrying("fetch", ImageUnavailable):
+                with attempt, self._counting_timeouts("fetch", ImageTimeout):
                     attempts.count = attempt.retry_state.attempt_number
                     image = await self._images.fetch(uri)
-        fetch_ms = (time.perf_counter() - started) * 1000 if event.image is None else None
+        fetch_ms = None
+        if event.image is None:
+            fetch_ms = (time.perf_counter() - started) * 1000
+            self._metrics.stage("fetch", fetch_ms / 1000)
         if event.image_sha256 is not None:
             actual = hashlib.sha256(image).hexdigest()
             if actual != event.image_sha256.lower():
@@ -170,19 +203,35 @@ class Scorer:
                 )
         return image, fetch_ms
 
-    async def _score(self, image: bytes, event: ImageSubmitted, attempts: _Attempts) -> ScoredImage:
-        async for attempt in self._retrying(
-            lambda e: isinstance(e, InferenceTimeout | InferenceFailed | InferenceTerminated)
-        ):
-            with attempt:
-                attempts.count = attempt.retry_state.attempt_number
+    async def _score(self, image: bytes, event: ImageSubmitted, attempts: Attempts) -> ScoredImage:
+        transient = (InferenceTimeout, InferenceFailed, InferenceTerminated)
+        async for attempt in self._retrying("real_ml", *transient):
+            with attempt, self._counting_timeouts("real_ml", InferenceTimeout):
+                number = attempt.retry_state.attempt_number
+                attempts.count = number - 1
+                if refusal := self._circuit.refusal():
+                    raise refusal  # it opened while this event was fetched, or waited to retry
+                attempts.count = number
                 return await self._pool.score(
                     image, min_confidence=event.min_confidence, max_faces=event.max_faces
                 )
         raise AssertionError("retrying ends by a return or a raise")
 
-    def _retrying(self, is_transient: Callable[[BaseException], bool]) -> AsyncRetrying:
-        return retrying(self._settings, is_transient, self._is_leaving)
+    def _retrying(self, tried: Tried, *transient: type[Exception]) -> AsyncRetrying:
+        return retrying(
+            self._settings,
+            lambda error: isinstance(error, transient),
+            self._is_leaving,
+            lambda: self._metrics.retry(tried),
+        )
+
+    @contextmanager
+    def _counting_timeouts(self, tried: Tried, kind: type[Exception]) -> Iterator[None]:
+        try:
+            yield
+        except kind:
+            self._metrics.timeout(tried)
+            raise
 
     def _face_message(
         self,
@@ -203,7 +252,7 @@ class Scorer:
             face_index=index,
             face_count=len(scored.faces),
             bounding_box=BoundingBox(x=x, y=y, width=width, height=height),
-            landmarks=_landmarks(face),
+            landmarks=landmarks_of(face.landmarks),
             detection_confidence=face.detection_confidence,
             embedding=face.embedding.tolist(),
             embedding_size=len(face.embedding),
@@ -231,7 +280,7 @@ class Scorer:
         return Outgoing(
             topic=self._topics.scored_face,
             key=event.user_id.encode(),
-            value=encode_scored_face(record),
+            value=encode_scored_face(record, legacy=self._settings.result_format == "legacy"),
             headers=output_headers(
                 incoming.headers,
                 id=str(record.face_id),
@@ -242,19 +291,14 @@ class Scorer:
         )
 
 
-class _RealMlDisabled(Exception):
-    """Real scoring is off, for all or for this event."""
-
-
-class _Attempts:
+class Attempts:
     """How many attempts the step now running has had; 0 before the first step."""
 
     count = 0
 
 
-def _reason_for(error: Exception) -> FallbackReason:
-    if isinstance(error, _RealMlDisabled):
-        return FallbackReason.REAL_ML_DISABLED
+def reason_for(error: Exception) -> FallbackReason:
+    """The reason that one of ``SCORING_ERRORS`` is published under."""
     if isinstance(error, WrongDigest):
         return error.reason
     for kind, reason in REASONS.items():
@@ -263,10 +307,9 @@ def _reason_for(error: Exception) -> FallbackReason:
     return FallbackReason.INFERENCE_FAILED
 
 
-def _landmarks(face: Face) -> Landmarks:
-    left_eye, right_eye, nose, mouth_left, mouth_right = (
-        (float(x), float(y)) for x, y in face.landmarks
-    )
+def landmarks_of(points: NDArray[np.float32]) -> Landmarks:
+    """The record of a detector's landmarks, (5, 2) float32, source pixels."""
+    left_eye, right_eye, nose, mouth_left, mouth_right = ((float(x), float(y)) for x, y in points)
     return Landmarks(
         left_eye=left_eye,
         right_eye=right_eye,

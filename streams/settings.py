@@ -12,13 +12,20 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from streams.errors import ConfigurationError
 from streams.kafka_security import check_security
 from streams.vector_refusals import without_credentials
 
 MIB = 1024 * 1024
+
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Settings(BaseSettings):
@@ -56,7 +63,10 @@ class Settings(BaseSettings):
         8 * MIB, ge=64 * 1024, description="Largest message that we produce and ask topics to take."
     )
     kafka_session_timeout_s: float = Field(
-        30, ge=3, description="A worker silent for this long loses its partitions."
+        30,
+        ge=3,
+        description="A worker silent for this long loses its partitions. A stock Kafka refuses "
+        "less than 6 (`group.min.session.timeout.ms`).",
     )
     kafka_rebalance_timeout_s: float = Field(
         60, ge=5, description="How long a rebalance waits for a worker to finish its events."
@@ -162,6 +172,39 @@ class Settings(BaseSettings):
         True,
         description="Answer failures with simulated scores. Off: they stay in the fallback topic.",
     )
+    result_format: Literal["standard", "legacy"] = Field(
+        "standard",
+        description="`legacy`: scored-face events also carry `faceId` and `detectionData`, for "
+        "consumers that know the older names.",
+    )
+    simulated_ml_threshold: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Share of recent attempts at real scoring that must succeed. Below it the "
+        "circuit opens: events fall back at once, until a probe succeeds. `0`: it never opens.",
+    )
+    circuit_window: int = Field(
+        100, ge=1, le=100_000, description="Most recent attempts that the share is taken of."
+    )
+    circuit_min_attempts: int = Field(
+        20, ge=1, description="With fewer recent attempts than this the circuit stays closed."
+    )
+    circuit_probe_s: float = Field(
+        5, gt=0, description="Wait between probes of an open circuit, in seconds."
+    )
+    real_ml_rollout_percent: float = Field(
+        100,
+        ge=0,
+        le=100,
+        description="Share of users scored for real, by a hash of `user_id`; the others are "
+        "answered simulated. An event's own `use_real_ml` goes first.",
+    )
+    shadow_ml: bool = Field(
+        False,
+        description="Score the users outside the rollout for real as well, and keep the scores "
+        "in the topic `shadow-scored` alone.",
+    )
 
     # Flow
     max_in_flight: int | None = Field(
@@ -194,6 +237,23 @@ class Settings(BaseSettings):
     )
     web_host: str = Field("127.0.0.1", description="Address that the web port binds to.")
     port: int = Field(6066, ge=1, le=65535, description="Web port of the worker.")
+    legacy_ports: Annotated[tuple[Port, ...], NoDecode] = Field(
+        (),
+        description="Ports that the worker's pages answer on as well, separated by commas: "
+        "`8001,8002` for clients that know the two older services.",
+    )
+    http_max_pending: int | None = Field(
+        None,
+        ge=1,
+        description="Most requests to the HTTP API being read or worked on at once, and likewise "
+        "waiting at `/api/score`. More are answered 503. Unset: 16 for each thread.",
+    )
+    http_score_timeout_ms: int = Field(
+        4500,
+        ge=1,
+        description="Milliseconds that `/api/score` waits for the answer to its event before it "
+        "says 202. Keep below the time-out of its clients.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Level of facestream's own log lines."
     )
@@ -201,7 +261,7 @@ class Settings(BaseSettings):
         "auto", description="`auto`: console on a terminal, JSON elsewhere."
     )
 
-    @field_validator("image_uri_allow", "accept_model_licence", mode="before")
+    @field_validator("image_uri_allow", "accept_model_licence", "legacy_ports", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -251,6 +311,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _circuit_fits(self) -> Settings:
+        if self.circuit_min_attempts > self.circuit_window:
+            raise ValueError("CIRCUIT_MIN_ATTEMPTS must not be more than CIRCUIT_WINDOW")
+        return self
+
+    @model_validator(mode="after")
     def _kafka_fits(self) -> Settings:
         if (self.kafka_min_insync_replicas or 0) > self.kafka_replication:
             raise ValueError("KAFKA_MIN_INSYNC_REPLICAS must not be more than KAFKA_REPLICATION")
@@ -275,6 +341,17 @@ class Settings(BaseSettings):
     def in_flight(self) -> int:
         """Most events that an agent holds at once."""
         return self.max_in_flight or 64 * self.threads
+
+    @property
+    def http_pending(self) -> int:
+        """Most requests to the HTTP API at once; 16 a thread are done well within 5 s."""
+        return self.http_max_pending or 16 * self.threads
+
+    @property
+    def web_client_host(self) -> str:
+        """The host by which a client on this machine reaches the web port, as URLs write it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.web_host, self.web_host)  # noqa: S104
+        return f"[{host}]" if ":" in host else host
 
     def masked(self) -> dict[str, str]:
         """The settings as strings by their environment names, secrets masked."""
@@ -311,6 +388,35 @@ def load_settings(**overrides: object) -> Settings:
 def _is_secret(name: str) -> bool:
     field = Settings.model_fields.get(name)
     return field is not None and SecretStr in get_args(field.annotation)
+
+
+class _Pinned(Settings):
+    """Settings from what is given alone."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def pinned_settings(**values: object) -> Settings:
+    """Settings that neither the environment nor a file changes: ``values``, else the defaults."""
+    return _Pinned(**values)  # type: ignore[arg-type]
+
+
+def pinned_environment(empty_file: Path, **values: str) -> dict[str, str]:
+    """The environment that tells a child process the same: every other setting is unset.
+
+    ``empty_file`` stands in for the ``.env`` that it would read otherwise.
+    """
+    unset = dict.fromkeys((name.upper() for name in Settings.model_fields), "")
+    return {**unset, "ENV_FILE": str(empty_file), **values}
 
 
 @cache

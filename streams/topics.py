@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,21 @@ HEADER_ROOM = 64 * 1024
 KNOWN_WITHIN_S = 10.0
 
 
+def largest_letter(settings: Settings) -> int:
+    """Bytes of the largest dead letter that we may have to publish.
+
+    A compressed batch may hold an event larger than its topic's limit, which counts the batch.
+    """
+    return 2 * settings.kafka_max_message_bytes + HEADER_ROOM
+
+
+def largest_message(settings: Settings, topic: str) -> int:
+    """Bytes of the largest message for a topic of ours."""
+    if topic == topic_names(settings).simulated_fallback:
+        return largest_letter(settings)
+    return settings.kafka_max_message_bytes
+
+
 @dataclass(frozen=True)
 class TopicNames:
     """The names of our topics on this cluster."""
@@ -33,9 +49,10 @@ class TopicNames:
     image_submitted: str
     scored_face: str
     simulated_fallback: str
+    shadow_scored: str
 
     def all(self) -> tuple[str, ...]:
-        """Every topic, in the order in which an event travels."""
+        """Every topic that a worker needs, in the order in which an event travels."""
         return (self.image_submitted, self.scored_face, self.simulated_fallback)
 
 
@@ -48,6 +65,12 @@ class TopicState:
     replication: int
 
 
+def needed_topics(settings: Settings) -> tuple[str, ...]:
+    """The topics that must be there with these settings: one more while users are shadowed."""
+    names = topic_names(settings)
+    return (*names.all(), names.shadow_scored) if settings.shadow_ml else names.all()
+
+
 def topic_names(settings: Settings) -> TopicNames:
     """The topic names with the prefix of the settings."""
     prefix = settings.kafka_topic_prefix
@@ -55,21 +78,23 @@ def topic_names(settings: Settings) -> TopicNames:
         image_submitted=f"{prefix}image-submitted",
         scored_face=f"{prefix}scored-face",
         simulated_fallback=f"{prefix}simulated-fallback",
+        shadow_scored=f"{prefix}shadow-scored",
     )
 
 
-async def ensure_topics(settings: Settings) -> list[TopicState]:
+async def ensure_topics(settings: Settings, *, create: bool = False) -> list[TopicState]:
     """Create the topics that are missing, and say what there is.
 
-    Raises ``StartupError`` when a topic cannot be created, or is missing with creation turned off.
+    ``create`` makes them also where KAFKA_CREATE_TOPICS is off: somebody has asked for it.
+    Raises ``StartupError`` when a topic cannot be created, or is missing and may not be.
     """
-    names = topic_names(settings)
+    names = needed_topics(settings)
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=20_000)
     try:
         await admin.start()
         existing = set(await admin.list_topics())
-        missing = [name for name in names.all() if name not in existing]
-        if missing and not settings.kafka_create_topics:
+        missing = [name for name in names if name not in existing]
+        if missing and not (create or settings.kafka_create_topics):
             raise StartupError(
                 f"topics are missing: {', '.join(missing)}; create them (`facestream topics`), "
                 "or set KAFKA_CREATE_TOPICS=true"
@@ -107,14 +132,13 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[str], settings: Sett
 
 
 def _configs(name: str, settings: Settings) -> dict[str, str]:
-    room = HEADER_ROOM if name == topic_names(settings).simulated_fallback else 0
-    configs = {"max.message.bytes": str(settings.kafka_max_message_bytes + room)}
+    configs = {"max.message.bytes": str(largest_message(settings, name))}
     if settings.kafka_min_insync_replicas is not None:
         configs["min.insync.replicas"] = str(settings.kafka_min_insync_replicas)
     return configs
 
 
-async def _known(admin: AIOKafkaAdminClient, names: TopicNames) -> list[dict[str, Any]]:
+async def _known(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[dict[str, Any]]:
     """What the broker asked says of our topics, once it knows all of them.
 
     In a cluster, another broker than the one that created a topic hears of it a moment later.
@@ -122,7 +146,7 @@ async def _known(admin: AIOKafkaAdminClient, names: TopicNames) -> list[dict[str
     loop = asyncio.get_running_loop()
     until = loop.time() + KNOWN_WITHIN_S
     while True:
-        described: list[dict[str, Any]] = await admin.describe_topics(list(names.all()))
+        described: list[dict[str, Any]] = await admin.describe_topics(list(names))
         unknown = [
             topic["topic"]
             for topic in described
@@ -133,7 +157,7 @@ async def _known(admin: AIOKafkaAdminClient, names: TopicNames) -> list[dict[str
         await asyncio.sleep(0.1)
 
 
-async def _describe(admin: AIOKafkaAdminClient, names: TopicNames) -> list[TopicState]:
+async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[TopicState]:
     described = await _known(admin, names)
     states = [
         TopicState(
@@ -143,4 +167,4 @@ async def _describe(admin: AIOKafkaAdminClient, names: TopicNames) -> list[Topic
         )
         for topic in described
     ]
-    return sorted(states, key=lambda state: names.all().index(state.name))
+    return sorted(states, key=lambda state: names.index(state.name))

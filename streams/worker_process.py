@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from streams.child_process import end_with_parent
 from streams.errors import StartupError
 
 POLL_S = 0.05
@@ -35,8 +36,12 @@ class WorkerProcess:
         log_file: Path | None = None,
         faust_log_level: str = "info",
         app: str = "streams.app",
+        host: str = "127.0.0.1",
+        token: str | None = None,
     ) -> None:
         self.port = port
+        self._host = host
+        self._token = token or settings.get("API_TOKEN")
         self.log_file = log_file
         self._settings = {**settings, "PORT": str(port)}
         self._faust_log_level = faust_log_level
@@ -46,7 +51,7 @@ class WorkerProcess:
     @property
     def url(self) -> str:
         """Where its web port answers."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -68,37 +73,57 @@ class WorkerProcess:
                     "-l",
                     self._faust_log_level,
                 ],
-                env={**os.environ, **self._settings},
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT if output else None,
                 # Ctrl-C goes to the parent alone, which stops the worker before the broker.
                 start_new_session=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no lock
             )
         finally:
             if output:
                 output.close()
         return self
 
+    def _environment(self) -> dict[str, str]:
+        """This process's environment with the settings; an empty one is unset.
+
+        Faust reads variables of its own beside us, and takes an empty one at its word.
+        """
+        environment = {**os.environ, **self._settings}
+        return {
+            name: value
+            for name, value in environment.items()
+            if value or name not in self._settings
+        }
+
     def wait_ready(self, timeout_s: float = 30.0) -> None:
         """Wait until it takes events, models warm. Raises ``StartupError``."""
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if self._running().poll() is not None:
+        while not self.is_ready():
+            if time.monotonic() > deadline:
                 raise StartupError(
-                    f"the worker ended with status {self._running().returncode}{self._log_hint()}"
+                    f"the worker was not ready in {timeout_s:.0f} s{self._log_hint()}"
                 )
-            status, _ = self.get("/health/ready")
-            if status == 200:
-                return
             time.sleep(POLL_S)
-        raise StartupError(f"the worker was not ready in {timeout_s:.0f} s{self._log_hint()}")
+
+    def is_ready(self) -> bool:
+        """Whether it takes events now. Raises ``StartupError`` when it never will."""
+        if self._running().poll() is not None:
+            raise StartupError(
+                f"the worker ended with status {self._running().returncode}{self._log_hint()}"
+            )
+        status, _ = self.get("/health/ready")
+        if status == 401:
+            raise StartupError("the worker's web port wants another API_TOKEN than ours")
+        return status == 200
 
     def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON of a page of its web port; (0, None) when nothing answers."""
-        token = self._settings.get("API_TOKEN") or os.environ.get("API_TOKEN", "")
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         request = urllib.request.Request(  # noqa: S310 - our own http URL
-            self.url + path, headers={"Authorization": f"Bearer {token}"} if token else {}
+            self.url + path, headers=headers
         )
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310

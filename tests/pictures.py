@@ -84,3 +84,13 @@ def png_declaring(width: int, height: int) -> bytes:
 
     body = chunk(b"IDAT", zlib.compress(b"\0" * 100))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
+
+
+def crowd_bytes(side: int = 8) -> bytes:
+    """A picture of ``side`` times ``side`` faces: slow to score (64 take about a second)."""
+    face = portrait()
+    face.thumbnail((200, 200))
+    picture = Image.new("RGB", (side * face.width, side * face.height))
+    for place in range(side * side):
+        picture.paste(face, (place % side * face.width, place // side * face.height))
+    return encoded(picture, "JPEG")

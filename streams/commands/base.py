@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, NoReturn
@@ -53,6 +54,9 @@ class FacestreamCommand(AppCommand):  # type: ignore[misc]  # faust ships no usa
         return Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        # A closed terminal or a `kill` ends a command as Ctrl-C does: what it started ends with it.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
         try:
             status = asyncio.run(self.main(**{**self.kwargs, **kwargs}))
         except (StreamsError, ModelsError) as error:

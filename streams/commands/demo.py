@@ -23,7 +23,7 @@ from streams.commands.tables import face_row, faces_table
 from streams.commands.up import EMBEDDED_SESSION_S
 from streams.embedded_broker import EmbeddedBroker, free_port
 from streams.errors import StreamsError
-from streams.settings import load_settings
+from streams.settings import pinned_environment, pinned_settings
 from streams.topics import ensure_topics, topic_names
 from streams.worker_process import WorkerProcess
 
@@ -82,22 +82,18 @@ class Demo(FacestreamCommand):
     async def _run(self, folder: Path, progress: Progress) -> list[_Answered]:
         step = progress.add_task("starting the embedded broker", total=None)
         with EmbeddedBroker(free_port(), log_file=folder / "broker.log") as broker:
-            settings = load_settings(
-                kafka_bootstrap_servers=broker.address, kafka_topic_prefix="", kafka_replication=1
-            )
+            # Whatever the environment says is meant for a service, not for the demo.
+            settings = pinned_settings(kafka_bootstrap_servers=broker.address)
             await ensure_topics(settings)
-            environment = {
-                "KAFKA_BOOTSTRAP_SERVERS": broker.address,
-                "KAFKA_SESSION_TIMEOUT_S": EMBEDDED_SESSION_S,
-                "KAFKA_GROUP_ID": "facestream-demo",
-                "KAFKA_TOPIC_PREFIX": "",
-                "QDRANT_URL": "",
-                "QDRANT_PATH": str(folder / "index"),
-                "USE_REAL_ML": "true",
-                "FALLBACK_TO_SIMULATED": "true",
-                "WEB_HOST": "127.0.0.1",
-                "LOG_FORMAT": "json",
-            }
+            nothing = folder / "empty.env"
+            nothing.touch()
+            environment = pinned_environment(
+                nothing,
+                KAFKA_BOOTSTRAP_SERVERS=broker.address,
+                KAFKA_SESSION_TIMEOUT_S=EMBEDDED_SESSION_S,
+                QDRANT_PATH=str(folder / "index"),
+                LOG_FORMAT="json",
+            )
             log_file = folder / "worker.log"
             worker = WorkerProcess(environment, port=free_port(), log_file=log_file)
             with worker:
@@ -194,6 +190,9 @@ def _problems(answered: Sequence[_Answered]) -> list[str]:
         real = [face for face in one.faces.values() if face.provenance == "real"]
         if len(real) != expected:
             problems.append(f"{name}: expected {expected} scored faces, found {len(real)}")
+        reasons = {str(face.fallback_reason) for face in one.faces.values() if not face.model}
+        if one.picture.reason is not None and reasons != {one.picture.reason}:
+            problems.append(f"{name}: expected {one.picture.reason}, found {reasons or 'a score'}")
         for number, face in one.faces.items():
             near = one.nearest.get(number)
             if face.provenance == "real" and (

@@ -25,6 +25,8 @@ class DemoPicture:
 
     event: ImageSubmitted
     people: tuple[str, ...]
+    reason: str | None = None
+    """Why it cannot be scored, where it cannot."""
 
     @property
     def name(self) -> str:
@@ -47,16 +49,21 @@ def demo_pictures() -> list[DemoPicture]:
         _picture("eileen-mirrored", (EILEEN,), _jpeg(_another_picture(eileen, light=1.3))),
         _picture("both-people", (GRACE, EILEEN), _jpeg(_side_by_side(grace, eileen)), max_faces=2),
         _picture("eileen-sideways", (EILEEN,), _stored_sideways(eileen)),
-        _picture("no-face", (), _jpeg(_landscape())),
-        _picture("broken-file", (), _file(GRACE)[:6000]),
+        _picture("no-face", (), _jpeg(_landscape()), reason="no_face"),
+        _picture("broken-file", (), _file(GRACE)[:6000], reason="unreadable_image"),
     ]
 
 
 def _picture(
-    name: str, people: tuple[str, ...], image: bytes, *, max_faces: int = 1
+    name: str,
+    people: tuple[str, ...],
+    image: bytes,
+    *,
+    max_faces: int = 1,
+    reason: str | None = None,
 ) -> DemoPicture:
     event = ImageSubmitted(event_id=uuid4(), user_id=name, image=image, max_faces=max_faces)
-    return DemoPicture(event, people)
+    return DemoPicture(event, people, reason)
 
 
 def _file(name: str) -> bytes:

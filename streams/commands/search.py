@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import click
 from faust.cli.base import argument, option
 from rich.table import Table
 from rich.text import Text
@@ -22,8 +23,13 @@ class Search(FacestreamCommand):
 
     options = [
         argument("picture"),
-        option("--limit", type=int, default=5, help="Most faces to show."),
-        option("--min-confidence", type=float, default=0.7, help="Least detection confidence."),
+        option("--limit", type=click.IntRange(1, 100), default=5, help="Most faces to show."),
+        option(
+            "--min-confidence",
+            type=click.FloatRange(0, 1),
+            default=0.7,
+            help="Least detection confidence.",
+        ),
     ]
 
     async def main(self, *, picture: str, limit: int, min_confidence: float, **_: Any) -> int:
@@ -68,7 +74,7 @@ class Search(FacestreamCommand):
             await index.close()
 
     async def _ask_worker(self, embedding: list[float], limit: int) -> list[dict[str, Any]]:
-        url = f"http://{self.settings.web_host}:{self.settings.port}/index/search"
+        url = f"http://{self.settings.web_client_host}:{self.settings.port}/index/search"
         body = {"embedding": embedding, "limit": limit}
         token = self.settings.api_token
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}

@@ -59,15 +59,14 @@ class Submit(FacestreamCommand):
             fields["min_confidence"] = min_confidence
         events = [one for picture in pictures for one in _events(picture, user_id, fields)]
         event_ids = [event.event_id for event, _media_type in events]
-        topics = topic_names(self.settings)
-        async with TopicReader(
-            self.settings, topics.scored_face, from_beginning=not wait
-        ) as reader:
+        if not wait:
             await self._publish(events, binary=binary)
-            if not wait:
-                for event, _media_type in events:
-                    self.console.print(f"{event.event_id} {event.user_id}", markup=False)
-                return 0
+            for event, _media_type in events:
+                self.console.print(f"{event.event_id} {event.user_id}", markup=False)
+            return 0
+        topic = topic_names(self.settings).scored_face
+        async with TopicReader(self.settings, topic, from_beginning=False) as reader:
+            await self._publish(events, binary=binary)
             answers: list[ScoredFace] = []
             try:
                 async with asyncio.timeout(timeout):

@@ -22,7 +22,8 @@ class Topics(FacestreamCommand):
         if not await wait_for_broker(self.settings, lambda: False, PATIENCE_S):
             raise BrokerAway(self.settings, TimeoutError(f"no answer in {PATIENCE_S:.0f} s"))
         table = Table("topic", "partitions", "replication")
-        for topic in await ensure_topics(self.settings):
+        # Asked for by name, so it may create them whatever KAFKA_CREATE_TOPICS lets a worker do.
+        for topic in await ensure_topics(self.settings, create=True):
             table.add_row(topic.name, str(topic.partitions), str(topic.replication))
         self.console.print(table)
         return 0

@@ -10,9 +10,10 @@ from typing import Any
 
 from streams.commands.base import FacestreamCommand
 from streams.embedded_broker import EmbeddedBroker
+from streams.kafka import wait_for_broker
 from streams.settings import Settings, load_settings
 from streams.topics import ensure_topics
-from streams.worker_process import WorkerProcess
+from streams.worker_process import POLL_S, WorkerProcess
 
 #: The embedded broker lets the first member wait for half of this; see docs of KAFKA_SESSION_….
 EMBEDDED_SESSION_S = "4"
@@ -35,26 +36,57 @@ class Up(FacestreamCommand):
     """Start the embedded broker, the topics and one worker; stop all of them on Ctrl-C."""
 
     async def main(self, **_: Any) -> int:
-        """Run until a signal, or until the worker ends by itself."""
+        """Run until a signal, or until the worker or the broker ends by itself."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, stop.set)
-        with broker_for(self.settings) as settings:
+        with broker_for(self.settings) as (settings, broker):
+            if not await wait_for_broker(settings, stop.is_set):
+                return 0
             await ensure_topics(settings)
-            with WorkerProcess(worker_environment(settings), port=settings.port) as worker:
-                await asyncio.to_thread(worker.wait_ready)
-                self._explain(settings, worker)
-                while not stop.is_set() and worker.poll() is None:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), 0.5)
-                ended = worker.poll()
-                if ended is not None:
-                    self.notes.print(f"facestream: the worker ended with status {ended}")
+            secret = settings.api_token
+            with WorkerProcess(
+                worker_environment(settings),
+                port=settings.port,
+                host=settings.web_client_host,
+                token=secret.get_secret_value() if secret else None,
+            ) as worker:
+                if await self._until_ready(worker, stop):
+                    self._explain(settings, worker)
+                    await self._until_over(worker, broker, stop)
+                if broker is not None and broker.poll() is not None:
+                    self.notes.print(
+                        f"facestream: the embedded broker ended with status {broker.poll()}; "
+                        "its events are gone"
+                    )
+                    worker.kill()
+                    return 1
+                if worker.poll() is not None:
+                    self.notes.print(f"facestream: the worker ended with status {worker.poll()}")
                     return 1
                 self.notes.print("stopping: the worker finishes what it holds …")
                 status = await asyncio.to_thread(worker.stop)
         return 0 if status == 0 else 1
+
+    @staticmethod
+    async def _until_ready(worker: WorkerProcess, stop: asyncio.Event) -> bool:
+        """True once the worker takes events, False when a signal came first."""
+        while not stop.is_set():
+            if await asyncio.to_thread(worker.is_ready):
+                return True
+            await asyncio.sleep(POLL_S)
+        return False
+
+    @staticmethod
+    async def _until_over(
+        worker: WorkerProcess, broker: EmbeddedBroker | None, stop: asyncio.Event
+    ) -> None:
+        while not stop.is_set() and worker.poll() is None:
+            if broker is not None and broker.poll() is not None:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 0.5)
 
     def _explain(self, settings: Settings, worker: WorkerProcess) -> None:
         own = self.settings.kafka_bootstrap_servers is None
@@ -73,15 +105,15 @@ class Up(FacestreamCommand):
 
 
 @contextlib.contextmanager
-def broker_for(settings: Settings) -> Iterator[Settings]:
+def broker_for(settings: Settings) -> Iterator[tuple[Settings, EmbeddedBroker | None]]:
     """The settings to use: with a broker of the user's, or an embedded one for this block."""
     if settings.kafka_bootstrap_servers is not None:
-        yield settings
+        yield settings, None
         return
     with EmbeddedBroker(settings.kafka_port) as broker:
         given = "kafka_session_timeout_s" in settings.model_fields_set
         session = {} if given else {"kafka_session_timeout_s": EMBEDDED_SESSION_S}
-        yield load_settings(kafka_bootstrap_servers=broker.address, **session)
+        yield load_settings(kafka_bootstrap_servers=broker.address, **session), broker
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:

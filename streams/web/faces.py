@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from faust.web import View
@@ -15,7 +15,7 @@ from streams.vector_index import Neighbour
 class SearchQuery(BaseModel):
     """The body of a search."""
 
-    embedding: list[float]
+    embedding: list[Annotated[float, Field(allow_inf_nan=False)]]
     limit: int = Field(5, ge=1, le=100)
 
 

@@ -28,8 +28,10 @@ def token_middleware(
         # compare_digest takes the same time wherever the two differ.
         if expected is None or request.path in OPEN_PATHS or hmac.compare_digest(given, expected):
             return await handler(request)
+        message = "this page wants the header Authorization: Bearer <API_TOKEN>"
         return web.json_response(
-            {"error": "this page wants the header Authorization: Bearer <API_TOKEN>"},
+            # The HTTP API's shape of a failure, and that of the other pages.
+            {"success": False, "message": message, "error": message},
             status=401,
             headers={"WWW-Authenticate": "Bearer"},
         )

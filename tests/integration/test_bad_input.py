@@ -190,3 +190,22 @@ async def test_a_dead_letter_can_be_driven_again(
         async for face in reader.scored_faces(follow=True):
             if str(face.event_id) == value["event_id"] and face.provenance == "real":
                 break
+
+
+async def test_an_event_too_large_to_be_kept_is_left_at_its_source(
+    stack: Stack, worker: WorkerProcess
+) -> None:
+    """A producer that compresses gets more into a topic than a dead letter may hold."""
+    mark = ("mark", str(new_event_id()).encode())
+    largest = stack.settings.kafka_max_message_bytes
+    async with stack.reader(stack.topics.simulated_fallback) as reader:
+        await stack.publish(b"x" * (2 * largest + 500_000), key=b"huge")
+        letter = await first_record(reader, lambda record: record.key == b"huge")
+        failure = FallbackHeaders.from_headers(letter.headers)
+        assert letter.value == b""
+        assert failure.source_topic == stack.topics.image_submitted
+        assert "left at its source" in failure.fallback_detail
+        # And the worker goes on.
+        await stack.publish(b"not json", headers=[mark])
+        await first_record(reader, lambda record: mark in record.headers)
+    assert worker.poll() is None

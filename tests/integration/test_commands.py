@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,21 @@ def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def facestream(
-    stack: Stack, worker: WorkerProcess, *arguments: str | Path, status: int = 0
+    stack: Stack,
+    worker: WorkerProcess,
+    *arguments: str | Path,
+    status: int = 0,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [*FACESTREAM, *map(str, arguments)],
-        env={**os.environ, **stack.environment, "PORT": str(worker.port), "COLUMNS": "160"},
+        env={
+            **os.environ,
+            **stack.environment,
+            "PORT": str(worker.port),
+            "COLUMNS": "160",
+            **(environment or {}),
+        },
         capture_output=True,
         text=True,
         timeout=90,
@@ -151,8 +162,18 @@ def test_models_are_listed_and_checked(stack: Stack, worker: WorkerProcess) -> N
 def test_the_demo_shows_every_picture_and_ends_well(
     stack: Stack, worker: WorkerProcess, tmp_path: Path
 ) -> None:
-    """Its last line counts, its folder holds the pictures drawn on."""
-    done = facestream(stack, worker, "demo", "--output", tmp_path / "drawn")
+    """Its last line counts, its folder holds the pictures drawn on.
+
+    Whatever a .env says is meant for a service: it must not change the demo.
+    """
+    meant_for_a_service = tmp_path / "service.env"
+    meant_for_a_service.write_text(
+        "API_TOKEN=a token of sixteen letters and more\nKAFKA_REPLICATION=3\n"
+        "KAFKA_MIN_INSYNC_REPLICAS=2\nKAFKA_SECURITY_PROTOCOL=SASL_SSL\nKAFKA_SASL_USERNAME=u\n"
+        "KAFKA_SASL_PASSWORD=p\nUSE_REAL_ML=false\nMAX_IMAGE_PIXELS=2000\n"
+    )
+    hostile = {"ENV_FILE": str(meant_for_a_service)}
+    done = facestream(stack, worker, "demo", "--output", tmp_path / "drawn", environment=hostile)
     assert done.stdout.splitlines()[-1] == "demo: submitted=8 scored=7 simulated=2 indexed=7"
     assert {path.name for path in (tmp_path / "drawn").iterdir()} == {
         "grace-hopper.jpg",
@@ -162,6 +183,56 @@ def test_the_demo_shows_every_picture_and_ends_well(
         "both-people.jpg",
         "eileen-sideways.jpg",
     }
+
+
+def test_a_search_that_cannot_be_answered_is_a_client_error(
+    stack: Stack, worker: WorkerProcess
+) -> None:
+    """NaN, and an embedding of another size."""
+    for embedding in ("[NaN]", "[1.0, 2.0]"):
+        request = urllib.request.Request(
+            worker.url + "/index/search", data=f'{{"embedding": {embedding}}}'.encode()
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=5)
+        assert refused.value.code == 400
+
+
+def test_up_ends_with_a_word_when_its_broker_dies(tmp_path: Path) -> None:
+    """Its events are gone; staying would only hide it."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": "",
+        "KAFKA_PORT": str(port),
+        "PORT": str(free_port()),
+        "QDRANT_PATH": str(tmp_path / "index"),
+    }
+    log = tmp_path / "up.log"
+    with log.open("wb") as output:
+        up = subprocess.Popen(
+            [*FACESTREAM, "up"], env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_until(lambda: "facestream is up" in log.read_text(), f"up, see {log}")
+        [broker] = [
+            int(path.name)
+            for path in Path("/proc").glob("[0-9]*")
+            if f"tcp://127.0.0.1:{port}" in _command_line(path)
+        ]
+        os.kill(broker, signal.SIGKILL)
+        assert up.wait(30) == 1
+        assert "the embedded broker ended" in log.read_text()
+    finally:
+        up.kill()
+        up.wait(10)
+
+
+def _command_line(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def test_up_runs_everything_until_it_is_interrupted(tmp_path: Path, portraits: Path) -> None:

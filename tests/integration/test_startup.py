@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,10 +54,7 @@ def test_a_wrong_setting_is_named(stack: Stack, variable: str, value: str, says:
 
 def test_a_taken_web_port_is_named(stack: Stack) -> None:
     """The worker does not start half."""
-    with socket.socket() as taken, stack.worker(wait=False) as worker:
-        # Started with a port of its own; a second worker is given the same one.
-        worker.wait_ready()
-        taken.close()
+    with stack.worker() as worker:
         second = WorkerProcess(
             {**stack.environment, "QDRANT_PATH": str(stack.folder / "other")},
             port=worker.port,

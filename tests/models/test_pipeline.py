@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from models.decoding import DecodeLimits
+from models.alignment import align
+from models.decoding import DecodeLimits, decode
 from models.detection import Detection, FaceDetector
 from models.errors import (
     CorruptWeights,
@@ -211,3 +212,61 @@ def test_a_grey_picture_of_a_face_scores_like_a_coloured_one(
         edited(collins, lambda p: p.convert("L")), min_confidence=0.7, max_faces=1
     )
     assert grey.faces[0].measures.quality > 0.5
+
+
+def test_every_face_is_detected(pipeline: FacePipeline, hopper: bytes, collins: bytes) -> None:
+    """All of them, the most prominent first, with the boxes that scoring gives them."""
+    both = Image.new("RGB", (1024, 600))
+    both.paste(Image.open(BytesIO(collins)), (0, 0))
+    both.paste(Image.open(BytesIO(hopper)), (512, 0))
+    picture = encoded(both, "JPEG", quality=95)
+    found = pipeline.detect(picture, min_confidence=0.7)
+    scored = pipeline.score(picture, min_confidence=0.7, max_faces=2)
+    assert (1024, 600) == (found.width, found.height)
+    assert [face.bounding_box for face in scored.faces] == [
+        face.bounding_box for face in found.faces
+    ]
+
+
+def test_detecting_no_face_is_no_failure(pipeline: FacePipeline, hopper: bytes) -> None:
+    """Neither where there is none, nor where all are below the minimum; a bad picture is one."""
+    blank = encoded(Image.new("RGB", (200, 200), "skyblue"), "PNG")
+    assert () == pipeline.detect(blank, min_confidence=0.7).faces
+    assert () == pipeline.detect(hopper, min_confidence=0.99).faces
+    assert pipeline.detect(hopper, min_confidence=0.7).faces
+    with pytest.raises(UnreadableImage):
+        pipeline.detect(b"no picture", min_confidence=0.7)
+
+
+def test_an_aligned_crop_is_embedded_as_it_is(pipeline: FacePipeline, hopper: bytes) -> None:
+    """The crop of a portrait gets the portrait's own embedding; a larger copy nearly so."""
+    portrait = pipeline.score(hopper, min_confidence=0.7, max_faces=1).faces[0]
+    pixels = decode(hopper, DecodeLimits())
+    crop = Image.fromarray(align(pixels, portrait.landmarks)[:, :, ::-1])
+    embedded = pipeline.embed_aligned(encoded(crop, "PNG"))
+    np.testing.assert_allclose(embedded.embedding, portrait.embedding, atol=1e-5)
+    assert 0.5 < embedded.quality < 1.0
+    assert portrait.measures.confidence <= embedded.confidence <= 1.0
+    larger = pipeline.embed_aligned(encoded(crop.resize((224, 224)), "PNG"))
+    assert larger.embedding @ portrait.embedding > 0.97
+    assert np.linalg.norm(larger.embedding) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_small_aligned_crop_has_a_lower_quality(pipeline: FacePipeline, hopper: bytes) -> None:
+    """Its pixels are counted before it is enlarged."""
+    portrait = pipeline.score(hopper, min_confidence=0.7, max_faces=1).faces[0]
+    crop = Image.fromarray(align(decode(hopper, DecodeLimits()), portrait.landmarks)[:, :, ::-1])
+    whole, small = (
+        pipeline.embed_aligned(encoded(crop.resize((side, side)), "PNG")) for side in (112, 28)
+    )
+    assert small.quality < whole.quality
+
+
+def test_detecting_and_embedding_end_when_cancelled(pipeline: FacePipeline) -> None:
+    """Before they look at the picture."""
+    cancellation = Cancellation()
+    cancellation.cancel()
+    with pytest.raises(InferenceTerminated):
+        pipeline.detect(b"unread", min_confidence=0.7, cancellation=cancellation)
+    with pytest.raises(InferenceTerminated):
+        pipeline.embed_aligned(b"unread", cancellation=cancellation)

@@ -4,7 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from schemas.codec import decode_image_submitted, decode_scored_face, identify
+from schemas.codec import (
+    decode_image_submitted,
+    decode_scored_face,
+    decode_shadow_scored,
+    identify,
+)
 from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackHeaders
 from schemas.json_schema import SCHEMAS
@@ -13,6 +18,7 @@ from tests.schemas.example_messages import FOLDER, Example, examples
 DECODERS: dict[str, Callable[[Example], object]] = {
     "image-submitted": lambda e: decode_image_submitted(e.value, e.key, e.headers),
     "scored-face": lambda e: decode_scored_face(e.value),
+    "shadow-scored": lambda e: decode_shadow_scored(e.value),
     "simulated-fallback": lambda e: FallbackHeaders.from_headers(e.headers),
 }
 VALID = [(topic, example) for topic in DECODERS for example in examples(topic, "v1")]

@@ -25,7 +25,7 @@ from streams.publishing import Outgoing, UnpublishableMessage
 from streams.topics import TopicNames
 from tests.fakes import FakePublisher, fake_app, incoming
 
-TOPICS = TopicNames("image-submitted", "scored-face", "simulated-fallback")
+TOPICS = TopicNames("image-submitted", "scored-face", "simulated-fallback", "shadow-scored")
 EVENT_ID = UUID("3f2b8c1e-9c1d-4f5e-8a44-0c9f6f3f7a10")
 TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

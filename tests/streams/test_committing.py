@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import pytest
+from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 
 from streams.app import create_app
@@ -54,3 +56,24 @@ async def test_a_hole_of_a_hundred_million_offsets_costs_nothing(consumer: InOrd
     assert consumer._new_offset(PLACE) == 100_000_007
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_commit_that_the_broker_did_not_take_is_tried_again(
+    consumer: InOrderConsumer, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    """Faust believes it done; the partition would show a lag for ever."""
+
+    async def answer(self: Any, offsets: Any, start_new_transaction: bool = True) -> bool:
+        self._committed_offset.update(offsets)
+        return taken
+
+    monkeypatch.setattr(Consumer, "_commit_offsets", answer)
+    monkeypatch.setattr(consumer, "assignment", lambda: {PLACE})
+    consumer._committed_offset[PLACE] = 3
+    acknowledge(consumer, 7)
+    offset = consumer._new_offset(PLACE)
+    assert offset == 8
+    await consumer._commit_offsets({PLACE: offset})
+    assert consumer._new_offset(PLACE) == (None if taken else 8)
+    assert consumer._committed_offset[PLACE] == (8 if taken else 3)

@@ -279,7 +279,9 @@ async def test_nothing_and_empty_stay_what_they_are(
     """streams/fallback.py: dead letters are the original bytes, through Faust's serializers too."""
     topic = f"bytes-{uuid4()}"
     headers = [("text", b"1"), ("null", None), ("text", b"2")]
-    await Publisher(producing).publish([Outgoing(topic, key, value, headers)])
+    await Publisher(producing, is_leaving=lambda: False).publish(
+        [Outgoing(topic, key, value, headers)]
+    )
     async with TopicReader(producing.settings, topic) as reader:
         (record,) = [record async for record in reader.records(follow=False)]
     assert (record.key, record.value, list(record.headers)) == (key, value, headers)
@@ -287,7 +289,7 @@ async def test_nothing_and_empty_stay_what_they_are(
 
 async def test_the_publisher_works_with_fausts_producer(producing: FacestreamApp) -> None:
     """The parts together: an ack, and a message that is too large."""
-    publisher = Publisher(producing)
+    publisher = Publisher(producing, is_leaving=lambda: False)
     await publisher.publish([Outgoing("sent", b"key", b"value", [("null", None)])] * 3)
     with pytest.raises(UnpublishableMessage, match="KAFKA_MAX_MESSAGE_BYTES"):
         await publisher.publish([Outgoing("sent", b"key", b"x" * 300_000, [])])

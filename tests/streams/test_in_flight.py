@@ -124,9 +124,11 @@ def test_whatever_the_order_every_event_is_acknowledged_once_and_in_order(
 async def test_an_abandoned_event_stops_the_acks_behind_it() -> None:
     """What was finished behind an abandoned event must come again, as it does."""
     app, work = fake_app(), Work()
-    await feed(window_of(app, work), [app.event(0, n) for n in range(3)])
+    window = window_of(app, work)
+    await feed(window, [app.event(0, n) for n in range(3)])
     work.finish(0, 1)
     work.finish(0, 2)
+    window.begin_drain()
     work.fail(0, 0, Abandoned())
     await settle()
     assert offsets(app) == []
@@ -254,16 +256,57 @@ async def test_a_new_generation_starts_empty_and_takes_events_again() -> None:
     assert offsets(app) == [0]
 
 
-async def test_events_of_the_new_generation_that_are_here_already_are_kept() -> None:
-    """Faust may resume the flow before it tells us of the assignment."""
+async def test_a_generation_that_is_counted_anew_takes_events_again() -> None:
+    """A broker that was restarted, or a group that was empty, begins with the same number."""
     app, work = fake_app(), Work()
-    window = window_of(app, work)
-    app.consumer_generation_id = 2
-    await feed(window, [app.event(0, 0, generation_id=2)])
+    window = window_of(app, work, concurrency=1)
+    await feed(window, [app.event(0, n) for n in range(3)])
+    window.begin_drain()
     window.begin_generation()
     work.finish(0, 0)
     await settle()
-    assert offsets(app) == [0]
+    assert offsets(app) == [], "an ack of the older assignment"
+    await feed(window, [app.event(0, n) for n in range(3)])
+    work.finish(0, 1)
+    work.finish(0, 2)
+    await settle(50)
+    assert offsets(app) == [0, 1, 2]
+
+
+async def test_nothing_is_taken_in_while_the_window_drains() -> None:
+    """It would be worked on for nothing: the assignment is over."""
+    app, work = fake_app(), Work()
+    window = window_of(app, work)
+    window.begin_drain()
+    await feed(window, [app.event(0, 0)])
+    assert work.started == []
+    assert not app.consumer.unacked
+
+
+async def test_an_event_that_is_abandoned_in_the_middle_of_work_stops_the_worker() -> None:
+    """Nobody else is given it, and what comes behind it could not be acknowledged."""
+    app, work = fake_app(), Work()
+    await feed(window_of(app, work), [app.event(0, 0)])
+    work.fail(0, 0, Abandoned())
+    await settle()
+    assert len(app.crashes) == 1
+
+
+async def test_a_handler_that_is_cancelled_stops_the_worker() -> None:
+    """Its event would hold back its partition without a word."""
+    app, work = fake_app(), Work()
+    await feed(window_of(app, work), [app.event(0, 0)])
+    work.gate(0, 0).cancel()
+    await settle()
+    assert len(app.crashes) == 1
+
+
+async def test_headers_count_as_bytes_held() -> None:
+    """A sender may put megabytes there."""
+    app, work = fake_app(), Work()
+    window = window_of(app, work, max_bytes=1000)
+    await feed(window, [app.event(0, 0, headers=[("large", b"x" * 2000)])])
+    assert app.consumer.full
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

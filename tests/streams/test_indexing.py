@@ -20,6 +20,7 @@ from schemas.scored_face import BoundingBox, Landmarks, ModelNames, ScoredFace, 
 from streams.errors import Abandoned
 from streams.incoming import Incoming
 from streams.indexing import Indexer, change_for, index_face_id
+from streams.metrics import Metrics
 from streams.vector_index import (
     FacePoint,
     GoneFaces,
@@ -111,6 +112,7 @@ async def indexing(
         batch=batch,
         publish=publisher.publish,
         is_leaving=lambda: bool(leaving),
+        metrics=Metrics(),
         on_wait=lambda: waits.append(None),
     )
     writing = asyncio.create_task(indexer.run())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+
+from streams.logging import LibrariesSeldom
 
 #: Our own lines, those of libraries, and what Faust's worker does to ``sys.stderr``.
 PROGRAM = """
@@ -89,3 +92,19 @@ def test_people_get_lines_to_read() -> None:
     assert "ValueError: a bug" in text
     assert not text.startswith("{")
     assert "\x1b[" not in text
+
+
+def test_a_line_of_a_library_that_repeats_is_written_once_in_a_while() -> None:
+    """aiokafka writes a hundred a second while the broker is away; ours all count."""
+    seldom = LibrariesSeldom()
+
+    def written(name: str, template: str, *arguments: object) -> bool:
+        return seldom.filter(
+            logging.LogRecord(name, logging.WARNING, "", 0, template, arguments, None)
+        )
+
+    assert written("aiokafka.conn", "no %s", "broker-1")
+    assert not written("aiokafka.conn", "no %s", "broker-2")
+    assert written("aiokafka.conn", "another line")
+    assert written("streams.kafka", "waiting for the broker")
+    assert written("streams.kafka", "waiting for the broker")

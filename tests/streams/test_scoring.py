@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from models.pipeline import FacePipeline
 from schemas.codec import decode_scored_face
 from schemas.fallback import FallbackHeaders, FallbackReason
 from schemas.scored_face import face_id_of
+from streams.circuit import Circuit
 from streams.errors import Abandoned, InferenceTimeout
 from streams.image_store import (
     FetchedImageTooLarge,
@@ -35,6 +37,7 @@ from streams.image_store import (
 )
 from streams.incoming import Incoming
 from streams.inference import InferencePool
+from streams.metrics import Metrics
 from streams.publishing import Outgoing, UnpublishableMessage
 from streams.scoring import Scorer
 from streams.settings import Settings, load_settings
@@ -56,7 +59,15 @@ def settings(**changes: Any) -> Settings:
 def scorer(pool: Any, images: Any = None, *, leaving: bool = False, **changes: Any) -> Scorer:
     chosen = settings(**changes)
     store: Any = images or FakeImages()
-    return Scorer(chosen, topic_names(chosen), pool, store, lambda: leaving)
+    return Scorer(
+        chosen,
+        topic_names(chosen),
+        pool,
+        store,
+        lambda: leaving,
+        circuit=Circuit(threshold=0, window=1, minimum=1),
+        metrics=Metrics(),
+    )
 
 
 def event(image: bytes | None = None, **fields: Any) -> bytes:
@@ -364,14 +375,16 @@ async def test_a_bug_is_not_taken_for_a_failure() -> None:
 class RefusingPublisher(FakePublisher):
     """Takes nothing for some topics, as if their limit were very low."""
 
-    def __init__(self, *topics: str) -> None:
+    def __init__(self, *topics: str, times: int = 10**9) -> None:
         super().__init__()
         self._topics = topics
+        self._times = times
         self.tries = 0
 
     async def publish(self, messages: Any) -> None:
         self.tries += 1
-        if any(message.topic in self._topics for message in messages):
+        refused = self.tries <= self._times
+        if refused and any(message.topic in self._topics for message in messages):
             raise UnpublishableMessage("too large")
         await super().publish(messages)
 
@@ -405,14 +418,26 @@ async def test_an_event_whose_answer_is_too_large_becomes_a_dead_letter(
     assert publisher.published[0].value == event(b"picture")
 
 
-async def test_a_dead_letter_that_is_too_large_stops_the_worker(
+async def test_a_dead_letter_that_is_too_large_is_kept_without_its_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """There is nowhere left to keep it; acknowledging would lose it."""
-    letter, publisher = (
-        Outgoing("simulated-fallback", b"", b"", []),
-        RefusingPublisher("simulated-fallback"),
-    )
-    with pytest.raises(UnpublishableMessage):
-        await handled_by_the_agent(monkeypatch, publisher, letter)
-    assert publisher.tries == 1, "a letter about the letter would be larger still"
+    """Stopping over it would stop every worker in turn; its headers say where it was left."""
+    headers = FallbackHeaders(
+        fallback_reason=FallbackReason.NO_FACE,
+        fallback_detail="no face",
+        fallback_attempts=1,
+        source_topic="image-submitted",
+        source_partition=3,
+        source_offset=5,
+        failed_at=datetime.now(UTC),
+        worker="here",
+    ).to_headers()
+    letter = Outgoing("simulated-fallback", b"key", b"x" * 100, headers)
+    publisher = RefusingPublisher("simulated-fallback", times=2)
+    await handled_by_the_agent(monkeypatch, publisher, letter)
+    [kept] = publisher.published
+    assert kept.value == b""
+    assert kept.key == b"key"
+    failure = failure_of([kept])
+    assert (failure.source_partition, failure.source_offset) == (3, 5)
+    assert "left at its source" in failure.fallback_detail

@@ -235,3 +235,41 @@ def test_threads_and_events_in_flight_can_be_set() -> None:
     """The bound on events follows the threads, unless it is set itself."""
     assert load_settings(inference_threads=2).in_flight == 128
     assert load_settings(inference_threads=2, max_in_flight=10).in_flight == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SIMULATED_ML_THRESHOLD", "1.1"),
+        ("SIMULATED_ML_THRESHOLD", "-0.1"),
+        ("REAL_ML_ROLLOUT_PERCENT", "101"),
+        ("CIRCUIT_PROBE_S", "0"),
+        ("CIRCUIT_WINDOW", "0"),
+    ],
+)
+def test_shares_and_counts_out_of_range_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """A share of 70 where 0.7 was meant would keep the circuit open for ever."""
+    assert name in refusal(monkeypatch, **{name: value})
+
+
+def test_a_circuit_needs_a_window_as_large_as_its_minimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it could never open."""
+    told = refusal(monkeypatch, CIRCUIT_WINDOW="10", CIRCUIT_MIN_ATTEMPTS="11")
+    assert "CIRCUIT_MIN_ATTEMPTS must not be more than CIRCUIT_WINDOW" in told
+
+
+def test_the_older_ports_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ports; none unless set."""
+    assert load_settings().legacy_ports == ()
+    monkeypatch.setenv("LEGACY_PORTS", "8001, 8002")
+    assert load_settings().legacy_ports == (8001, 8002)
+    assert "LEGACY_PORTS" in refusal(monkeypatch, LEGACY_PORTS="8001,http")
+    assert "LEGACY_PORTS" in refusal(monkeypatch, LEGACY_PORTS="70000")
+
+
+def test_requests_at_once_default_to_some_for_each_thread() -> None:
+    """As many as are done within the older clients' five seconds."""
+    assert load_settings(inference_threads=4).http_pending == 64
+    assert load_settings(inference_threads=4, http_max_pending=3).http_pending == 3

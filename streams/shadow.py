@@ -1,0 +1,124 @@
+"""Shadow scoring: what would the real models have said of who is answered simulated?
+
+Only users whom the rollout has not reached are shadowed. An event that asks for simulated scores
+itself (``use_real_ml: false``) is not, and ``USE_REAL_ML=false`` turns shadows off too.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import structlog
+
+from models.pipeline import ScoredImage
+from models.quality import FORMULA_VERSION
+from schemas.cloud_events import output_headers
+from schemas.codec import decode_image_submitted, encode_shadow_scored
+from schemas.fallback import FallbackReason
+from schemas.headers import last_value
+from schemas.image_submitted import ImageSubmitted
+from schemas.scored_face import ModelNames, Timings
+from schemas.shadow_scored import ShadowScored
+from streams.circuit import Circuit
+from streams.incoming import Incoming
+from streams.inference import InferencePool
+from streams.metrics import Metrics, outcome_of
+from streams.publishing import Outgoing
+from streams.scoring import SCORING_ERRORS, SOURCE, Attempts, Scorer, reason_for
+from streams.topics import TopicNames
+
+log = structlog.get_logger(__name__)
+
+ROLLED_OUT = FallbackReason.ROLLED_OUT_TO_SIMULATED.value.encode()
+
+
+class ShadowScorer:
+    """Scores events for the topic ``shadow-scored``, once each and without retries."""
+
+    def __init__(
+        self,
+        topics: TopicNames,
+        scorer: Scorer,
+        pool: InferencePool,
+        *,
+        enabled: bool,
+        circuit: Circuit,
+        metrics: Metrics,
+    ) -> None:
+        self._topics = topics
+        self._scorer = scorer
+        self._pool = pool
+        self._enabled = enabled
+        self._circuit = circuit
+        self._metrics = metrics
+
+    async def records(self, incoming: Incoming, answers: list[Outgoing]) -> list[Outgoing]:
+        """The shadow of an event whose ``answers`` are published; empty when it has none.
+
+        Nothing is tried while the circuit is open.
+        """
+        if not self._enabled or not self._circuit.is_closed or not _is_rolled_out(answers):
+            return []
+        event = decode_image_submitted(incoming.value, incoming.key, incoming.headers)
+        try:
+            image, fetch_ms = await self._scorer.picture_of(event, Attempts())
+            scored = await self._pool.score(
+                image, min_confidence=event.min_confidence, max_faces=event.max_faces
+            )
+        except SCORING_ERRORS as error:
+            reason = reason_for(error)
+            self._metrics.operation("shadow", outcome_of(reason))
+            log.debug("shadow refused", reason=reason.value, event_id=str(event.event_id))
+            record = ShadowScored(
+                event_id=event.event_id,
+                face_count=0,
+                fallback_reason=reason,
+                scored_at=datetime.now(UTC),
+            )
+        else:
+            self._metrics.operation("shadow", "success")
+            record = self._record(event, scored, fetch_ms)
+        return [
+            Outgoing(
+                topic=self._topics.shadow_scored,
+                key=str(record.event_id).encode(),
+                value=encode_shadow_scored(record),
+                headers=output_headers(
+                    incoming.headers,
+                    id=record.event_id,
+                    type="shadow-scored",
+                    source=SOURCE,
+                    time=record.scored_at,
+                ),
+            )
+        ]
+
+    def _record(
+        self, event: ImageSubmitted, scored: ScoredImage, fetch_ms: float | None
+    ) -> ShadowScored:
+        face = scored.faces[0]
+        detector, embedder = self._pool.pipeline.detector, self._pool.pipeline.embedder
+        return ShadowScored(
+            event_id=event.event_id,
+            face_count=len(scored.faces),
+            detection_confidence=face.detection_confidence,
+            quality=face.measures.quality,
+            frontality=face.measures.frontality,
+            symmetry=face.measures.symmetry,
+            resolution=face.measures.resolution,
+            confidence=face.measures.confidence,
+            formula_version=str(FORMULA_VERSION),
+            model=ModelNames(
+                detector=detector.name,
+                detector_sha256=detector.sha256,
+                embedder=embedder.name,
+                embedder_sha256=embedder.sha256,
+            ),
+            timings_ms=Timings(fetch=fetch_ms, **scored.timings_ms),
+            scored_at=datetime.now(UTC),
+        )
+
+
+def _is_rolled_out(answers: list[Outgoing]) -> bool:
+    # The headers of an answer are ours alone, those of a dead letter end with our failure.
+    return last_value(answers[0].headers, "fallback_reason") == ROLLED_OUT

@@ -1,0 +1,50 @@
+"""Serves the pictures behind claim checks, at once or slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+
+@dataclass
+class PictureServer:
+    """``http://127.0.0.1:port/<name>``; when slow, an answer takes up to ``slow_s``."""
+
+    port: int
+    pictures: Mapping[str, bytes]
+    slow_s: float
+    rng: random.Random
+    slow: bool = False
+    delayed: int = 0
+    _runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """What claim checks begin with."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    async def start(self) -> None:
+        """Listen."""
+        app = web.Application()
+        app.router.add_get("/{name}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+
+    async def stop(self) -> None:
+        """Close everything."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        picture = self.pictures.get(request.match_info["name"])
+        if self.slow:
+            self.delayed += 1
+            await asyncio.sleep(self.rng.uniform(0, self.slow_s))
+        if picture is None:
+            return web.Response(status=404)
+        return web.Response(body=picture, content_type="image/jpeg")

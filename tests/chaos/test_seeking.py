@@ -1,0 +1,94 @@
+"""After a rebalance reading goes on where nothing can have been passed over."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from streams.app import FacestreamApp, create_app
+from streams.settings import load_settings
+
+COMMITTED, FRESH = TP("image-submitted", 0), TP("image-submitted", 1)
+
+
+class Thread:
+    """Stands for the consumer's thread: writes down what it is asked to do."""
+
+    def __init__(self, app: FacestreamApp) -> None:
+        self.app = app
+        self.to_beginning: list[Any] = []
+        self.flow_was_active: list[bool] = []
+
+    async def seek_to_committed(self) -> dict[TP, int | None]:
+        """As aiokafka: what has no committed offset is reported, and not moved."""
+        self.flow_was_active.append(self.app.consumer.flow_active)
+        return {COMMITTED: 7, FRESH: None}
+
+    async def seek_to_beginning(self, *partitions: Any) -> None:
+        """As aiokafka."""
+        self.to_beginning += partitions
+
+    def assignment(self) -> set[TP]:
+        """Both are ours."""
+        return {COMMITTED, FRESH}
+
+
+@pytest.fixture
+async def app() -> FacestreamApp:
+    """Our app with its real consumer, not started."""
+    return create_app(load_settings())
+
+
+async def test_a_partition_without_a_committed_offset_is_read_from_its_beginning(
+    app: FacestreamApp,
+) -> None:
+    """Faust would go on behind what it has thrown away; nothing is let through meanwhile."""
+    thread = app.consumer._thread = Thread(app)
+    app.consumer.resume_flow()
+    await app.consumer.perform_seek()
+    assert [FRESH] == thread.to_beginning
+    assert thread.flow_was_active == [False]
+    assert app.consumer._read_offset[COMMITTED] == 7
+    assert app.consumer._read_offset[FRESH] is None
+
+
+async def test_the_drain_of_a_rebalance_happens_in_the_event_loop(app: FacestreamApp) -> None:
+    """Faust announces a rebalance in its consumer's thread; the windows are not made for that."""
+    threads: list[threading.Thread] = []
+    app.loop = asyncio.get_running_loop()
+    drained = asyncio.Event()
+
+    def begin_drain() -> None:
+        threads.append(threading.current_thread())
+        drained.set()
+
+    app.runtime.begin_drain = begin_drain  # type: ignore[method-assign]
+    await asyncio.to_thread(app.on_rebalance_start)
+    await asyncio.wait_for(drained.wait(), 5)
+    assert threads == [threading.main_thread()]
+
+
+async def test_a_generation_begins_before_faust_is_told_of_it(app: FacestreamApp) -> None:
+    """Faust resumes the flow from there; its own signal comes after that."""
+    began: list[int] = []
+
+    def begin_generation(partitions: int) -> None:
+        assert not app.tables.recovery.signal_recovery_start.is_set()
+        began.append(partitions)
+
+    app.runtime.begin_generation = begin_generation  # type: ignore[method-assign]
+    app.consumer._thread = Thread(app)
+    app.topics._topic_name_index.clear()
+    app.crash = _fail
+    await asyncio.wait_for(
+        asyncio.gather(app._on_partitions_assigned({COMMITTED}, 1), return_exceptions=True), 5
+    )
+    assert began == [1]
+
+
+async def _fail(reason: BaseException) -> None:
+    """What goes on behind needs a started app; it is not what is tested."""

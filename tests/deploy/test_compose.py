@@ -1,0 +1,191 @@
+"""The compose files: valid, hardened, started in order, and stopped with patience."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from streams.settings import Settings
+from tests.deploy.files import (
+    COMPOSE_FILES,
+    ROOT,
+    compose,
+    our_services,
+    sample,
+    seconds,
+    service_environment,
+)
+
+SCHEMA = json.loads((Path(__file__).parent / "compose-spec/compose-spec.json").read_text())
+LOCAL = compose("docker-compose.yml")
+STACK = compose("docker-compose.prod.yml")
+OURS = [pytest.param(service, id=f"{file}:{name}") for file, name, service in our_services()]
+
+
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_a_compose_file_is_valid_by_the_specification(name: str) -> None:
+    """Every key and value is one that the Compose Specification knows."""
+    jsonschema.Draft202012Validator(SCHEMA).validate(compose(name))
+
+
+def test_the_schema_refuses_what_the_specification_does_not_know() -> None:
+    """So the test above can fail."""
+    broken = {"services": {"worker": {"image": "x", "stop_grace": "60s"}}}
+    with pytest.raises(jsonschema.ValidationError, match="stop_grace"):
+        jsonschema.Draft202012Validator(SCHEMA).validate(broken)
+
+
+def test_docker_itself_reads_the_production_stack(tmp_path: Path) -> None:
+    """`docker stack config` needs the client only, no engine."""
+    if not shutil.which("docker"):
+        pytest.skip("no docker client here; the schema was checked all the same")
+    secrets = tmp_path / "secrets.env"
+    secrets.touch()
+    ran = subprocess.run(
+        ["docker", "stack", "config", "-c", "docker-compose.prod.yml"],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin:/usr/local/bin", "FACESTREAM_SECRETS": str(secrets)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    worker = yaml.safe_load(ran.stdout)["services"]["worker"]
+    assert sample(".env.production").items() <= worker["environment"].items()
+
+
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_every_image_of_others_is_pinned_to_a_version(name: str) -> None:
+    """The same file starts the same programs next year."""
+    ours = {service["image"] for _, _, service in our_services()}
+    images = {service["image"] for service in compose(name)["services"].values()} - ours
+    for image in images:
+        _, _, tag = image.partition(":")
+        assert tag.lstrip("v")[:1].isdecimal(), image
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_our_containers_have_a_read_only_root_and_no_rights(service: dict[str, Any]) -> None:
+    """What gets in cannot write, and cannot become more than it is."""
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert [entry.split(":")[0] for entry in service["tmpfs"]] == ["/tmp"]
+    assert service.get("user", "") not in ("root", "0")
+
+
+@pytest.mark.parametrize(
+    "service", [LOCAL["services"]["worker"], STACK["services"]["worker"]], ids=COMPOSE_FILES
+)
+def test_docker_waits_longer_than_the_worker_drains(service: dict[str, Any]) -> None:
+    """SIGKILL comes only after STOP_TIMEOUT_S has ended the process itself."""
+    default = Settings.model_fields["stop_timeout_s"].default
+    stop_timeout_s = float(service_environment(service).get("STOP_TIMEOUT_S", default))
+    assert seconds(service["stop_grace_period"]) > stop_timeout_s + 10
+
+
+def test_every_service_has_a_health_check_except_the_one_that_ends() -> None:
+    """`up --wait` and depends_on know when each is there."""
+    for name, service in {**LOCAL["services"], **STACK["services"]}.items():
+        disabled = service["healthcheck"].get("disable", False)
+        assert disabled == (name == "topics"), name
+        assert disabled or service["healthcheck"]["test"][0] == "CMD", name
+
+
+def test_the_worker_starts_after_what_it_needs() -> None:
+    """Broker and index are healthy and the topics are there, before the first worker."""
+    assert LOCAL["services"]["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+    assert LOCAL["services"]["worker"]["depends_on"] == {
+        "topics": {"condition": "service_completed_successfully"},
+        "kafka": {"condition": "service_healthy"},
+        "qdrant": {"condition": "service_healthy"},
+    }
+    assert LOCAL["services"]["topics"]["command"] == ["facestream", "topics"]
+
+
+def test_ports_are_published_on_loopback_only() -> None:
+    """A laptop in a café does not offer its Kafka to the room."""
+    ports = [port for one in LOCAL["services"].values() for port in one.get("ports", ())]
+    assert ports
+    assert [] == [port for port in ports if not port.startswith("127.0.0.1:")]
+
+
+def test_observability_is_optional_and_its_files_are_there() -> None:
+    """Prometheus and Grafana start with their profile only, from files of this repository."""
+    profiles = {name: one.get("profiles", []) for name, one in LOCAL["services"].items()}
+    assert {name for name, wanted in profiles.items() if wanted} == {"prometheus", "grafana"}
+    for name in ("prometheus", "grafana"):
+        for volume in LOCAL["services"][name]["volumes"]:
+            if volume.startswith("./"):
+                assert (ROOT / volume.split(":")[0]).is_dir(), volume
+
+
+def test_production_rolls_as_the_older_plan_says() -> None:
+    """Three replicas, one updated at a time, 10 s between, restarts on failure."""
+    deploy = STACK["services"]["worker"]["deploy"]
+    assert deploy["replicas"] == 3
+    assert deploy["update_config"]["parallelism"] == 1
+    assert deploy["update_config"]["delay"] == "10s"
+    restart = deploy["restart_policy"]
+    assert {"condition": "on-failure", "delay": "5s", "max_attempts": 3}.items() <= restart.items()
+
+
+def test_production_uses_as_many_threads_as_it_is_given_cores() -> None:
+    """A limit in time slices is invisible from inside: more threads would only be throttled."""
+    worker = STACK["services"]["worker"]
+    cpus = worker["deploy"]["resources"]["limits"]["cpus"]
+    assert service_environment(worker)["INFERENCE_THREADS"] == cpus
+
+
+@pytest.mark.parametrize("service", [LOCAL["services"]["worker"], STACK["services"]["worker"]])
+def test_the_older_services_names_and_ports_lead_to_the_worker(service: dict[str, Any]) -> None:
+    """FACE_DETECTION_SERVICE=http://face-detection-service:8001 stays as it was."""
+    (network,) = service["networks"].values()
+    assert network["aliases"] == ["face-detection-service", "face-embedding-service"]
+    assert service_environment(service)["LEGACY_PORTS"] == "8001,8002"
+
+
+def test_the_qdrant_server_fits_the_locked_client() -> None:
+    """Same major version, and at most one minor version apart, as the client demands."""
+    lock = (ROOT / "locks/image.lock").read_text(encoding="utf-8")
+    (line,) = (line for line in lock.splitlines() if line.startswith("qdrant-client=="))
+    client = line.split("==")[1].split()[0].split(".")
+    server = LOCAL["services"]["qdrant"]["image"].partition(":v")[2].split(".")
+    assert client[0] == server[0]
+    assert abs(int(client[1]) - int(server[1])) <= 1
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (None, False)])
+def test_the_health_check_of_qdrant_reads_the_answer(status: int | None, healthy: bool) -> None:
+    """Without curl in its image, bash speaks HTTP: 200 of /readyz is healthy, nothing else is."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert status is not None
+            self.send_response(status if self.path == "/readyz" else 404)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        port = server.server_port
+        if status is None:
+            server.server_close()
+        else:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        _, *command = LOCAL["services"]["qdrant"]["healthcheck"]["test"]
+        command[-1] = command[-1].replace("6333", str(port))
+        ran = subprocess.run(command, check=False, capture_output=True, timeout=20)
+        if status is not None:
+            server.shutdown()
+    assert (ran.returncode == 0) == healthy, ran.stderr

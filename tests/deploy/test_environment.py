@@ -1,0 +1,124 @@
+"""Every name in the deployment files is a setting, and every value is one it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from streams.settings import Settings, load_settings
+from tests.deploy.files import (
+    ENV_SAMPLES,
+    ROOT,
+    compose,
+    our_pods,
+    our_services,
+    pod_environment,
+    sample,
+    service_environment,
+)
+
+KNOWN = {name.upper() for name in Settings.model_fields} | {"ENV_FILE"}
+#: What the secret store adds to the files.
+SECRETS = {
+    "API_TOKEN": "0123456789abcdef",
+    "KAFKA_SASL_PASSWORD": "a password",
+    "QDRANT_API_KEY": "a key",
+}
+ENVIRONMENTS = [
+    *(pytest.param(sample(name), id=name) for name in ENV_SAMPLES),
+    *(
+        pytest.param(service_environment(service), id=f"{file}:{name}")
+        for file, name, service in our_services()
+    ),
+    *(pytest.param(pod_environment(pod), id=f"kubernetes:{name}") for name, pod in our_pods()),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the developer's shell holds must not change what the tests mean.
+    for name in KNOWN:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_variable_is_one_that_the_settings_know(environment: Mapping[str, str]) -> None:
+    """A misspelt or renamed setting would be ignored in silence."""
+    assert set() == set(environment) - KNOWN
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_value_is_one_that_the_settings_take(
+    environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the secrets of the store, a worker starts from it."""
+    for name, value in {**environment, **SECRETS}.items():
+        if name != "ENV_FILE":
+            monkeypatch.setenv(name, value)
+    if "KAFKA_SECURITY_PROTOCOL" not in environment:
+        monkeypatch.delenv("KAFKA_SASL_PASSWORD")
+    settings = load_settings()
+    for name in set(environment) - {"ENV_FILE"}:
+        assert name.lower() in settings.model_fields_set or environment[name] == "", name
+
+
+@pytest.mark.parametrize(
+    ("name", "real"),
+    [(".env.development", False), (".env.staging", True), (".env.production", True)],
+)
+def test_a_sample_means_what_the_older_plan_says(
+    name: str, real: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Simulated in development, real in staging and production, with the plan's numbers."""
+    monkeypatch.setenv("ENV_FILE", str(ROOT / name))
+    if name == ".env.production":
+        monkeypatch.setenv("KAFKA_SASL_PASSWORD", SECRETS["KAFKA_SASL_PASSWORD"])
+    settings = load_settings()
+    assert settings.use_real_ml is real
+    assert settings.fallback_to_simulated is True
+    assert settings.ml_service_timeout == 5000
+    assert (settings.kafka_bootstrap_servers is None) == (name == ".env.development")
+
+
+def test_a_sample_holds_no_secret() -> None:
+    """Samples are committed; secrets come from elsewhere."""
+    for name in ENV_SAMPLES:
+        assert set() == set(sample(name)) & set(SECRETS), name
+
+
+def test_every_sample_decides_what_another_decides() -> None:
+    """Going from one environment to the next leaves nothing behind by accident."""
+    behaviour = {
+        "USE_REAL_ML",
+        "FALLBACK_TO_SIMULATED",
+        "SIMULATED_ML_THRESHOLD",
+        "ML_SERVICE_TIMEOUT",
+        "REAL_ML_ROLLOUT_PERCENT",
+        "SHADOW_ML",
+        "RESULT_FORMAT",
+    }
+    for name in ENV_SAMPLES:
+        assert behaviour <= set(sample(name)), name
+
+
+def test_only_the_command_that_creates_topics_may_create_them() -> None:
+    """With KAFKA_CREATE_TOPICS=false `facestream topics` would only complain."""
+    services = {name: service for file, name, service in our_services() if file.endswith("e.yml")}
+    pods = dict(our_pods())
+    assert service_environment(services["topics"]).get("KAFKA_CREATE_TOPICS", "true") == "true"
+    assert service_environment(services["worker"])["KAFKA_CREATE_TOPICS"] == "false"
+    assert pod_environment(pods["topics"])["KAFKA_CREATE_TOPICS"] == "true"
+    assert pod_environment(pods["worker"])["KAFKA_CREATE_TOPICS"] == "false"
+
+
+def test_the_local_stack_follows_a_sample() -> None:
+    """`docker compose --env-file .env.development up` runs simulated, without it real."""
+    development = sample(".env.development")
+    worker = compose("docker-compose.yml", development)["services"]["worker"]
+    assert worker["environment"]["USE_REAL_ML"] == "false"
+    for name in set(worker["environment"]) & set(development):
+        assert worker["environment"][name] == development[name], name
+    assert (
+        compose("docker-compose.yml")["services"]["worker"]["environment"]["USE_REAL_ML"] == "true"
+    )

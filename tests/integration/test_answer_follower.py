@@ -1,0 +1,190 @@
+"""Waiting for answers, against a real broker: from the end on, whoever publishes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+import streams.answer_follower
+from schemas.codec import encode_scored_face
+from schemas.fallback import FallbackReason
+from schemas.scored_face import ScoredFace, face_id_of
+from streams.answer_follower import AnswerFollower, FollowingFailed
+from streams.embedded_broker import EmbeddedBroker, free_port
+from streams.settings import load_settings
+from streams.topics import ensure_topics
+from tests.integration.stack import Stack, running_stack
+
+
+class WatchedFollower(AnswerFollower):
+    """Counts what it reads."""
+
+    read = 0
+
+    def _note(self, record: ConsumerRecord) -> None:
+        self.read += 1
+        super()._note(record)
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Stack]:
+    """A broker with the topics, and no worker."""
+    with running_stack(tmp_path) as stack:
+        await ensure_topics(stack.settings)
+        yield stack
+
+
+@pytest.fixture
+async def follower(running: Stack) -> AsyncIterator[WatchedFollower]:
+    following = WatchedFollower(running.settings)
+    yield following
+    await following.close()
+
+
+def simulated(event_id: UUID, index: int = 0, count: int = 1, user_id: str = "ada") -> ScoredFace:
+    return ScoredFace(
+        event_id=event_id,
+        face_id=face_id_of(event_id, index),
+        user_id=user_id,
+        face_index=index,
+        face_count=count,
+        embedding=(),
+        embedding_size=0,
+        quality=0.5,
+        frontality=0.5,
+        symmetry=0.5,
+        resolution=0.5,
+        confidence=0.5,
+        formula_version="simulated-1",
+        provenance="simulated",
+        fallback_reason=FallbackReason.NO_FACE,
+        scored_at=datetime.now(UTC),
+    )
+
+
+async def publish(stack: Stack, face: ScoredFace) -> None:
+    topic, key = stack.topics.scored_face, face.user_id.encode()
+    await stack.publish(encode_scored_face(face), key=key, topic=topic)
+
+
+async def answer(waiting: asyncio.Future[tuple[ScoredFace, ...]]) -> tuple[ScoredFace, ...]:
+    async with asyncio.timeout(20):
+        return await waiting
+
+
+async def until_idle(follower: AnswerFollower) -> None:
+    async with asyncio.timeout(20):
+        while follower.following:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_answer_is_put_together(running: Stack, follower: WatchedFollower) -> None:
+    """From its faces in any order, once or twice, among those of others and what is none."""
+    event_id = uuid4()
+    awaited = await follower.expect(event_id, "ada")
+    first, second = simulated(event_id, 0, 2), simulated(event_id, 1, 2)
+    await publish(running, simulated(uuid4()))
+    await publish(running, simulated(event_id, user_id="grace"))
+    await running.publish(b"no face", key=b"ada", topic=running.topics.scored_face)
+    await publish(running, second)
+    await publish(running, second)
+    assert not awaited.answer.done()
+    await publish(running, first)
+    assert (first, second) == await answer(awaited.answer)
+
+
+async def test_two_may_wait_for_one_event(running: Stack, follower: WatchedFollower) -> None:
+    """And one that has given up takes nothing from the other."""
+    event_id = uuid4()
+    one, another, third = [await follower.expect(event_id, "ada") for _ in range(3)]
+    follower.forget(third)
+    await publish(running, simulated(event_id))
+    assert await answer(one.answer) == await answer(another.answer)
+    assert third.answer.cancelled()
+
+
+async def test_what_is_there_already_is_not_read(running: Stack, follower: WatchedFollower) -> None:
+    """A topic may hold months of answers; the embedded broker's last batches are all we read."""
+    topic = running.topics.scored_face
+    for number in range(40):
+        await running.publish(b"older", key=f"user-{number}".encode(), topic=topic)
+    event_id = uuid4()
+    awaited = await follower.expect(event_id, "ada")
+    await publish(running, simulated(event_id))
+    await answer(awaited.answer)
+    partitions = running.settings.kafka_partitions
+    assert 1 <= follower.read <= 1 + partitions
+
+
+async def test_nothing_is_published_before_the_ends_are_known(
+    follower: WatchedFollower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that came between would be behind the position that is told after it."""
+    asked, told = asyncio.Event(), asyncio.Event()
+    position = AIOKafkaConsumer.position
+
+    async def slow_position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
+        asked.set()
+        await told.wait()
+        found: int = await position(consumer, partition)
+        return found
+
+    monkeypatch.setattr(AIOKafkaConsumer, "position", slow_position)
+    expecting = asyncio.create_task(follower.expect(uuid4(), "ada"))
+    async with asyncio.timeout(20):
+        await asyncio.wait(
+            {expecting, asyncio.create_task(asked.wait())}, return_when="FIRST_COMPLETED"
+        )
+        assert not expecting.done()
+        told.set()
+        await expecting
+
+
+async def test_following_stops_when_nobody_waits_and_starts_again(
+    running: Stack, follower: WatchedFollower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request does not make a worker read all answers for ever."""
+    monkeypatch.setattr(streams.answer_follower, "IDLE_S", 0.3)
+    assert not follower.following
+    awaited = await follower.expect(uuid4(), "ada")
+    assert follower.following
+    follower.forget(awaited)
+    await until_idle(follower)
+    event_id = uuid4()
+    again = await follower.expect(event_id, "ada")
+    await publish(running, simulated(event_id))
+    assert (await answer(again.answer))[0].event_id == event_id
+
+
+async def test_following_goes_on_while_somebody_waits(
+    running: Stack, follower: WatchedFollower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes."""
+    monkeypatch.setattr(streams.answer_follower, "IDLE_S", 0.05)
+    event_id = uuid4()
+    awaited = await follower.expect(event_id, "ada")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(awaited.answer), 1.0)
+    assert follower.following
+    await publish(running, simulated(event_id))
+    await answer(awaited.answer)
+
+
+async def test_a_broker_that_is_away_is_told_at_once(tmp_path: Path) -> None:
+    """And when it is back, the next one can wait."""
+    port = free_port()
+    settings = load_settings(kafka_bootstrap_servers=f"127.0.0.1:{port}")
+    follower = AnswerFollower(settings)
+    with pytest.raises(FollowingFailed, match="cannot be read now"):
+        await follower.expect(uuid4(), "ada")
+    assert not follower.following
+    with EmbeddedBroker(port, log_file=tmp_path / "broker.log"):
+        await ensure_topics(settings)
+        await follower.expect(uuid4(), "ada")
+        await follower.close()

@@ -1,0 +1,353 @@
+"""The older services' three calls, answered by a real worker."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from PIL import Image
+
+from models.pipeline import FacePipeline
+from streams.commands.demo_pictures import demo_pictures
+from streams.embedded_broker import free_port
+from streams.http_openapi import COMMITTED
+from streams.inference import load_models
+from streams.settings import load_settings
+from streams.worker_process import WorkerProcess
+from tests.integration.http_client import Answer, call, text_of
+from tests.integration.stack import Stack, wait_until
+from tests.pictures import encoded, png_declaring, portrait, portrait_bytes
+
+DETECT, EXTRACT = "/api/detect-face", "/api/extract-embedding"
+#: Room for a portrait, and little more.
+MAX_IMAGE_BYTES = 128 * 1024
+
+
+@pytest.fixture(scope="module")
+def worker(stack: Stack) -> Iterator[WorkerProcess]:
+    """One worker for all tests of this module that need no settings of their own."""
+    with stack.worker(MAX_IMAGE_BYTES=str(MAX_IMAGE_BYTES)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> FacePipeline:
+    """The same models in this process."""
+    return load_models(load_settings())
+
+
+def two_people() -> bytes:
+    return next(one.image for one in demo_pictures() if one.name == "both-people")
+
+
+def blank() -> bytes:
+    return encoded(Image.new("RGB", (64, 64), "skyblue"), "PNG")
+
+
+def fits_the_document(answer: Answer, component: str) -> bool:
+    document = json.loads(COMMITTED.read_text())
+    schema = {"$ref": f"#/components/schemas/{component}", **document}
+    return Draft202012Validator(schema).is_valid(answer.body)
+
+
+def refused(answer: Answer, status: int, message: str) -> None:
+    """A failure in the API's shape."""
+    assert (status, False) == (answer.status, answer.body["success"])
+    assert message in answer.body["message"]
+    assert answer.headers["content-type"].startswith("application/json")
+    assert fits_the_document(answer, "Failure")
+
+
+def test_a_face_is_detected(worker: WorkerProcess, pipeline: FacePipeline) -> None:
+    """In the older service's shape and units, as the models see it."""
+    answer = call(worker.url + DETECT, {"image": text_of(portrait_bytes())})
+    assert answer.status == 200
+    assert answer.body["success"] is True
+    (face,) = answer.body["faces"]
+    expected = pipeline.detect(portrait_bytes(), min_confidence=0.7).faces[0]
+    assert ["x", "y", "width", "height"] == list(face["bbox"])
+    assert list(face["bbox"].values()) == pytest.approx(expected.bounding_box)
+    names = ["left_eye", "right_eye", "nose", "mouth_left", "mouth_right"]
+    assert names == list(face["landmarks"])
+    for point, found in zip(expected.landmarks.tolist(), face["landmarks"].values(), strict=True):
+        assert point == pytest.approx(found)
+    assert face["confidence"] == pytest.approx(expected.detection_confidence)
+    assert fits_the_document(answer, "DetectFaceAnswer")
+
+
+def test_every_face_is_detected_the_most_prominent_first(worker: WorkerProcess) -> None:
+    """Clients take the first."""
+    answer = call(worker.url + DETECT, {"image": text_of(two_people())})
+    areas = [face["bbox"]["width"] * face["bbox"]["height"] for face in answer.body["faces"]]
+    assert len(areas) == 2
+    assert areas[0] > areas[1]
+
+
+def test_a_data_url_is_a_picture_too(worker: WorkerProcess) -> None:
+    """As browsers write them; and null is the same as absent."""
+    image = "data:image/jpeg;base64," + text_of(portrait_bytes())
+    answer = call(worker.url + DETECT, {"image": image, "min_confidence": None, "unknown": 1})
+    assert len(answer.body["faces"]) == 1
+
+
+@pytest.mark.parametrize(("image", "min_confidence"), [(blank(), 0.7), (portrait_bytes(), 0.99)])
+def test_no_face_is_an_empty_list(
+    worker: WorkerProcess, image: bytes, min_confidence: float
+) -> None:
+    """The older clients look at the list's length; that is no failure."""
+    body = {"image": text_of(image), "min_confidence": min_confidence}
+    answer = call(worker.url + DETECT, body)
+    assert (200, True, []) == (answer.status, answer.body["success"], answer.body["faces"])
+    assert "no face" in answer.body["message"]
+
+
+def test_the_minimum_is_the_callers(worker: WorkerProcess) -> None:
+    """A face at the confidence asked for is one."""
+    found = call(worker.url + DETECT, {"image": text_of(portrait_bytes())}).body["faces"][0]
+    below, above = (
+        call(worker.url + DETECT, {"image": text_of(portrait_bytes()), "min_confidence": minimum})
+        for minimum in (found["confidence"] - 0.001, found["confidence"] + 0.001)
+    )
+    assert (1, 0) == (len(below.body["faces"]), len(above.body["faces"]))
+
+
+def test_an_embedding_is_extracted(worker: WorkerProcess, pipeline: FacePipeline) -> None:
+    """Of the most prominent face, as scored-face has it."""
+    answer = call(worker.url + EXTRACT, {"image": text_of(two_people()), "aligned": False})
+    assert (200, True) == (answer.status, answer.body["success"])
+    expected = pipeline.score(two_people(), min_confidence=0.7, max_faces=1).faces[0]
+    extracted = answer.body["embedding"]
+    assert ["embedding", "quality", "confidence"] == list(extracted)
+    assert expected.embedding.tolist() == pytest.approx(extracted["embedding"])
+    assert expected.measures.quality == pytest.approx(extracted["quality"])
+    assert expected.measures.confidence == pytest.approx(extracted["confidence"])
+    assert fits_the_document(answer, "ExtractEmbeddingAnswer")
+
+
+@pytest.mark.parametrize("side", [112, 150])
+def test_an_aligned_crop_is_taken_as_it_is(
+    worker: WorkerProcess, pipeline: FacePipeline, side: int
+) -> None:
+    """No face is looked for in it, and another size is resized."""
+    crop = encoded(portrait().resize((side, side)), "PNG")
+    answer = call(worker.url + EXTRACT, {"image": text_of(crop), "aligned": True})
+    expected = pipeline.embed_aligned(crop)
+    assert expected.embedding.tolist() == pytest.approx(answer.body["embedding"]["embedding"])
+    assert call(worker.url + EXTRACT, {"image": text_of(blank()), "aligned": True}).status == 200
+
+
+def test_an_embedding_of_no_face_is_refused(worker: WorkerProcess) -> None:
+    """The picture is one, but there is nothing to embed."""
+    refused(call(worker.url + EXTRACT, {"image": text_of(blank())}), 422, "No face found")
+
+
+@pytest.mark.parametrize("page", [DETECT, EXTRACT])
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"", 400, "body: expected JSON"),
+        (b'{"image": ', 400, "body: expected JSON"),
+        (b"\xff\xfe", 400, "body: expected JSON"),
+        (b"[]", 400, "body: expected a JSON object"),
+        (b"[" * 100_000, 400, "body: expected JSON"),
+        ({}, 400, "image: expected a picture in base64"),
+        ({"image": None}, 400, "image: expected a picture in base64"),
+        ({"image": 7}, 400, "image: expected a picture in base64"),
+        ({"image": ""}, 400, "image: expected a picture in base64"),
+        ({"image": "not base64!"}, 400, "image: expected a picture in base64"),
+        ({"image": "data:image/png,abc"}, 400, "image: expected a picture in base64"),
+        ({"image": text_of(b"not a picture")}, 400, "cannot be read"),
+        ({"image": text_of(portrait_bytes()[:5000])}, 400, "cannot be read"),
+        ({"image": text_of(png_declaring(50_000, 50_000))}, 413, "the limit is"),
+        ({"image": text_of(bytes(MAX_IMAGE_BYTES + 1))}, 413, "the limit is"),
+        ({"image": "A" * (MAX_IMAGE_BYTES * 2)}, 413, "MAX_IMAGE_BYTES"),
+    ],
+)
+def test_a_bad_request_says_what_is_wrong(
+    worker: WorkerProcess, page: str, body: Any, status: int, message: str
+) -> None:
+    """With the fitting status, and never the picture in the message."""
+    answer = call(worker.url + page, body)
+    refused(answer, status, message)
+    assert len(answer.body["message"]) < 500
+
+
+@pytest.mark.parametrize(
+    ("page", "field", "value"),
+    [
+        (DETECT, "min_confidence", 1.5),
+        (DETECT, "min_confidence", "0.7"),
+        (EXTRACT, "aligned", "yes"),
+    ],
+)
+def test_a_wrong_field_is_named(
+    worker: WorkerProcess, page: str, field: str, value: object
+) -> None:
+    """Nothing is guessed."""
+    answer = call(worker.url + page, {"image": text_of(portrait_bytes()), field: value})
+    refused(answer, 400, f"{field}: expected")
+
+
+def test_what_does_not_say_that_it_is_json_is_refused(worker: WorkerProcess) -> None:
+    """So no web page can make its visitors' browsers call a worker."""
+    body = {"image": text_of(portrait_bytes())}
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", ""):
+        headers = {"Content-Type": content_type}
+        refused(call(worker.url + DETECT, body, headers=headers), 415, "application/json")
+    with_charset = {"Content-Type": "application/json; charset=utf-8"}
+    assert call(worker.url + DETECT, body, headers=with_charset).status == 200
+
+
+def test_other_methods_and_pages_are_refused_in_the_same_shape(worker: WorkerProcess) -> None:
+    """With the methods that there are."""
+    for method in ("GET", "PUT", "DELETE", "PATCH"):
+        answer = call(worker.url + DETECT, method=method)
+        refused(answer, 405, "POST")
+        assert "POST" in answer.headers["allow"]
+    assert call(worker.url + DETECT, method="HEAD").status == 405
+    refused(call(worker.url + "/api/health", {}), 405, "GET")
+    refused(call(worker.url + "/api/nowhere"), 404, "no page /api/nowhere")
+
+
+def test_health_is_that_of_the_models(worker: WorkerProcess) -> None:
+    """After a real inference of each."""
+    answer = call(worker.url + "/api/health")
+    assert (200, "healthy") == (answer.status, answer.body["status"])
+    assert {"faceDetection": True, "faceEmbedding": True} == answer.body["details"]
+    assert fits_the_document(answer, "HealthAnswer")
+
+
+def test_ml_status_has_the_older_shape(worker: WorkerProcess) -> None:
+    """To the letter."""
+    answer = call(worker.url + "/api/ml-status")
+    details = {"faceDetection": True, "faceEmbedding": True, "overall": True}
+    assert answer.status == 200
+    assert answer.body == {
+        "success": True,
+        "data": {
+            "health": {"status": "healthy", "details": details},
+            "recommendations": {"shouldUseRealML": True, "fallbackMode": False},
+        },
+    }
+    assert fits_the_document(answer, "MlStatusAnswer")
+
+
+def test_the_document_is_served(worker: WorkerProcess) -> None:
+    """The committed one."""
+    assert json.loads(COMMITTED.read_text()) == call(worker.url + "/api/openapi.json").body
+
+
+def test_real_ml_that_is_off_is_not_recommended(stack: Stack) -> None:
+    """Though the models are well, and the older services' calls are answered by them."""
+    with stack.worker(USE_REAL_ML="false") as worker:
+        status = call(worker.url + "/api/ml-status").body["data"]
+        assert status["health"]["details"]["overall"] is True
+        assert {"shouldUseRealML": False, "fallbackMode": True} == status["recommendations"]
+        assert call(worker.url + DETECT, {"image": text_of(portrait_bytes())}).status == 200
+
+
+def test_models_that_do_not_answer_show(stack: Stack) -> None:
+    """In health, whose status code the older client looks at, and in ml-status."""
+    with stack.worker(app="tests.blind_app", ML_SERVICE_TIMEOUT="500") as worker:
+        health = call(worker.url + "/api/health")
+        assert (503, "unhealthy") == (health.status, health.body["status"])
+        assert {"faceDetection": False, "faceEmbedding": False} == health.body["details"]
+        assert "the detector does not find the face" in health.body["problem"]
+        assert "the embedder did not answer in 500 ms" in health.body["problem"]
+        assert fits_the_document(health, "HealthAnswer")
+        status = call(worker.url + "/api/ml-status")
+        assert (200, True) == (status.status, status.body["success"])
+        assert status.body["data"] == {
+            "health": {
+                "status": "unhealthy",
+                "details": {"faceDetection": False, "faceEmbedding": False, "overall": False},
+            },
+            "recommendations": {"shouldUseRealML": False, "fallbackMode": True},
+        }
+        late = call(worker.url + EXTRACT, {"image": text_of(blank()), "aligned": True})
+        refused(late, 503, "no result in 500 ms")
+        assert int(late.headers["retry-after"]) >= 1
+
+
+def test_the_older_ports_answer_as_well(stack: Stack) -> None:
+    """The same pages on each."""
+    ports = [free_port(), free_port()]
+    with stack.worker(LEGACY_PORTS=",".join(map(str, ports))) as worker:
+        body = {"image": text_of(portrait_bytes())}
+        for port in (*ports, worker.port):
+            assert call(f"http://127.0.0.1:{port}/api/health").body["status"] == "healthy"
+            assert len(call(f"http://127.0.0.1:{port}{DETECT}", body).body["faces"]) == 1
+
+
+def test_an_older_port_that_is_taken_stops_the_start(stack: Stack, tmp_path: Path) -> None:
+    """And is named."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with stack.worker(wait=False, LEGACY_PORTS=str(port)) as worker:
+            wait_until(lambda: worker.poll() is not None, "the worker ends")
+            assert worker.poll() == 78
+            log = (worker.log_file or tmp_path).read_text()
+            assert f"127.0.0.1:{port} is taken" in log
+            assert "LEGACY_PORTS" in log
+
+
+@contextlib.contextmanager
+def unfinished_request(worker: WorkerProcess) -> Iterator[socket.socket]:
+    """A request whose body has been announced and does not come."""
+    with socket.create_connection(("127.0.0.1", worker.port), timeout=30) as connection:
+        head = (
+            f"POST {DETECT} HTTP/1.1\r\nHost: worker\r\nContent-Type: application/json\r\n"
+            "Content-Length: 100\r\n\r\n{"
+        )
+        connection.sendall(head.encode())
+        yield connection
+
+
+def test_too_many_at_once_are_refused_and_not_queued(stack: Stack) -> None:
+    """503 with Retry-After, until there is a place again."""
+    body = {"image": text_of(portrait_bytes())}
+    with stack.worker(HTTP_MAX_PENDING="2", ML_SERVICE_TIMEOUT="30000") as worker:
+
+        def is_full() -> bool:
+            return call(worker.url + DETECT, body).status == 503
+
+        assert not is_full()
+        with unfinished_request(worker), unfinished_request(worker):
+            wait_until(is_full, "both requests are in")
+            answer = call(worker.url + DETECT, body)
+            refused(answer, 503, "try again")
+            assert int(answer.headers["retry-after"]) >= 1
+            assert call(worker.url + "/api/health").status == 200
+        wait_until(lambda: not is_full(), "their places are free again")
+
+
+def test_a_body_that_does_not_come_gives_its_place_back(stack: Stack) -> None:
+    """It is waited for as long as an attempt may take."""
+    body = {"image": text_of(portrait_bytes())}
+    with (
+        stack.worker(HTTP_MAX_PENDING="1", ML_SERVICE_TIMEOUT="1500") as worker,
+        unfinished_request(worker) as connection,
+    ):
+        received = connection.recv(4096).decode()
+        assert "408" in received.splitlines()[0]
+        assert '"success":false' in received
+        assert call(worker.url + DETECT, body).status == 200
+
+
+def test_a_token_guards_the_api(stack: Stack) -> None:
+    """Each page of it, and the refusal has the API's shape."""
+    token = "a token of the tests' own"
+    with stack.worker(API_TOKEN=token) as worker:
+        for page in (DETECT, EXTRACT, "/api/score", "/api/attractiveness/score"):
+            refused(call(worker.url + page, {}), 401, "Bearer")
+        for page in ("/api/health", "/api/ml-status", "/api/openapi.json"):
+            refused(call(worker.url + page), 401, "Bearer")
+        with_token = {"Authorization": f"Bearer {token}"}
+        body = {"image": text_of(portrait_bytes())}
+        assert call(worker.url + DETECT, body, headers=with_token).status == 200

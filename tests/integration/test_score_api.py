@@ -1,0 +1,278 @@
+"""The bridge for apps that cannot speak Kafka: a picture in, its scored-face out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from PIL import Image
+
+from schemas.codec import decode_scored_face
+from schemas.scored_face import face_id_of
+from streams.commands.demo_pictures import demo_pictures
+from streams.worker_process import WorkerProcess
+from tests.integration.http_client import Answer, call, call_async, text_of
+from tests.integration.stack import Stack, first_record, running_stack, wait_until
+from tests.pictures import encoded, portrait_bytes
+
+SCORE = "/api/score"
+PORTRAIT = text_of(portrait_bytes())
+
+
+@pytest.fixture(scope="module")
+def worker(stack: Stack) -> Iterator[WorkerProcess]:
+    """One worker for all tests of this module that need no settings of their own."""
+    with stack.worker(HTTP_SCORE_TIMEOUT_MS="20000") as running:
+        yield running
+
+
+def older_request(user_id: str, **fields: Any) -> dict[str, Any]:
+    """As the older app's route is called."""
+    given = {"userId": user_id, "image": PORTRAIT, "nftVerified": True, "wldVerified": False}
+    return {**given, **fields}
+
+
+def refused(answer: Answer, status: int, message: str) -> None:
+    assert (status, False) == (answer.status, answer.body["success"])
+    assert message in answer.body["message"]
+
+
+async def test_a_picture_comes_back_scored(stack: Stack, worker: WorkerProcess) -> None:
+    """The event on scored-face and the answer are the same."""
+    async with stack.reader(stack.topics.scored_face, from_beginning=False) as reader:
+        answer = await call_async(worker.url + SCORE, older_request("ada", useRealML=True))
+        record = await first_record(reader, lambda one: one.key == b"ada")
+    assert (200, True) == (answer.status, answer.body["success"])
+    face = answer.body["data"]
+    assert json.loads(record.value) == face
+    assert ("ada", "real") == (face["user_id"], face["provenance"])
+    assert {"nft_verified": True, "wld_verified": False} == face["metadata"]
+    assert face["event_id"] == answer.body["event_id"]
+    assert face["submitted_at"]
+    assert [] == answer.body["other_faces"]
+    older = ("embedding", "quality", "frontality", "symmetry", "resolution", "confidence")
+    assert all(face[name] for name in older)
+
+
+def test_the_older_path_is_the_same_page(worker: WorkerProcess) -> None:
+    """Clients of the older app need not move."""
+    answer = call(worker.url + "/api/attractiveness/score", older_request("grace"))
+    assert (200, "real") == (answer.status, answer.body["data"]["provenance"])
+
+
+def test_the_same_request_is_the_same_event(worker: WorkerProcess) -> None:
+    """Sent again after a lost answer, it overwrites and never doubles."""
+    first, again = (call(worker.url + SCORE, older_request("twice")).body for _ in range(2))
+    other = call(worker.url + SCORE, older_request("once")).body
+    assert first["event_id"] == again["event_id"] != other["event_id"]
+    assert first["data"]["face_id"] == again["data"]["face_id"]
+
+
+def test_an_event_may_bring_its_own_id(worker: WorkerProcess) -> None:
+    """And every other field of image-submitted, in our names too."""
+    event_id = uuid4()
+    both = next(one.image for one in demo_pictures() if one.name == "both-people")
+    body = {
+        "event_id": str(event_id),
+        "user_id": "pair",
+        "image_base64": text_of(both),
+        "max_faces": 5,
+        "metadata": {"campaign": {"id": 7, "weight": 0.5}},
+    }
+    answer = call(worker.url + SCORE, body).body
+    faces = [answer["data"], *answer["other_faces"]]
+    assert [str(face_id_of(event_id, index)) for index in range(2)] == [
+        face["face_id"] for face in faces
+    ]
+    assert all(face["metadata"] == body["metadata"] for face in faces)
+
+
+def test_what_cannot_be_scored_is_answered_simulated(worker: WorkerProcess) -> None:
+    """As everywhere: marked, with the reason."""
+    blank = text_of(encoded(Image.new("RGB", (64, 64), "skyblue"), "PNG"))
+    for user_id, image, fields, reason in (
+        ("blank", blank, {}, "no_face"),
+        ("broken", text_of(b"no picture"), {}, "unreadable_image"),
+        ("unwilling", PORTRAIT, {"useRealML": False}, "real_ml_disabled"),
+        ("strict", PORTRAIT, {"min_confidence": 0.99}, "low_confidence"),
+    ):
+        answer = call(worker.url + SCORE, older_request(user_id, image=image, **fields))
+        assert answer.status == 200
+        face = answer.body["data"]
+        assert ("simulated", reason) == (face["provenance"], face["fallback_reason"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"{", 400, "value: expected JSON"),
+        ({"image": PORTRAIT}, 400, "user_id: expected"),
+        ({"userId": "nobody"}, 400, "exactly one picture"),
+        ({"userId": "nobody", "image": "?"}, 400, "image: expected a picture in base64"),
+        ({"userId": 7, "image": PORTRAIT}, 400, "userId: expected a string"),
+        (older_request("nobody", useRealML="yes"), 400, "useRealML: expected true or false"),
+        (older_request("nobody", image=text_of(bytes(9 * 1024 * 1024))), 413, "KAFKA_MAX_MESSAGE"),
+        (older_request("nobody", image=text_of(bytes(20 * 1024 * 1024 + 1))), 413, "the limit is"),
+    ],
+)
+async def test_a_bad_request_is_no_event(
+    stack: Stack, worker: WorkerProcess, body: Any, status: int, message: str
+) -> None:
+    """It is refused, and nothing is published."""
+    async with stack.reader(stack.topics.image_submitted, from_beginning=False) as reader:
+        refused(await call_async(worker.url + SCORE, body), status, message)
+        await call_async(worker.url + SCORE, older_request("next"))
+        record = await first_record(reader, lambda _: True)
+    assert record.key == b"next"
+
+
+async def test_a_trace_is_carried_through(stack: Stack, worker: WorkerProcess) -> None:
+    """From the request to the event to its answer."""
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    async with stack.reader(stack.topics.scored_face, from_beginning=False) as reader:
+        await asyncio.to_thread(
+            call, worker.url + SCORE, older_request("traced"), headers={"traceparent": trace}
+        )
+        record = await first_record(reader, lambda one: one.key == b"traced")
+    assert dict(record.headers)["traceparent"] == trace.encode()
+
+
+async def test_another_workers_answer_comes_back_too(stack: Stack, worker: WorkerProcess) -> None:
+    """With the partitions shared by two workers, each answers what the other one scored."""
+    with stack.worker(HTTP_SCORE_TIMEOUT_MS="20000", LOG_LEVEL="debug") as second:
+        wait_until(
+            lambda: all(one.get("/health/ready")[1]["partitions"] == 6 for one in (worker, second)),
+            "the partitions are shared",
+        )
+        users = [f"shared-{number}" for number in range(12)]
+        answers = await asyncio.gather(
+            *(call_async(worker.url + SCORE, older_request(user)) for user in users[:6]),
+            *(call_async(second.url + SCORE, older_request(user)) for user in users[6:]),
+        )
+        assert [200] * 12 == [answer.status for answer in answers]
+        assert users == [answer.body["data"]["user_id"] for answer in answers]
+        by_second = _scored_by(second)
+    # The keys are spread over the partitions: some of each six went to the other worker.
+    assert by_second & set(users[:6]), "the first worker was answered by the second"
+    assert set(users[6:]) - by_second, "the second worker was answered by the first"
+
+
+def _scored_by(worker: WorkerProcess) -> set[str]:
+    assert worker.log_file is not None
+    lines = [line for line in worker.log_file.read_text().splitlines() if "event scored" in line]
+    return {json.loads(line)["user_id"] for line in lines}
+
+
+async def test_an_answer_that_takes_longer_is_accepted(tmp_path: Path) -> None:
+    """202 with the event's id; though its worker dies, the event is answered in the end."""
+    with running_stack(tmp_path) as stack:
+        with stack.worker(app="tests.stuck_app", HTTP_SCORE_TIMEOUT_MS="3000") as stuck:
+            answer = await call_async(stuck.url + SCORE, older_request("patient"))
+            assert (202, "pending") == (answer.status, answer.body["status"])
+            stuck.kill()
+        async with stack.reader(stack.topics.scored_face) as reader:
+            with stack.worker():
+                record = await first_record(reader, lambda one: one.key == b"patient")
+    assert json.loads(record.value)["event_id"] == answer.body["event_id"]
+
+
+async def test_a_stop_does_not_wait_for_answers(tmp_path: Path) -> None:
+    """Who waits is told that the event was taken; the worker stops within its drain time."""
+    with (
+        running_stack(tmp_path) as stack,
+        stack.worker(
+            app="tests.stuck_app", HTTP_SCORE_TIMEOUT_MS="50000", DRAIN_TIMEOUT_S="2"
+        ) as stuck,
+    ):
+        waiting = asyncio.create_task(call_async(stuck.url + SCORE, older_request("patient")))
+        held = stack.topics.image_submitted
+        await asyncio.to_thread(
+            wait_until,
+            lambda: stuck.get("/health/ready")[1]["held"][held] == 1,
+            "the event is being worked on",
+        )
+        status = await asyncio.to_thread(stuck.stop, 30)
+        answer = await waiting
+    assert (202, "pending") == (answer.status, answer.body["status"])
+    assert status == 0
+
+
+async def test_without_simulated_answers_the_reason_comes_back(tmp_path: Path) -> None:
+    """The dead letter is all there is, and it ends the waiting at once."""
+    with (
+        running_stack(tmp_path) as stack,
+        stack.worker(FALLBACK_TO_SIMULATED="false", HTTP_SCORE_TIMEOUT_MS="60000") as worker,
+    ):
+        broken = older_request("broken", image=text_of(b"no picture"))
+        refused(await call_async(worker.url + SCORE, broken), 422, "not scored: unreadable_image")
+        assert (await call_async(worker.url + SCORE, older_request("ada"))).status == 200
+
+
+async def test_results_in_the_older_format(tmp_path: Path) -> None:
+    """RESULT_FORMAT=legacy: faceId and detectionData on the topic and over HTTP, real or not."""
+    with (
+        running_stack(tmp_path) as stack,
+        stack.worker(RESULT_FORMAT="legacy", HTTP_SCORE_TIMEOUT_MS="20000") as worker,
+    ):
+        async with stack.reader(stack.topics.scored_face) as reader:
+            real = call(worker.url + SCORE, older_request("ada")).body["data"]
+            simulated = call(worker.url + SCORE, older_request("ada", useRealML=False)).body["data"]
+            records = [json.loads(record.value) async for record in reader.records(follow=False)]
+        detected = call(worker.url + "/api/detect-face", {"image": PORTRAIT}).body["faces"][0]
+    assert real["faceId"] == real["face_id"]
+    # Detecting all faces looks closer than detecting one, and so sees it a little otherwise.
+    for part in ("bbox", "landmarks"):
+        assert list(detected[part]) == list(real["detectionData"][part])
+    assert list(detected["bbox"].values()) == pytest.approx(
+        list(real["detectionData"]["bbox"].values()), abs=10
+    )
+    assert detected["confidence"] == pytest.approx(real["detectionData"]["confidence"], abs=0.05)
+    assert (simulated["face_id"], None) == (simulated["faceId"], simulated["detectionData"])
+    assert [real, simulated] == records
+
+
+async def test_old_jobs_are_taken_whole(tmp_path: Path) -> None:
+    """Each shape of the older queue: by value, by path, and with its metadata apart."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "ada.jpg").write_bytes(portrait_bytes())
+    flags: dict[str, Any] = {"nftVerified": True, "wldVerified": False}
+    jobs: dict[str, dict[str, Any]] = {
+        "by-value": {"image": PORTRAIT, "isBase64": True, **flags, "useRealML": True},
+        "by-path": {"image": str(pictures / "ada.jpg"), "isBase64": False, **flags},
+        "of-the-route": {
+            "imageBase64": f"data:image/jpeg;base64,{PORTRAIT}",
+            "metadata": {**flags, "timestamp": "2024-05-01T12:00:00.000Z"},
+        },
+        "simulated": {"image": PORTRAIT, "isBase64": True, **flags, "useRealML": False},
+    }
+    with (
+        running_stack(tmp_path / "stack") as stack,
+        stack.worker(IMAGE_URI_ALLOW=str(pictures)),
+    ):
+        async with stack.reader(stack.topics.scored_face) as reader:
+            for user_id, job in jobs.items():
+                # The older queue has no keys.
+                await stack.publish(json.dumps({"userId": user_id, **job}).encode())
+            faces = {}
+            async with asyncio.timeout(60):
+                async for record in reader.records(follow=True):
+                    face = decode_scored_face(record.value)
+                    faces[face.user_id] = face
+                    if len(faces) == len(jobs):
+                        break
+    assert {"simulated": "simulated"} == {
+        user_id: face.provenance for user_id, face in faces.items() if face.provenance != "real"
+    }
+    for face in faces.values():
+        assert (True, False) == (face.metadata["nft_verified"], face.metadata["wld_verified"])
+        assert face.metadata.get("timestamp") in (None, "2024-05-01T12:00:00.000Z")
+    similarity = sum(
+        a * b for a, b in zip(faces["by-path"].embedding, faces["by-value"].embedding, strict=True)
+    )
+    assert similarity == pytest.approx(1.0, abs=1e-4)
