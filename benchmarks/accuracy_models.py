@@ -22,6 +22,10 @@ MIN_CONFIDENCE = 0.7
 """The default of `min_confidence` in an event."""
 
 
+UNLIMITED = DecodeLimits(max_bytes=1 << 30, max_pixels=200_000_000)
+"""The labelled pictures are ours, and uncompressed copies of them are large."""
+
+
 @dataclass(frozen=True)
 class Measurable:
     """`skipped`: why each other model of the manifest is not measured."""
@@ -62,7 +66,7 @@ def pipeline_of(settings: Settings, detector: str, embedder: str) -> FacePipelin
         embedder=embedder,
         model_path=settings.model_path if _is_folder(settings.model_path) else None,
         cache_dir=settings.model_cache,
-        limits=DecodeLimits(max_pixels=200_000_000),
+        limits=UNLIMITED,
         accepted_licences=(detector, embedder),
     )
 
@@ -75,9 +79,9 @@ def main_face(pipeline: FacePipeline, picture: bytes) -> Face | None:
         return None
 
 
-def as_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Without loss, so that only what was done to the pixels counts."""
-    _, coded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+def as_file(pixels: NDArray[np.uint8]) -> bytes:
+    """Without loss, so that only what was done to the pixels counts; BMP is quick to write."""
+    _, coded = cv2.imencode(".bmp", pixels)
     return coded.tobytes()
 
 

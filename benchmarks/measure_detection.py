@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy_data import Data, Picture
-from benchmarks.accuracy_models import MIN_CONFIDENCE, as_png, main_face
+from benchmarks.accuracy_models import MIN_CONFIDENCE, UNLIMITED, as_file, main_face
 from benchmarks.damages import turned
-from models.decoding import DecodeLimits, decode
+from models.decoding import decode
 from models.errors import LowConfidence, ModelsError, NoFaceFound
 from models.pipeline import FacePipeline
 from models.search import FaceSearch
 from models.session import Cancellation
 
 ANGLES = (90, 180, 270, 45)
-LIMITS = DecodeLimits(max_pixels=200_000_000)
 
 
 @dataclass
@@ -56,7 +55,7 @@ def measure_detection(pipeline: FacePipeline, data: Data, tick: Callable[[], Non
     for picture in data.pictures:
         tick()
         try:
-            pixels = decode(data.read(picture.file), LIMITS)
+            pixels = decode(data.read(picture.file), UNLIMITED)
         except (ModelsError, OSError):
             result.unreadable += 1
             continue
@@ -139,15 +138,15 @@ def measure_turned(
             continue
         tick()
         try:
-            pixels = decode(data.read(picture.file), LIMITS)
+            pixels = decode(data.read(picture.file), UNLIMITED)
         except (ModelsError, OSError):
             continue
-        upright = main_face(pipeline, as_png(pixels))
+        upright = main_face(pipeline, as_file(pixels))
         if upright is None:
             continue
         pictures += 1
         for angle in ANGLES:
-            face = main_face(pipeline, as_png(turned(pixels, angle)))
+            face = main_face(pipeline, as_file(turned(pixels, angle)))
             if face is not None:
                 cosines[angle].append(float(face.embedding @ upright.embedding))
     return {angle: Turned(pictures, tuple(found)) for angle, found in cosines.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.accuracy_data import Data, Pair
-from benchmarks.accuracy_models import as_png, main_face
+from benchmarks.accuracy_models import UNLIMITED, as_file, main_face
 from benchmarks.damages import DAMAGES
 from benchmarks.verification import (
     Scores,
@@ -20,7 +20,7 @@ from benchmarks.verification import (
     share,
     threshold_at,
 )
-from models.decoding import DecodeLimits, decode
+from models.decoding import decode
 from models.pipeline import Face, FacePipeline
 
 FAR = (1e-2, 1e-3, 1e-4)
@@ -113,8 +113,8 @@ def _damaged(
     for number, pair in enumerate(genuine[::step]):
         other = faces[pair.file_b]
         damage = DAMAGES[number % len(DAMAGES)]
-        pixels = damage(decode(data.read(pair.file_a), DecodeLimits()))
-        face = main_face(pipeline, as_png(pixels))
+        pixels = damage(decode(data.read(pair.file_a), UNLIMITED))
+        face = main_face(pipeline, as_file(pixels))
         tick()
         if face is not None and other is not None:
             result.append((face, _similarity(face, other)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -143,16 +143,15 @@ class FacePipeline:
         cancellation.raise_if_cancelled()
         pixels = decode(image, self.limits)
         height, width = pixels.shape[:2]
-        try:
+        faces: tuple[Detection, ...] = ()
+        with suppress(NoFaceFound, LowConfidence):
             faces = FaceSearch(self.face_detector).faces(
                 pixels,
                 min_confidence=min_confidence,
                 max_faces=MANY_FACES,
                 cancellation=cancellation,
             )
-        except (NoFaceFound, LowConfidence):
-            faces = ()
-        return DetectedFaces(tuple(faces), width, height)
+        return DetectedFaces(faces, width, height)
 
     def embed_aligned(
         self, image: bytes, *, cancellation: Cancellation | None = None
