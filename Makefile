@@ -7,6 +7,7 @@
 # make fuzz    100,000 hostile inputs, about five minutes; INPUTS=n, SEED=n
 # make overload          a backlog of 100,000 large events, memory must stay flat
 # make soak MINUTES=30   a steady load, sampled and drawn into SOAK_FOLDER
+# make accuracy DATA=folder   accuracy on labelled pictures (docs/accuracy.md)
 # make check   ruff, mypy, import-linter, schema and README drift
 # make audit   known vulnerabilities of the locked packages (asks an advisory service)
 # Everything runs in .venv, made from the locks. PYTHON chooses the interpreter it is made with.
@@ -17,7 +18,7 @@ PYTEST_ARGS ?=
 # Of the chaos run on Apache Kafka, about six minutes each.
 KAFKA_SEEDS ?= 1
 
-.PHONY: demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
+.PHONY: accuracy demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -117,3 +118,7 @@ audit: .venv-audit/audit.stamp
 
 clean:
 	rm -rf .venv .venv-audit build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output
+
+accuracy: .venv/dev.stamp
+	@test -n "$(DATA)" || { echo "make accuracy DATA=folder: which folder? docs/accuracy.md has the format" >&2; exit 2; }
+	@$(BIN)/python -m benchmarks.accuracy "$(DATA)" --page docs/accuracy.md

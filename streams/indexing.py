@@ -19,6 +19,8 @@ from uuid import UUID
 
 import structlog
 
+from models.pipeline import FacePipeline
+from models.quality import FORMULA_VERSION
 from schemas.codec import decode_scored_face
 from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackReason
@@ -33,6 +35,7 @@ from streams.vector_index import (
     GoneFaces,
     IndexRejected,
     IndexUnavailable,
+    ModelContract,
     VectorIndex,
 )
 
@@ -202,18 +205,39 @@ def change_for(face: ScoredFace) -> FacePoint | GoneFaces | None:
             "formula_version": face.formula_version,
             "embedder_sha256": face.model.embedder_sha256,
         },
+        contract=ModelContract(
+            detector=face.model.detector,
+            detector_sha256=face.model.detector_sha256,
+            embedder=face.model.embedder,
+            embedder_sha256=face.model.embedder_sha256,
+            embedding_size=face.embedding_size,
+            formula_version=face.formula_version,
+        ),
     )
 
 
-async def open_index(settings: Settings, embedder: str, dimension: int) -> VectorIndex:
-    """The index of the settings, for this embedder. Raises what ``VectorIndex.open`` raises."""
+def contract_of(pipeline: FacePipeline) -> ModelContract:
+    """What the models at work write into an index."""
+    return ModelContract(
+        detector=pipeline.detector.name,
+        detector_sha256=pipeline.detector.sha256,
+        embedder=pipeline.embedder.name,
+        embedder_sha256=pipeline.embedder.sha256,
+        embedding_size=pipeline.embedder.dimension,
+        formula_version=str(FORMULA_VERSION),
+    )
+
+
+async def open_index(settings: Settings, contract: ModelContract) -> VectorIndex:
+    """The index of the settings, for these models. Raises what ``VectorIndex.open`` raises."""
     key = settings.qdrant_api_key
     return await VectorIndex.open(
         url=settings.qdrant_url,
         api_key=key.get_secret_value() if key else None,
         path=None if settings.qdrant_url else settings.qdrant_path,
-        embedder=embedder,
-        embedding_size=dimension,
+        embedder=contract.embedder,
+        embedding_size=contract.embedding_size,
+        contract=contract,
         alias=settings.qdrant_alias,
         timeout_s=settings.qdrant_timeout_s,
         replication_factor=settings.qdrant_replication,

@@ -45,6 +45,7 @@ def load_models(settings: Settings) -> FacePipeline:
         embedder=settings.face_embedder,
         model_path=settings.model_path,
         cache_dir=settings.model_cache,
+        accepted_licences=settings.accept_model_licence,
         limits=DecodeLimits(
             max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels
         ),

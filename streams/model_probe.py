@@ -8,8 +8,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
+from models.built_in import built_in_picture
 from models.errors import ModelsError
-from models.pipeline import built_in_picture
 from streams.errors import InferenceTimeout
 from streams.inference import InferencePool
 

@@ -16,7 +16,7 @@ from streams.embedded_broker import port_is_taken
 from streams.errors import ConfigurationError, StartupError
 from streams.image_store import ImageStore
 from streams.in_flight import InFlightWindow
-from streams.indexing import open_index
+from streams.indexing import contract_of, open_index
 from streams.inference import InferencePool, load_models
 from streams.metrics import Metrics
 from streams.model_probe import ModelProbe
@@ -196,11 +196,11 @@ class Runtime:
     async def _open_index(self) -> None:
         await self._models_ready.wait()
         settings = self.settings
-        embedder = self.pool.pipeline.embedder
+        contract = contract_of(self.pool.pipeline)
         wait = 0.5
         while True:
             try:
-                self._index = await open_index(settings, embedder.name, embedder.dimension)
+                self._index = await open_index(settings, contract)
             except (IndexBusy, IndexMismatch, IndexRejected, ConfigurationError) as error:
                 die(error)
             except IndexUnavailable as error:

@@ -328,5 +328,9 @@ def _measures(face: Face) -> Measures:
         interocular_px=raw.interocular_px,
         sharpness=raw.sharpness,
         brightness=raw.brightness,
+        contrast=raw.contrast,
+        exposure=raw.exposure,
+        noise=raw.noise,
         embedding_norm=raw.embedding_norm,
+        recognisability=raw.recognisability,
     )

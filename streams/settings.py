@@ -106,14 +106,21 @@ class Settings(BaseSettings):
     )
 
     # Models
-    face_detector: str = Field("yunet", description="Detector, by its name in the manifest.")
-    face_embedder: str = Field("sface", description="Embedder, by its name in the manifest.")
+    face_detector: str = Field("yunet", description="Detector, by name (`models list`).")
+    face_embedder: str = Field("sface", description="Embedder, by name (`models list`).")
     model_path: Path | None = Field(
         None,
-        description="Folder with weight files (or one file), looked at before installed packages.",
+        description="Folder with weight files, looked at before installed packages; or one file, "
+        "which then is the detector or the embedder.",
     )
     model_cache: Path = Field(
-        Path("~/.cache/facestream/models"), description="Folder for prepared graphs."
+        Path("~/.cache/facestream/models"),
+        description="Folder for prepared graphs and fetched weights.",
+    )
+    accept_model_licence: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Models, by name and separated by commas, that may be used though their "
+        "licence forbids commercial use.",
     )
     inference_threads: int | None = Field(
         None, ge=1, le=256, description="Threads that score pictures. Unset: one for each core."
@@ -254,7 +261,7 @@ class Settings(BaseSettings):
         "auto", description="`auto`: console on a terminal, JSON elsewhere."
     )
 
-    @field_validator("image_uri_allow", "legacy_ports", mode="before")
+    @field_validator("image_uri_allow", "legacy_ports", "accept_model_licence", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

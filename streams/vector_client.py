@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streams.errors import ConfigurationError
+from streams.vector_contract import ModelContract
 from streams.vector_errors import IndexBusy, IndexDamaged, IndexUnavailable
 from streams.vector_folder import FolderLock
 from streams.vector_points import FaceIdOf
@@ -37,6 +38,7 @@ class IndexConfig:
     replication_factor: int | None
     shard_number: int | None
     face_id_of: FaceIdOf = field(repr=False)
+    contract: ModelContract | None = None
 
     @property
     def where(self) -> str:

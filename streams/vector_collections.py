@@ -4,6 +4,7 @@
 from typing import TYPE_CHECKING
 
 from streams.vector_client import REBUILD, IndexConfig, commit_in_batches
+from streams.vector_contract import ModelContract, contract_in
 from streams.vector_errors import IndexMismatch
 from streams.vector_points import CollectionSummary, collection_name
 
@@ -19,23 +20,26 @@ class Collections:
     def __init__(self, client: "QdrantClient", config: IndexConfig) -> None:
         self._client = client
         self._config = config
-        self._ready: set[str] = set()
+        self._ready: dict[str, ModelContract | None] = {}
         self.main = collection_name(config.embedder, config.embedding_size)
 
     def forget(self) -> None:
         """Look at everything anew: the server was away, or has lost a collection."""
         self._ready.clear()
 
-    def ensure(self, name: str, size: int) -> None:
+    def ensure(
+        self, name: str, size: int, contract: ModelContract | None = None
+    ) -> ModelContract | None:
         """Makes the collection if it is missing; for the main one, points the alias at it.
 
-        Raises IndexMismatch, and what the client raises.
+        Answers with the contract that made it, which for the main one must be `contract`. Raises
+        IndexMismatch, and what the client raises.
         """
         from qdrant_client.http.exceptions import UnexpectedResponse
         from qdrant_client.models import Distance, PayloadSchemaType, VectorParams
 
         if name in self._ready:
-            return
+            return self._ready[name]
         if not self._client.collection_exists(name):
             try:
                 self._client.create_collection(
@@ -43,6 +47,7 @@ class Collections:
                     vectors_config=VectorParams(size=size, distance=Distance.COSINE),
                     replication_factor=self._config.replication_factor,
                     shard_number=self._config.shard_number,
+                    metadata=contract.metadata() if contract else None,
                 )
             except (UnexpectedResponse, ValueError):
                 if not self._client.collection_exists(name):
@@ -58,6 +63,11 @@ class Collections:
                 f" than the {size} numbers with cosine distance of this embedder: delete the"
                 f" collection and {REBUILD}"
             )
+        made_by = contract_in(info.config.metadata)
+        if contract is not None and made_by is None:
+            made_by = self._label_if_empty(name, contract)
+        if name == self.main and self._config.contract is not None:
+            self._must_be_mine(name, made_by, self._config.contract)
         if not self._config.url:
             commit_in_batches(self._client, name)
         else:  # local mode has no payload indexes, and warns
@@ -66,7 +76,34 @@ class Collections:
                     self._client.create_payload_index(name, key, PayloadSchemaType.KEYWORD)
         if name == self.main:
             self._point_alias()
-        self._ready.add(name)
+        self._ready[name] = made_by
+        return made_by
+
+    def _label_if_empty(self, name: str, contract: ModelContract) -> ModelContract | None:
+        """A collection without a contract gets one while there is nothing in it yet."""
+        if self._client.count(name, exact=True).count:
+            return None
+        self._client.update_collection(name, metadata=contract.metadata())
+        made_by = contract_in(self._client.get_collection(name).config.metadata)
+        if made_by is None:
+            raise IndexMismatch(
+                f"{self._config.where} does not keep the metadata of collections, so nobody could "
+                "tell which models made one: Qdrant 1.16 or newer is needed"
+            )
+        return made_by
+
+    def _must_be_mine(self, name: str, made_by: ModelContract | None, mine: ModelContract) -> None:
+        if made_by == mine:
+            return
+        reason = "does not say which models made it"
+        if made_by is not None:
+            reason = f"was made by other models ({mine.differences(made_by)})"
+        raise IndexMismatch(
+            f"{self._config.where}: the collection {name} {reason}, and faces of different models "
+            "cannot be compared. Go back to those models (FACE_DETECTOR, FACE_EMBEDDER, the "
+            "version of facestream), or use an index of its own (QDRANT_URL or QDRANT_PATH), or "
+            "delete the collection and submit the pictures again"
+        )
 
     def _point_alias(self) -> None:
         from qdrant_client.http.exceptions import UnexpectedResponse

@@ -13,6 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from streams.errors import ConfigurationError
 from streams.vector_client import IndexConfig
+from streams.vector_contract import ModelContract
 from streams.vector_errors import (
     IndexBusy,
     IndexDamaged,
@@ -44,6 +45,7 @@ __all__ = [
     "IndexRejected",
     "IndexUnavailable",
     "IndexedFace",
+    "ModelContract",
     "Neighbour",
     "VectorIndex",
     "VectorIndexError",
@@ -80,13 +82,15 @@ class VectorIndex:
         timeout_s: float = 10,
         replication_factor: int | None = None,
         shard_number: int | None = None,
+        contract: ModelContract | None = None,
     ) -> "VectorIndex":
         """Opens the index, making collection and alias where they are missing.
 
         Exactly one of `url` (a server) and `path` (a local folder) is given. `timeout_s`: per
         request to a server, rounded up to whole seconds. `replication_factor`, `shard_number`:
         for new collections on a server; None leaves the choice to it. `face_id_of`: how face ids
-        are derived, so that the left-overs of a re-scored event can be found.
+        are derived, so that the left-overs of a re-scored event can be found. `contract`: the
+        models at work here; a collection that others made is refused (IndexMismatch).
 
         Raises IndexUnavailable, IndexMismatch, IndexDamaged, IndexBusy or ConfigurationError.
         """
@@ -103,6 +107,7 @@ class VectorIndex:
             replication_factor=replication_factor,
             shard_number=shard_number,
             face_id_of=face_id_of,
+            contract=contract,
         )
         threads = ThreadPoolExecutor(_SERVER_THREADS if url else 1, "vector-index")
         opening = threads.submit(QdrantStore, config)

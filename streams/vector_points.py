@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from streams.vector_contract import ModelContract
 from streams.vector_errors import IndexRejected
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
@@ -26,6 +27,7 @@ class FacePoint:
     `face_id`: UUID. `face_count`: how many faces the event has in all. `vector`: the embedding,
     any length; `embedder` and that length choose the collection. `payload`: kept with the point,
     next to user_id, event_id, face_index, face_count and embedder, which win over equal names.
+    `contract`: the models that made it, where the collection's must be the same.
     """
 
     face_id: str
@@ -36,6 +38,7 @@ class FacePoint:
     vector: Sequence[float]
     embedder: str
     payload: Mapping[str, JSON] = field(default_factory=dict)
+    contract: ModelContract | None = None
 
     @property
     def collection(self) -> str:

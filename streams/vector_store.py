@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from streams.vector_client import IndexConfig, connect
 from streams.vector_collections import Collections
+from streams.vector_contract import ModelContract
 from streams.vector_errors import IndexRejected, IndexUnavailable
 from streams.vector_points import (
     JSON,
@@ -43,7 +44,9 @@ class QdrantStore:
         self._collections = Collections(self._client, config)
         try:
             with self._translated():
-                self._collections.ensure(self._collections.main, config.embedding_size)
+                self._collections.ensure(
+                    self._collections.main, config.embedding_size, config.contract
+                )
         except BaseException:
             self.close()
             raise
@@ -82,7 +85,9 @@ class QdrantStore:
         }
         with self._translated():
             for name, points in plan.upserts.items():
-                self._collections.ensure(name, len(points[0].vector))
+                first = points[0]
+                made_by = self._collections.ensure(name, len(first.vector), first.contract)
+                _must_be_made_by(made_by, name, points)
             for name in {*upserts, *(self._collections.names() if plan.gone else ())}:
                 self._apply_to(name, upserts.get(name, []), plan.left_overs(name))
 
@@ -144,6 +149,17 @@ class QdrantStore:
         with self._translated():
             if not self._client.collection_exists(self._collections.main):
                 raise IndexUnavailable(f"{self._config.where}: {self._collections.main} is missing")
+
+
+def _must_be_made_by(made_by: ModelContract | None, name: str, points: Sequence[FacePoint]) -> None:
+    """Raises IndexRejected for a point of other models than the collection's."""
+    for point in points:
+        if point.contract is not None and point.contract != made_by:
+            other = point.contract.differences(made_by) if made_by else "it does not say which"
+            raise IndexRejected(
+                f"face {point.face_id}: the collection {name} was made by other models ({other}); "
+                "submit the picture again"
+            )
 
 
 def _struct(point: FacePoint) -> "PointStruct":

@@ -12,8 +12,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from models.manifest import describe
 from models.preparation import prepared_path
-from models.weights import describe, find_weights
+from models.weights import find_weights
 from streams.inference import load_models
 from streams.settings import Settings, load_settings
 
@@ -27,7 +28,10 @@ def bake(settings: Settings, weights: Path, prepared: Path) -> list[str]:
     names = (settings.face_detector, settings.face_embedder)
     weights.mkdir(parents=True, exist_ok=True)
     for name in names:
-        shutil.copyfile(find_weights(name, settings.model_path), weights / describe(name).file_name)
+        shutil.copyfile(
+            find_weights(name, settings.model_path, settings.model_cache),
+            weights / describe(name).file_name,
+        )
     baked = settings.model_copy(update={"model_path": weights, "model_cache": prepared})
     load_models(baked).warm_up()
     for name in names:

@@ -14,7 +14,7 @@ from rich.text import Text
 from models.pipeline import FacePipeline
 from streams.commands.base import FacestreamCommand
 from streams.errors import StreamsError
-from streams.indexing import open_index
+from streams.indexing import contract_of, open_index
 from streams.inference import load_models
 
 
@@ -59,8 +59,7 @@ class Search(FacestreamCommand):
                 self.notes.print(
                     f"no worker on port {self.settings.port}; opening {self.settings.qdrant_path}"
                 )
-        embedder = pipeline.embedder
-        index = await open_index(self.settings, embedder.name, embedder.dimension)
+        index = await open_index(self.settings, contract_of(pipeline))
         try:
             return [
                 {

@@ -209,6 +209,10 @@ def _face(digest: str, index: int) -> Face:
             interocular_px=20.0,
             sharpness=0.5,
             brightness=0.5,
+            contrast=0.2,
+            exposure=1.0,
+            noise=1.0,
             embedding_norm=1.0,
+            recognisability=0.8,
         ),
     )

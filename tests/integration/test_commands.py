@@ -115,7 +115,7 @@ def test_search_finds_whose_face_it_is(
     [
         (["submit", "nowhere.jpg"], "nowhere.jpg: no such file"),
         (["search", "nowhere.jpg"], "nowhere.jpg: no such file"),
-        (["models", "burn"], "expected list or check"),
+        (["models", "burn"], "expected one of list, fetch"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(

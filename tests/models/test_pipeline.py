@@ -25,9 +25,9 @@ from models.errors import (
     UnknownModel,
     UnreadableImage,
 )
+from models.manifest import ModelDescription, describe
 from models.pipeline import FacePipeline, load_pipeline
 from models.session import Cancellation
-from models.weights import ModelDescription, describe
 from tests.models.conftest import edited, encoded
 
 
@@ -42,12 +42,16 @@ class StubDetector:
     def description(self) -> ModelDescription:
         return describe("yunet")
 
-    def detect(
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (320,)
+
+    def look(
         self,
         image: NDArray[np.uint8],
         *,
-        min_confidence: float,
-        max_faces: int,
+        longest_side: int,
+        floor: float,
         cancellation: Cancellation,
     ) -> Sequence[Detection]:
         if self._cancels:
@@ -194,7 +198,7 @@ def test_loading_refuses_what_is_not_pinned(cache_dir: Path, tmp_path: Path) -> 
     with pytest.raises(UnknownModel):
         load_pipeline(detector="sface", model_path=None, cache_dir=cache_dir, limits=limits)
     with pytest.raises(UnknownModel):
-        load_pipeline(embedder="arcface", model_path=None, cache_dir=cache_dir, limits=limits)
+        load_pipeline(embedder="facenet", model_path=None, cache_dir=cache_dir, limits=limits)
     (tmp_path / describe("sface").file_name).write_bytes(b"not the weights")
     with pytest.raises(CorruptWeights, match="sface"):
         load_pipeline(model_path=tmp_path, cache_dir=cache_dir, limits=limits)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import CorruptWeights, MissingWeights, UnknownModel
-from models.weights import describe, find_weights, manifest
+from models.manifest import FAMILIES, describe, manifest
+from models.weights import find_weights
 
 
 def test_every_entry_of_the_manifest_is_complete() -> None:
@@ -20,7 +21,11 @@ def test_every_entry_of_the_manifest_is_complete() -> None:
         assert model.scale != 0
         assert model.file_name.endswith(".onnx")
         assert (model.dimension > 0) == (model.task == "embed")
-        assert model.norm_range[0] < model.norm_range[1]
+        assert FAMILIES[model.family] == model.task
+        assert model.source.startswith(("package:", "npm:", "https://"))
+        assert bool(model.archive_sha256) == bool(model.archive_bytes) == ("#" in model.source)
+        assert model.norm_range is None or model.norm_range[0] < model.norm_range[1]
+        assert model.thresholds is None or list(model.thresholds) == sorted(model.thresholds)
 
 
 def test_the_default_models_come_from_their_package() -> None:
@@ -41,13 +46,13 @@ def test_finding_weights_runs_none_of_the_package_code() -> None:
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     """A typing error in a setting is answered with what could have been meant."""
-    with pytest.raises(UnknownModel, match=r"'facenet'.*yunet, sface"):
+    with pytest.raises(UnknownModel, match=r"'facenet'.*yunet, .*sface"):
         find_weights("facenet")
 
 
 def test_a_model_of_another_task_is_unknown() -> None:
     """A detector cannot be set as embedder, and only embedders are offered."""
-    with pytest.raises(UnknownModel, match="Known: sface$"):
+    with pytest.raises(UnknownModel, match="Known: sface, "):
         describe("yunet", "embed")
 
 

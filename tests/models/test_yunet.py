@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 
 import cv2
@@ -10,7 +12,9 @@ from PIL import Image
 
 from models.decoding import DecodeLimits, decode
 from models.detection import Detection
+from models.errors import LowConfidence, NoFaceFound
 from models.pipeline import FacePipeline
+from models.search import FaceSearch
 from models.session import Cancellation
 from models.weights import find_weights
 from models.yunet import YuNetDetector
@@ -32,10 +36,21 @@ def pixels_of(picture: bytes) -> Pixels:
 def detect(
     yunet: YuNetDetector, image: Pixels, min_confidence: float = 0.7, max_faces: int = 1
 ) -> list[Detection]:
-    found = yunet.detect(
-        image, min_confidence=min_confidence, max_faces=max_faces, cancellation=Cancellation()
-    )
-    return [face for face in found if face.detection_confidence >= min_confidence]
+    """None where none is sure enough."""
+    search, cancellation = FaceSearch(yunet), Cancellation()
+    with suppress(NoFaceFound, LowConfidence):
+        found = search.faces(
+            image,
+            min_confidence=min_confidence,
+            max_faces=max_faces,
+            cancellation=cancellation,
+        )
+        return list(found)
+    return []
+
+
+def look(yunet: YuNetDetector, image: Pixels, side: int, floor: float) -> Sequence[Detection]:
+    return yunet.look(image, longest_side=side, floor=floor, cancellation=Cancellation())
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
@@ -62,7 +77,7 @@ def test_parity_with_opencv(
     )
     rows = reference.detect(image)[1]
     ours = sorted(
-        yunet.detect_at(image, 1.0, 0.5, Cancellation()), key=lambda f: -f.detection_confidence
+        look(yunet, image, max(image.shape[:2]), 0.5), key=lambda f: -f.detection_confidence
     )
     assert 2 == len(rows) == len(ours)
     for row, face in zip(sorted(rows, key=lambda row: -row[14]), ours, strict=True):
@@ -111,7 +126,7 @@ def test_a_small_face_needs_the_second_size(yunet: YuNetDetector, collins: bytes
     wide = Image.new("RGB", (1800, 1400), "grey")
     wide.paste(Image.open(BytesIO(collins)).resize((240, 240)), (900, 300))
     image = pixels_of(encoded(wide, "PNG"))
-    small_only = yunet.detect_at(image, 320 / 1800, 0.7, Cancellation())
+    small_only = look(yunet, image, 320, 0.7)
     assert not small_only
     (face,) = detect(yunet, image)
     assert 900 < face.bounding_box[0] < 1140

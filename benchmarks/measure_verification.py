@@ -1,0 +1,145 @@
+"""Labelled pairs through one embedder: every number that docs/accuracy.md has of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.accuracy_data import Data, Pair
+from benchmarks.accuracy_models import UNLIMITED, as_file, main_face
+from benchmarks.damages import DAMAGES
+from benchmarks.verification import (
+    Scores,
+    Share,
+    accepted_share,
+    area_under_roc,
+    fold_accuracies,
+    misses_after_rejecting,
+    share,
+    threshold_at,
+)
+from models.decoding import decode
+from models.pipeline import Face, FacePipeline
+
+FAR = (1e-2, 1e-3, 1e-4)
+REJECTED = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+DAMAGED_PAIRS = 280
+NOT_FOUND = -1.0
+
+SIGNALS: dict[str, Callable[[Face], float]] = {
+    "quality": lambda face: face.measures.quality,
+    "detection confidence": lambda face: face.detection_confidence,
+    "embedding norm": lambda face: face.measures.embedding_norm,
+    "sharpness": lambda face: face.measures.sharpness,
+    "resolution": lambda face: face.measures.interocular_px,
+}
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Of one embedder on one list. `rejecting`: of each signal, misses at each of REJECTED on
+    pairs of which one picture is damaged; `calibration`: (quality, matched, pairs) by class."""
+
+    accuracies: tuple[float, ...]
+    pairs: int
+    not_found: int
+    area: float
+    thresholds: dict[float, float]
+    tar: dict[float, Share]
+    genuine: Scores
+    impostors: Scores
+    rejecting: dict[str, list[float]]
+    calibration: list[tuple[float, Share, int]]
+
+    @property
+    def accuracy(self) -> float:
+        return float(np.mean(self.accuracies))
+
+
+def measure_verification(
+    pipeline: FacePipeline, data: Data, pairs: Sequence[Pair], tick: Callable[[], None]
+) -> Verification:
+    """`tick` is called for every picture that was scored."""
+    faces: dict[str, Face | None] = {}
+    for file in sorted({file for pair in pairs for file in (pair.file_a, pair.file_b)}):
+        faces[file] = main_face(pipeline, data.read(file))
+        tick()
+    scores = np.array([_similarity(faces[pair.file_a], faces[pair.file_b]) for pair in pairs])
+    same = np.array([pair.same for pair in pairs])
+    genuine, impostors = scores[same], _impostors(data, faces)
+    thresholds = {rate: threshold_at(impostors, rate) for rate in FAR}
+    damaged = _damaged(pipeline, data, [pair for pair in pairs if pair.same], faces, tick)
+    return Verification(
+        accuracies=tuple(fold_accuracies(scores, same, [pair.fold for pair in pairs])),
+        pairs=len(pairs),
+        not_found=sum(face is None for face in faces.values()),
+        area=area_under_roc(genuine, impostors),
+        thresholds=thresholds,
+        tar={rate: accepted_share(genuine, thresholds[rate]) for rate in FAR},
+        genuine=genuine,
+        impostors=impostors,
+        rejecting=_rejecting(damaged, thresholds[1e-3]),
+        calibration=_calibration(damaged, thresholds[1e-4]),
+    )
+
+
+def _similarity(one: Face | None, other: Face | None) -> float:
+    if one is None or other is None:
+        return NOT_FOUND
+    return float(one.embedding @ other.embedding)
+
+
+def _impostors(data: Data, faces: dict[str, Face | None]) -> Scores:
+    """The cosine of every two pictures of different people: many more than the labelled pairs."""
+    found = [(file, face) for file, face in faces.items() if face is not None]
+    vectors = np.stack([face.embedding for _, face in found])
+    people = np.array([data.identity_of(file) for file, _ in found])
+    above = np.triu(people[:, None] != people[None, :], 1)
+    return np.asarray((vectors @ vectors.T)[above], np.float64)
+
+
+def _damaged(
+    pipeline: FacePipeline,
+    data: Data,
+    genuine: Sequence[Pair],
+    faces: dict[str, Face | None],
+    tick: Callable[[], None],
+) -> list[tuple[Face, float]]:
+    """Faces of damaged pictures with their similarity to another picture of the person."""
+    step = max(1, len(genuine) // DAMAGED_PAIRS)
+    result = []
+    for number, pair in enumerate(genuine[::step]):
+        other = faces[pair.file_b]
+        damage = DAMAGES[number % len(DAMAGES)]
+        pixels = damage(decode(data.read(pair.file_a), UNLIMITED))
+        face = main_face(pipeline, as_file(pixels))
+        tick()
+        if face is not None and other is not None:
+            result.append((face, _similarity(face, other)))
+    return result
+
+
+def _rejecting(damaged: Sequence[tuple[Face, float]], threshold: float) -> dict[str, list[float]]:
+    scores = np.array([similarity for _, similarity in damaged])
+    return {
+        name: misses_after_rejecting(
+            scores, np.array([signal(face) for face, _ in damaged]), threshold, REJECTED
+        )
+        for name, signal in SIGNALS.items()
+    }
+
+
+def _calibration(
+    damaged: Sequence[tuple[Face, float]], threshold: float
+) -> list[tuple[float, Share, int]]:
+    ordered = sorted(damaged, key=lambda item: item[0].measures.quality)
+    classes = [part for part in np.array_split(np.arange(len(ordered)), 6) if len(part)]
+    rows = []
+    for part in classes:
+        members = [ordered[index] for index in part]
+        matched = sum(similarity >= threshold for _, similarity in members)
+        mean = float(np.mean([face.measures.quality for face, _ in members]))
+        rows.append((mean, share(matched, len(members)), len(members)))
+    return rows

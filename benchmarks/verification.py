@@ -1,0 +1,90 @@
+"""Numbers of verification: accuracy in folds, rates at thresholds, intervals, rejection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Share:
+    """`low` and `high`: its 95 % interval (Wilson)."""
+
+    value: float
+    low: float
+    high: float
+
+
+def share(hits: int, of: int) -> Share:
+    """Of a count; the interval of nothing is everything."""
+    if of == 0:
+        return Share(math.nan, 0.0, 1.0)
+    z = 1.96
+    p = hits / of
+    middle = (p + z * z / (2 * of)) / (1 + z * z / of)
+    half = z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of)) / (1 + z * z / of)
+    return Share(p, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def best_threshold(scores: Scores, same: Flags) -> float:
+    """The middle of the thresholds that decide most pairs right."""
+    ordered = np.unique(scores)
+    if len(ordered) == 1:
+        return float(ordered[0])
+    middles = (ordered[1:] + ordered[:-1]) / 2
+    genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
+    right = (len(genuine) - np.searchsorted(genuine, middles)) + np.searchsorted(impostor, middles)
+    return float(np.median(middles[right == right.max()]))
+
+
+def fold_accuracies(scores: Scores, same: Flags, folds: Sequence[str]) -> list[float]:
+    """LFW's protocol: each fold decided with the threshold of the others."""
+    of = np.array(folds)
+    accuracies = []
+    for fold in sorted(set(folds)):
+        here = of == fold
+        threshold = (
+            best_threshold(scores[~here], same[~here])
+            if not here.all()
+            else (best_threshold(scores, same))
+        )
+        accuracies.append(float(((scores[here] >= threshold) == same[here]).mean()))
+    return accuracies
+
+
+def threshold_at(impostors: Scores, false_accept_rate: float) -> float:
+    """The lowest cosine that at most this share of impostor scores reaches."""
+    ordered = np.sort(impostors)[::-1]
+    allowed = int(false_accept_rate * len(ordered))
+    return float(np.nextafter(ordered[allowed], np.inf))
+
+
+def accepted_share(genuine: Scores, threshold: float) -> Share:
+    return share(int((genuine >= threshold).sum()), len(genuine))
+
+
+def area_under_roc(genuine: Scores, impostors: Scores) -> float:
+    """The chance that a genuine score is above an impostor's."""
+    ordered = np.sort(impostors)
+    below = np.searchsorted(ordered, genuine, "left") + np.searchsorted(ordered, genuine, "right")
+    return float(below.mean() / 2 / len(ordered))
+
+
+def misses_after_rejecting(
+    scores: Scores, quality: Scores, threshold: float, rejected: Sequence[float]
+) -> list[float]:
+    """The share of genuine pairs under the threshold, when the worst by quality are left out.
+
+    Error versus reject (Grother and Tabassi 2007): a useful quality makes it fall fast.
+    """
+    order = np.argsort(quality, kind="stable")
+    return [
+        float((scores[order[round(part * len(scores)) :]] < threshold).mean()) for part in rejected
+    ]

@@ -1,0 +1,23 @@
+"""The picture that ships with the models, to prove that they work."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.decoding import DecodeLimits, decode
+
+BUILT_IN_PICTURE = "data/portrait.jpg"
+"""One face, 160 pixels high: Grace Hopper, U.S. Navy, public domain."""
+
+
+def built_in_picture() -> bytes:
+    """The file, JPEG."""
+    return resources.files("models").joinpath(BUILT_IN_PICTURE).read_bytes()
+
+
+def built_in_pixels() -> NDArray[np.uint8]:
+    """(height, width, 3) uint8 BGR."""
+    return decode(built_in_picture(), DecodeLimits())

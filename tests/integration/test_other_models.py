@@ -1,0 +1,69 @@
+"""A 512-d embedder of one's own through the whole stream, and an index that other models made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streams.stopping import EXIT_CANNOT_START
+from tests.integration.stack import (
+    Stack,
+    answers_for,
+    image_event,
+    wait_until,
+)
+from tests.integration.test_startup import ended
+from tests.models.generated_graphs import embedder_graph
+from tests.pictures import portrait_bytes
+
+DESCRIBED = """
+task = "embed"
+family = "aligned_crop"
+input_size = [112, 112]
+channels = "rgb"
+mean = 127.5
+scale = 127.5
+dimension = 512
+"""
+
+
+def own_model(folder: Path, *, seed: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = embedder_graph(folder / "mine.onnx", 512, seed)
+    path.with_suffix(".toml").write_text(DESCRIBED)
+    return path
+
+
+@pytest.mark.timeout(240)
+async def test_512_dimensions_go_through_and_keep_their_models(stack: Stack) -> None:
+    """Event, collection and simulated answers follow the embedder; retrained weights of the same
+    name are refused at the index that the former ones filled."""
+    weights = own_model(stack.folder / "own", seed=3)
+    index = str(stack.folder / "index-512")
+    with stack.worker(MODEL_PATH=str(weights), QDRANT_PATH=index) as worker:
+        async with stack.submitter() as submitter, stack.reader(stack.topics.scored_face) as reader:
+            good = image_event("ann", portrait_bytes())
+            bad = image_event("bob", b"no picture at all")
+            for event in (good, bad):
+                await submitter.submit(event)
+            answers = await answers_for(reader, {good.event_id, bad.event_id})
+        real, simulated = answers[good.event_id][0], answers[bad.event_id][0]
+        assert ("real", 512, 512) == (real.provenance, real.embedding_size, len(real.embedding))
+        assert real.model is not None
+        assert "mine" == real.model.embedder
+        assert ("simulated", 512) == (simulated.provenance, simulated.embedding_size)
+
+        def indexed() -> bool:
+            return worker.get(f"/index/faces/{real.face_id}")[0] == 200
+
+        wait_until(indexed, "the face is indexed")
+        assert (Path(index) / "collection" / "faces-mine-512").is_dir()
+
+    retrained = own_model(stack.folder / "own", seed=4)
+    with stack.worker(wait=False, MODEL_PATH=str(retrained), QDRANT_PATH=index) as worker:
+        exit_status, log = ended(worker)
+    assert exit_status == EXIT_CANNOT_START
+    assert "faces-mine-512 was made by other models" in log
+    assert "delete the collection" in log
+    assert "Traceback" not in log
