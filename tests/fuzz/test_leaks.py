@@ -73,8 +73,9 @@ async def broken_pool(pipeline: FacePipeline) -> AsyncIterator[InferencePool]:
 
     class Detector:
         description = pipeline.detector
+        sizes = (320,)
 
-        def detect(self, *_: Any, **__: Any) -> Any:
+        def look(self, *_: Any, **__: Any) -> Any:
             raise ZeroDivisionError
 
     pool = InferencePool(lambda: pipeline, threads=1, timeout_s=60.0)
