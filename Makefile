@@ -46,7 +46,7 @@ up: .venv/run.stamp
 	@$(BIN)/facestream up
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(PYTEST_ARGS)
 
 SEEDS ?= 3
 LOAD ?= both

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.fuzz.places import ADDRESSES, SECRET, Folders
+from tests.fuzz.places import ADDRESSES, PAGES, SECRET, Folders
 
 _CREDENTIALS = f"user:{SECRET}@"
 _SCHEMES = (
@@ -57,7 +57,12 @@ def uris(folders: Folders, port: int) -> st.SearchStrategy[str]:
     )
     starts = st.sampled_from(places) | st.sampled_from(sites) | st.sampled_from(_SCHEMES)
     parts = st.lists(st.sampled_from(_PARTS) | st.text(max_size=4), max_size=7)
-    return st.builds(lambda start, rest: "/".join([start, *rest]), starts, parts)
+    # Pages and files that are reached only by their exact name.
+    exact = st.sampled_from(
+        [f"http://127.0.0.1:{port}/open/{page}" for page in PAGES]
+        + [f"file://{file}" for file in sorted(folders.allowed.rglob("*.jpg"))]
+    )
+    return exact | st.builds(lambda start, rest: "/".join([start, *rest]), starts, parts)
 
 
 def allowed_prefixes(folders: Folders, port: int) -> tuple[str, ...]:

@@ -32,6 +32,10 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
 }
 
 
+#: Below ``/open`` of the site.
+PAGES = ("away", "redirect", "redirect-file", "redirect-name", "large", "liar", "zipped", "none")
+
+
 async def resolve(host: str, port: int) -> Sequence[str]:
     """The resolver of a network whose owner means ill. Raises OSError for other names."""
     name = host.rstrip(".").lower()
