@@ -4,6 +4,7 @@
 # make kafka   Apache Kafka in the foreground until Ctrl-C (needs Java 17 and Maven, no Docker)
 # make test-kafka        the tests that meet a broker, on Apache Kafka; test-kafka-long for all
 # make chaos   everything dies in turn, nothing may be lost: about ten minutes; SEEDS=20, SEED=n, LOAD=real|random
+# make fuzz    100,000 hostile inputs, about five minutes; INPUTS=n, SEED=n
 # make overload          a backlog of 100,000 large events, memory must stay flat
 # make soak MINUTES=30   a steady load, sampled and drawn into SOAK_FOLDER
 # make accuracy DATA=folder   accuracy on labelled pictures (docs/accuracy.md)
@@ -17,7 +18,7 @@ PYTEST_ARGS ?=
 # Of the chaos run on Apache Kafka, about six minutes each.
 KAFKA_SEEDS ?= 1
 
-.PHONY: accuracy demo up test chaos overload soak kafka test-kafka test-kafka-long check format lock audit clean help
+.PHONY: accuracy demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -45,12 +46,16 @@ up: .venv/run.stamp
 	@$(BIN)/facestream up
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(PYTEST_ARGS)
 
 SEEDS ?= 3
 LOAD ?= both
 chaos: .venv/dev.stamp
 	$(BIN)/python -m tests.chaos chaos --seeds $(SEEDS) --load $(LOAD) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug $(BUG))
+
+INPUTS ?= 100000
+fuzz: .venv/dev.stamp
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
 
 EVENTS ?= 100000
 PIECE ?= 10000
@@ -114,10 +119,6 @@ audit: .venv-audit/audit.stamp
 clean:
 	rm -rf .venv .venv-audit build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output
 
-accuracy: .venv/bench.stamp
+accuracy: .venv/dev.stamp
 	@test -n "$(DATA)" || { echo "make accuracy DATA=folder: which folder? docs/accuracy.md has the format" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.accuracy "$(DATA)" --page docs/accuracy.md
-
-.venv/bench.stamp: .venv/dev.stamp
-	@$(BIN)/python -c "import matplotlib" 2>/dev/null || $(BIN)/python -m pip install -q --disable-pip-version-check "matplotlib>=3.9"
-	@touch $@

@@ -6,6 +6,7 @@ fast and lets other threads run; Pillow decodes the rare ones, because it knows 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -29,6 +30,10 @@ from PIL import (
 from models.containers import check_container, webp_canvas
 from models.errors import ImageTooLarge, ModelsError, UnreadableImage
 from models.orientation import exif_orientation, upright
+
+# Pillow warns of damaged tags in words that quote the file. Python writes each new text to stderr
+# and remembers it for ever, so that hostile files would fill both.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 Pixels = NDArray[np.uint8]
 Decoded = NDArray[np.integer[Any] | np.floating[Any]]

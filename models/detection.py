@@ -27,8 +27,10 @@ NMS_IOU = 0.3
 MOSTLY = 0.7
 """Share of a box inside a better one's from which it is a part of that face."""
 
-MAX_CANDIDATES = 5000
-"""Boxes that enter the suppression of overlaps, best first; OpenCV's top_k."""
+MAX_CANDIDATES = 300
+"""Boxes that are compared with each other, best first. Far above the 64 faces of an event: with a
+floor of 0 every cell is a candidate, and comparing all of them takes many seconds.
+"""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def without_overlaps(candidates: Sequence[Detection], floor: float) -> tuple[Det
 def without_parts(candidates: Sequence[Detection]) -> tuple[Detection, ...]:
     """Without those that lie mostly inside a better one: a large look finds eyes and mouths of a
     face that fills the frame, and takes them for faces."""
-    ranked = sorted(candidates, key=lambda face: -face.detection_confidence)
+    ranked = sorted(candidates, key=lambda face: -face.detection_confidence)[:MAX_CANDIDATES]
     kept: list[Detection] = []
     for face in ranked:
         if not any(_share_inside(face, better) > MOSTLY for better in kept):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detection import Detection, without_overlaps
+from models.detection import MAX_CANDIDATES, Detection, without_overlaps
 from models.manifest import ModelDescription
 from models.resizing import padded, resized
 from models.session import Cancellation, Session
@@ -83,4 +83,6 @@ def _decode(
         points = outputs[f"kps_{stride}"][0, cells].astype(np.float64).reshape(-1, 5, 2)
         landmarks.append((points + origin[:, np.newaxis]) * stride)
         scores.append(score[cells])
-    return np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(scores)
+    every_score = np.concatenate(scores)
+    best = np.argsort(-every_score, kind="stable")[:MAX_CANDIDATES]
+    return np.concatenate(boxes)[best], np.concatenate(landmarks)[best], every_score[best]

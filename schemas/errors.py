@@ -11,6 +11,8 @@ SHOWN_CHARACTERS = 40
 SHOWN_PROBLEMS = 10
 # Beyond this a number's digits tell a reader nothing, and Python prints no very long ones.
 SHOWN_INTEGER_BITS = 128
+# Told by their length only: a URI may carry a password, and what stands in either may be a picture.
+HIDDEN = ("image_base64", "image_uri")
 
 # What pydantic's messages open with, where ours say "expected".
 _PREAMBLE = re.compile(r"^\w+ should (be|have) ")
@@ -70,7 +72,7 @@ def _kind_and_size(value: object) -> str:
 
 
 def describe_size(value: object) -> str:
-    """Like `describe`, for fields that hold a picture: a string is told by its length only."""
+    """Like `describe`, for fields in HIDDEN: a string is told by its length only."""
     if isinstance(value, str):
         return f"a string of {len(value)} characters" if value else "an empty string"
     return describe(value)
@@ -113,7 +115,8 @@ def problems_of(
         elif finding["type"] == "json_invalid":
             problems.append(Problem("value", "JSON in UTF-8", str(context.get("error"))))
         else:
-            found = context.get("found") or describe(finding["input"])
+            shown = describe_size if root in HIDDEN else describe
+            found = context.get("found") or shown(finding["input"])
             wanted = wanted or _PREAMBLE.sub("", finding["msg"])
             problems.append(Problem(field, wanted, found))
     return problems

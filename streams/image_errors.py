@@ -6,19 +6,30 @@ from typing import ClassVar
 from streams.errors import StreamsError
 
 _LONGEST_SHOWN = 200
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)?/*")
 
 
 def redacted(uri: str) -> str:
     """The URI as a log may show it: no credentials, no query, printable, at most 200 characters.
 
-    A query is left out whole because signed links carry their secret in it.
+    A query is left out whole because signed links carry their secret in it. A URI that is refused
+    need not be well formed: whatever has a colon and an @ behind it may be a password.
     """
-    without_credentials = re.sub(r"(://|::|^)[^/]*@", r"\1***@", uri)
-    text, *secrets = re.split(r"[?#]", without_credentials, maxsplit=1)
+    text, *secrets = re.split(r"[?#]", _without_credentials(uri), maxsplit=1)
     text += "?***" if secrets else ""
     if len(text) > _LONGEST_SHOWN:
         text = text[:_LONGEST_SHOWN] + "…"
     return text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+
+
+def _without_credentials(uri: str) -> str:
+    scheme = _SCHEME.match(uri)
+    start = scheme.end() if scheme else 0
+    at = uri.rfind("@")
+    if ":" not in uri[start : max(at, start)]:
+        # No password; a user's name, or a token in its place, ends where the path begins.
+        at = start + re.split(r"[/?#]", uri[start:], maxsplit=1)[0].rfind("@")
+    return f"{uri[:start]}***{uri[at:]}" if at >= start else uri
 
 
 class ImageStoreError(StreamsError):

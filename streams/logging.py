@@ -102,5 +102,7 @@ def configure_logging(settings: Settings) -> dict[str, Any]:
 def _renderer(settings: Settings) -> list[Any]:
     terminal = sys.__stderr__ is not None and sys.__stderr__.isatty()
     if settings.log_format == "console" or (settings.log_format == "auto" and terminal):
-        return [structlog.dev.ConsoleRenderer(colors=terminal)]
+        # Its own choice of traceback shows local variables, pictures among them.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

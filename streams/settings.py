@@ -261,7 +261,7 @@ class Settings(BaseSettings):
         "auto", description="`auto`: console on a terminal, JSON elsewhere."
     )
 
-    @field_validator("image_uri_allow", "accept_model_licence", "legacy_ports", mode="before")
+    @field_validator("image_uri_allow", "legacy_ports", "accept_model_licence", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -12,8 +12,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from models.manifest import describe
 from models.preparation import prepared_path
-from models.weights import describe, find_weights
+from models.weights import find_weights
 from streams.inference import load_models
 from streams.settings import Settings, load_settings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from models.weights import describe
+from models.manifest import describe
 from streams.settings import Settings
 from tests.deploy.files import ROOT
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from models.weights import describe, find_weights
+from models.manifest import describe
+from models.weights import find_weights
 from streams.embedded_broker import EmbeddedBroker, free_port
 from streams.stopping import EXIT_CANNOT_START
 from streams.worker_process import WorkerProcess

@@ -15,9 +15,10 @@ from models.alignment import align
 from models.decoding import DecodeLimits, decode
 from models.embedding import AlignedCropEmbedder
 from models.errors import InferenceFailed
+from models.manifest import describe
 from models.pipeline import Face, FacePipeline
 from models.session import Cancellation
-from models.weights import describe, find_weights
+from models.weights import find_weights
 from tests.models.conftest import Edit, edited
 
 GOLDEN_HOPPER = [

@@ -25,9 +25,9 @@ from models.errors import (
     UnknownModel,
     UnreadableImage,
 )
+from models.manifest import ModelDescription, describe
 from models.pipeline import FacePipeline, load_pipeline
 from models.session import Cancellation
-from models.weights import ModelDescription, describe
 from tests.models.conftest import edited, encoded
 
 

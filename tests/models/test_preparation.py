@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from models.errors import InferenceFailed
+from models.manifest import describe
 from models.preparation import prepared_graph, prepared_path
 from models.session import OnnxSession
-from models.weights import describe, find_weights
+from models.weights import find_weights
 
 YUNET = describe("yunet")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import CorruptWeights, MissingWeights, UnknownModel
-from models.manifest import FAMILIES
-from models.weights import describe, find_weights, manifest
+from models.manifest import FAMILIES, describe, manifest
+from models.weights import find_weights
 
 
 def test_every_entry_of_the_manifest_is_complete() -> None:

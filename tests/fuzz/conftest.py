@@ -1,0 +1,14 @@
+"""The real models, warm, once for all tests of this folder."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.pipeline import FacePipeline
+from tests.fuzz.handler import loaded_pipeline
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
+    """As the worker loads them."""
+    return loaded_pipeline(tmp_path_factory.mktemp("prepared"))

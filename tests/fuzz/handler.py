@@ -1,0 +1,208 @@
+"""The whole handler with the real models: every event ends as answers or as one dead letter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from models.pipeline import FacePipeline
+from schemas.binary_event import is_binary
+from schemas.codec import decode_image_submitted, decode_scored_face, identify
+from schemas.errors import InvalidEvent
+from schemas.fallback import FallbackHeaders, without_failure
+from streams.answering import SimulatedAnswers
+from streams.circuit import Circuit
+from streams.image_store import ImageStore
+from streams.incoming import Incoming
+from streams.inference import InferencePool, load_models
+from streams.metrics import Metrics
+from streams.publishing import Outgoing
+from streams.scoring import Scorer
+from streams.settings import load_settings
+from streams.topics import topic_names
+from tests.fakes import FakePublisher, incoming
+from tests.fuzz.hostile_events import Message, messages, texts, with_picture, with_uri
+from tests.fuzz.hostile_pictures import recipes
+from tests.fuzz.hostile_uris import allowed_prefixes, uris
+from tests.fuzz.leaks import LogLines, captured_log, tells_picture, tells_secret
+from tests.fuzz.places import (
+    MAX_IMAGE_BYTES,
+    SECRET,
+    Folders,
+    PictureSite,
+    canary,
+    canary_digest,
+    make_folders,
+    resolve,
+)
+
+LONGEST_S = 60.0
+PASSWORDS = ("kafka-pass-Rw8hJ2pQ", "qdrant-key-Ty5mK4dF", "api-token-Bn2vC6xZ")
+
+# Half of the events have nothing else wrong, so that their pictures are reached.
+_fields: st.SearchStrategy[list[tuple[str, str]]] = st.just([]) | st.lists(
+    st.tuples(
+        st.sampled_from(["max_faces", "min_confidence", "use_real_ml", "metadata", "event_id"]),
+        texts,
+    ),
+    max_size=2,
+)
+
+
+@dataclass
+class Handler:
+    """Scorer and simulated answers put together as the worker does, but for the broker."""
+
+    scorer: Scorer
+    simulated: SimulatedAnswers
+    fallback_topic: str
+    folders: Folders
+    site: PictureSite
+    log: LogLines
+    runner: asyncio.Runner
+    publisher: FakePublisher = field(default_factory=FakePublisher)
+    ends: Counter[str] = field(default_factory=Counter)
+    """How the events ended: "real", or the reason of their dead letter."""
+
+    @property
+    def inputs(self) -> st.SearchStrategy[Message]:
+        """Events of every kind, a third each of odd ones, damaged pictures and claim checks."""
+        pictures = st.builds(with_picture, recipes, _fields, binary=st.booleans())
+        claims = st.builds(with_uri, uris(self.folders, self.site.port), _fields)
+        return messages | pictures | claims
+
+    def check(self, message: Message) -> int:
+        """One input. Raises AssertionError, or whatever the handler should not."""
+        self.runner.run(self._handle(message.incoming()))
+        return 1
+
+    async def _handle(self, event: Incoming) -> None:
+        self.log.clear()
+        self.site.trespasses.clear()
+        self.publisher.published.clear()
+        async with asyncio.timeout(LONGEST_S):
+            answers = await self.scorer.answers(event)
+        assert answers
+        await self.publisher.publish(answers)
+        if answers[0].topic == self.fallback_topic:
+            self._check_dead_letter(event, answers)
+        else:
+            self._check_faces(event, answers)
+        self._check_secrecy(event)
+
+    def _check_faces(self, event: Incoming, answers: list[Outgoing]) -> None:
+        self.ends["real"] += 1
+        record = decode_image_submitted(event.value, event.key, event.headers)
+        faces = [decode_scored_face(answer.value) for answer in answers]
+        assert [face.face_index for face in faces] == list(range(faces[0].face_count))
+        for face, answer in zip(faces, answers, strict=True):
+            assert (face.event_id, face.user_id) == (record.event_id, record.user_id)
+            assert face.provenance == "real"
+            assert answer.key == record.user_id.encode()
+
+    def _check_dead_letter(self, event: Incoming, answers: list[Outgoing]) -> None:
+        (letter,) = answers
+        failure = FallbackHeaders.from_headers(letter.headers)
+        self.ends[failure.fallback_reason.value] += 1
+        empty = b"" if event.key is None and event.value is None else event.value
+        assert (letter.key, letter.value) == (event.key, empty)
+        assert without_failure(letter.headers) == without_failure(event.headers)
+        self._check_simulated(letter)
+
+    def _check_simulated(self, letter: Outgoing) -> None:
+        dead = incoming(
+            letter.value,
+            key=letter.key,
+            headers=tuple(letter.headers),
+            topic=self.fallback_topic,
+        )
+        answers = self.simulated.answers(dead)
+        identity = identify(dead.value, dead.key, dead.headers)
+        assert len(answers) == (identity is not None)
+        for answer in answers:
+            face = decode_scored_face(answer.value)
+            assert identity is not None
+            assert (face.event_id, face.user_id) == (identity.event_id, identity.user_id)
+            assert face.provenance == "simulated"
+            assert face.metadata == identity.metadata
+        self.publisher.published.extend(answers)
+
+    def _check_secrecy(self, event: Incoming) -> None:
+        assert not self.site.trespasses, self.site.trespasses
+        # The models may raise their own errors only; the pool logs any other.
+        assert "scoring raised what it should not" not in self.log.events
+        shown = self.log.lines
+        digest = canary_digest()
+        for answer in self.publisher.published:
+            assert digest.encode() not in (answer.value or b"")
+            assert not any(digest.encode() in (value or b"") for _, value in answer.headers)
+        assert tells_secret(shown, (SECRET, digest, *PASSWORDS)) is None
+        assert tells_picture(shown, canary()) is None
+        if picture := _picture_in(event):
+            assert tells_picture(shown, picture) is None
+
+
+def _picture_in(event: Incoming) -> bytes | None:
+    try:
+        return decode_image_submitted(event.value, event.key, event.headers).image
+    except InvalidEvent:
+        # Refused as an event; what it may have carried is told by nobody but the sender.
+        return event.value if is_binary(event.headers) else None
+
+
+@contextmanager
+def handler(pipeline: FacePipeline, base: Path, **changes: Any) -> Iterator[Handler]:
+    """A handler on real models, a folder below ``base`` and a server, with its log captured."""
+    folders, site = make_folders(base), PictureSite()
+    with asyncio.Runner() as runner, captured_log() as log:
+        runner.run(site.start())
+        settings = load_settings(
+            ml_attempts=2,
+            ml_backoff_ms=0,
+            max_image_bytes=MAX_IMAGE_BYTES,
+            image_uri_allow=allowed_prefixes(folders, site.port),
+            kafka_bootstrap_servers="kafka.test:9093",
+            kafka_security_protocol="SASL_SSL",
+            kafka_sasl_username="worker",
+            kafka_sasl_password=PASSWORDS[0],
+            qdrant_url="https://qdrant.test",
+            qdrant_api_key=PASSWORDS[1],
+            api_token=PASSWORDS[2],
+            **changes,
+        )
+        topics = topic_names(settings)
+        images = ImageStore(
+            settings.image_uri_allow, MAX_IMAGE_BYTES, timeout_s=10.0, resolve=resolve
+        )
+        pool = InferencePool(lambda: pipeline, threads=1, timeout_s=LONGEST_S)
+        runner.run(pool.start())
+        scorer = Scorer(
+            settings,
+            topics,
+            pool,
+            images,
+            lambda: False,
+            circuit=Circuit(threshold=0, window=1, minimum=1),
+            metrics=Metrics(),
+        )
+        simulated = SimulatedAnswers(
+            topics, enabled=True, embedding_size=pipeline.embedder.dimension
+        )
+        try:
+            yield Handler(scorer, simulated, topics.simulated_fallback, folders, site, log, runner)
+        finally:
+            runner.run(pool.stop())
+            runner.run(images.close())
+            runner.run(site.stop())
+
+
+def loaded_pipeline(cache: Path) -> FacePipeline:
+    """The real models, their prepared graphs kept in ``cache``."""
+    return load_models(load_settings(model_cache=cache))
