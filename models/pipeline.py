@@ -186,7 +186,9 @@ class FacePipeline:
     def _face(self, pixels: NDArray[np.uint8], found: Detection, clock: _StageClock) -> Face:
         seen = self._seen(pixels, found, clock)
         recognisable = recognisability(seen.embedding.norm, self.embedder.norm_range)
-        if recognisable is not None and recognisable < DOUBTFUL:
+        # One with a doubtful score has been looked at from all sides already.
+        believed = found.detection_confidence >= self.detector.certain
+        if believed and recognisable is not None and recognisable < DOUBTFUL:
             with clock.stage("detect"):
                 held = FaceSearch(self.face_detector).straighten(
                     pixels, found, cancellation=clock.cancellation
