@@ -40,6 +40,7 @@ class _Collection:
     size: int
     points: dict[str, StoredPoint] = field(default_factory=dict)
     indexed: set[str] = field(default_factory=set)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -146,7 +147,9 @@ class FakeQdrant:
             case ["PUT", "collections", name]:
                 if name in self.collections:
                     return _refused(409, f"collection {name} already exists")
-                self.collections[name] = _Collection(body["vectors"]["size"])
+                self.collections[name] = _Collection(
+                    body["vectors"]["size"], metadata=body.get("metadata") or {}
+                )
                 return _ok(True)
             case [_, "collections", name, *rest] if name in self.collections:
                 return self._of_collection(method, rest, self.collections[name], body)
@@ -159,6 +162,9 @@ class FakeQdrant:
         match [method, *rest]:
             case ["GET"]:
                 return _ok(_info(collection))
+            case ["PATCH"]:
+                collection.metadata.update(body.get("metadata") or {})
+                return _ok(True)
             case ["PUT", "index"]:
                 collection.indexed.add(body["field_name"])
                 return _done()
@@ -200,6 +206,7 @@ def _info(collection: _Collection) -> dict[str, Any]:
         "optimizer_status": "ok",
         "segments_count": 1,
         "config": {
+            "metadata": collection.metadata,
             "params": {"vectors": {"size": collection.size, "distance": "Cosine"}},
             "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000},
             "optimizer_config": {
