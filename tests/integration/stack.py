@@ -122,10 +122,11 @@ class Stack:
         key: bytes | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
         topic: str | None = None,
+        **options: Any,
     ) -> None:
         """Publish bytes as they are, to image-submitted unless told otherwise."""
         to = topic or self.topics.image_submitted
-        async with self.producer() as producer:
+        async with self.producer(**options) as producer:
             if key is None and value is None:
                 await _publish_nothing(producer, to, headers)
             else:

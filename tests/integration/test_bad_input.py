@@ -199,7 +199,8 @@ async def test_an_event_too_large_to_be_kept_is_left_at_its_source(
     mark = ("mark", str(new_event_id()).encode())
     largest = stack.settings.kafka_max_message_bytes
     async with stack.reader(stack.topics.simulated_fallback) as reader:
-        await stack.publish(b"x" * (2 * largest + 500_000), key=b"huge")
+        huge = b"x" * (2 * largest + 500_000)
+        await stack.publish(huge, key=b"huge", compression_type="gzip")
         letter = await first_record(reader, lambda record: record.key == b"huge")
         failure = FallbackHeaders.from_headers(letter.headers)
         assert letter.value == b""

@@ -12,7 +12,7 @@ from PIL import Image
 from schemas.fallback import FallbackHeaders
 from streams.errors import StreamsError
 from streams.kafka import client_options
-from streams.topics import HEADER_ROOM, ensure_topics
+from streams.topics import ensure_topics, largest_message
 from tests.integration.stack import (
     Stack,
     answers_for,
@@ -52,10 +52,9 @@ async def test_a_worker_creates_exactly_our_topics(kafka: ApacheKafka, stack: St
             ]
     assert sorted(names) == sorted(stack.topics.all())
     options = client_options(stack.settings)
-    largest = stack.settings.kafka_max_message_bytes
     for name in stack.topics.all():
-        room = HEADER_ROOM if name == stack.topics.simulated_fallback else 0
-        assert await topic_config(options, name, "max.message.bytes") == str(largest + room)
+        largest = largest_message(stack.settings, name)
+        assert await topic_config(options, name, "max.message.bytes") == str(largest)
 
 
 def test_missing_topics_are_named_and_nothing_creates_them(stack: Stack) -> None:

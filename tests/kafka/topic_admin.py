@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,10 +24,15 @@ async def admin_client(options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdmi
 
 async def topic_config(options: Mapping[str, Any], topic: str, name: str) -> str:
     """One value of a topic's configuration."""
-    async with admin_client(options) as admin:
-        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    entries = answers[0].resources[0][4]
-    return str(next(entry[1] for entry in entries if entry[0] == name))
+    # In a cluster the broker that is asked may hear of a new topic a moment later.
+    async with admin_client(options) as admin, asyncio.timeout(10):
+        while True:
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+            answers = await admin.describe_configs([resource])
+            for entry in answers[0].resources[0][4]:
+                if entry[0] == name:
+                    return str(entry[1])
+            await asyncio.sleep(0.1)
 
 
 async def change_topic(options: Mapping[str, Any], topic: str, values: Mapping[str, str]) -> None:
