@@ -249,7 +249,7 @@ async def open_index(settings: Settings, contract: ModelContract) -> VectorIndex
 def index_face_id(event_id: str, face_index: int) -> str:
     """``face_id_of`` in the index's terms (strings), and an order of magnitude faster.
 
-    A batch asks for up to 64 ids of each of its events. Raises ``ValueError`` for an event id
+    A batch asks for several ids of each of its events. Raises ``ValueError`` for an event id
     that is no UUID.
     """
     digest = _hash_of_namespace(event_id).copy()

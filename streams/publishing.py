@@ -71,7 +71,6 @@ class Publisher:
         self._max_bytes = max_bytes
         self._on_wait = on_wait
         self._on_timeout = on_timeout
-        self._topics: dict[str, Any] = {}
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """Return when every message is acknowledged.
@@ -94,7 +93,8 @@ class Publisher:
         wait = FIRST_WAIT_S
         while True:
             try:
-                await asyncio.wait_for(self._attempt(message), ATTEMPT_TIMEOUT_S)
+                async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+                    await self._attempt(message)
                 return
             except MessageSizeTooLargeError as error:
                 raise UnpublishableMessage(_too_large(message, str(error))) from error
@@ -116,15 +116,14 @@ class Publisher:
             wait = min(wait * 2, LONGEST_WAIT_S)
 
     async def _attempt(self, message: Outgoing) -> None:
-        topic = self._topics.get(message.topic)
-        if topic is None:
-            topic = self._app.topic(message.topic, value_serializer="raw", key_serializer="raw")
-            self._topics[message.topic] = topic
+        # Faust's producer itself: a Topic's send costs as much again, for serialisers that pass
+        # bytes through and a future for each message that nobody asks.
+        producer = await self._app.maybe_start_producer()
         # The first await hands the message to the producer, the second is the broker's ack. The
         # shield keeps a time-out from cancelling a future that belongs to the producer's batch.
         try:
-            sent = await topic.send(
-                key=message.key, value=message.value, headers=list(message.headers)
+            sent = await producer.send(
+                message.topic, message.key, message.value, None, None, list(message.headers)
             )
         except ProducerSendError as error:
             # Faust's envelope around what aiokafka refuses at once: too large, or no metadata.

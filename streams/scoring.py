@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from tenacity import AsyncRetrying
 
 from models.errors import (
     ImageTooLarge,
@@ -57,10 +57,12 @@ from streams.incoming import Incoming
 from streams.inference import InferencePool
 from streams.metrics import Metrics, Tried, outcome_of
 from streams.publishing import Outgoing
-from streams.retrying import retrying
+from streams.retrying import with_retries
 from streams.rollout import not_for_real
 from streams.settings import Settings
 from streams.topics import TopicNames
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -154,7 +156,8 @@ class Scorer:
         self._metrics.operation("real_ml", "success")
         self._metrics.stages_ms(scored.timings_ms)
         timings = Timings(queued=queued_ms, fetch=fetch_ms, **scored.timings_ms)
-        log.info("event scored", faces=len(scored.faces), **where)
+        # The counters tell of every event; a line for each would cost more than its JSON.
+        log.debug("event scored", faces=len(scored.faces), **where)
         return [
             self._face_message(incoming, event, scored, index, timings)
             for index in range(len(scored.faces))
@@ -181,18 +184,12 @@ class Scorer:
 
         Raises ``ImageStoreError``.
         """
-        started = time.perf_counter()
+        fetch_ms = None
         if event.image is not None:
             image = event.image
         else:
-            uri = str(event.image_uri)
-            image = b""
-            async for attempt in self._retrying("fetch", ImageUnavailable):
-                with attempt, self._counting_timeouts("fetch", ImageTimeout):
-                    attempts.count = attempt.retry_state.attempt_number
-                    image = await self._images.fetch(uri)
-        fetch_ms = None
-        if event.image is None:
+            started = time.perf_counter()
+            image = await self._fetch(str(event.image_uri), attempts)
             fetch_ms = (time.perf_counter() - started) * 1000
             self._metrics.stage("fetch", fetch_ms / 1000)
         if event.image_sha256 is not None:
@@ -203,24 +200,38 @@ class Scorer:
                 )
         return image, fetch_ms
 
+    async def _fetch(self, uri: str, attempts: Attempts) -> bytes:
+        async def attempt(number: int) -> bytes:
+            attempts.count = number
+            with self._counting_timeouts("fetch", ImageTimeout):
+                return await self._images.fetch(uri)
+
+        return await self._with_retries("fetch", attempt, ImageUnavailable)
+
     async def _score(self, image: bytes, event: ImageSubmitted, attempts: Attempts) -> ScoredImage:
-        transient = (InferenceTimeout, InferenceFailed, InferenceTerminated)
-        async for attempt in self._retrying("real_ml", *transient):
-            with attempt, self._counting_timeouts("real_ml", InferenceTimeout):
-                number = attempt.retry_state.attempt_number
-                attempts.count = number - 1
-                if refusal := self._circuit.refusal():
-                    raise refusal  # it opened while this event was fetched, or waited to retry
-                attempts.count = number
+        async def attempt(number: int) -> ScoredImage:
+            attempts.count = number - 1
+            if refusal := self._circuit.refusal():
+                raise refusal  # it opened while this event was fetched, or waited to retry
+            attempts.count = number
+            with self._counting_timeouts("real_ml", InferenceTimeout):
                 return await self._pool.score(
                     image, min_confidence=event.min_confidence, max_faces=event.max_faces
                 )
-        raise AssertionError("retrying ends by a return or a raise")
 
-    def _retrying(self, tried: Tried, *transient: type[Exception]) -> AsyncRetrying:
-        return retrying(
+        transient = (InferenceTimeout, InferenceFailed, InferenceTerminated)
+        return await self._with_retries("real_ml", attempt, *transient)
+
+    async def _with_retries(
+        self,
+        tried: Tried,
+        attempt: Callable[[int], Awaitable[T]],
+        *transient: type[Exception],
+    ) -> T:
+        return await with_retries(
+            attempt,
             self._settings,
-            lambda error: isinstance(error, transient),
+            transient,
             self._is_leaving,
             lambda: self._metrics.retry(tried),
         )

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -116,24 +116,51 @@ def finite_vector(vector: Sequence[float], what: str) -> list[float]:
     return [float(number) for number in array]
 
 
+FIRST_LOOK = 4
+"""How many ids beyond an event's own faces are always looked up; see `BatchPlan`."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
     """What a batch comes down to.
 
-    `upserts`: collection → the points to write. `surplus`: collection → ids that an event with
-    fewer faces than before may have left there. `gone`: the same for events without any face,
-    for every collection.
+    `upserts`: collection → the points to write. `fewest`: collection → event → how many faces the
+    event has come down to, at least for a while. `gone`: the events without any face, for every
+    collection.
+
+    Points beyond these numbers are left over from an earlier delivery and go. They are looked up
+    in two steps, because nearly every event is new to the index: first the ids of the event's own
+    faces and `FIRST_LOOK` more; only where one of them is there, all that an event may have. What
+    that misses would be a face whose delivery had lost all of those before it: faces of an event
+    are published, and so indexed, in order.
     """
 
     upserts: Mapping[str, Sequence[FacePoint]]
-    surplus: Mapping[str, Sequence[str]]
+    fewest: Mapping[str, Mapping[str, int]]
     gone: Sequence[str]
+    face_id_of: FaceIdOf
 
-    def left_overs(self, collection: str) -> list[str]:
-        """The ids to remove from a collection, if they are there."""
+    def first_look(self, collection: str) -> dict[str, str]:
+        """The ids to look up first, and the event of each."""
+        return {
+            self.face_id_of(event_id, index): event_id
+            for event_id, count in self._counts(collection).items()
+            for index in range(min(count + FIRST_LOOK, MAX_FACES))
+        }
+
+    def left_overs(self, collection: str, known: Collection[str]) -> list[str]:
+        """The ids to remove, where they are there, of the events that were `known` before."""
         written = {point.face_id for point in self.upserts.get(collection, ())}
-        ids = dict.fromkeys((*self.gone, *self.surplus.get(collection, ())))
+        ids = [
+            self.face_id_of(event_id, index)
+            for event_id, count in self._counts(collection).items()
+            if event_id in known
+            for index in range(count, MAX_FACES)
+        ]
         return [face_id for face_id in ids if face_id not in written]
+
+    def _counts(self, collection: str) -> Mapping[str, int]:
+        return {**self.fewest.get(collection, {}), **dict.fromkeys(self.gone, 0)}
 
 
 def plan_batch(changes: Sequence[FacePoint | GoneFaces], face_id_of: FaceIdOf) -> BatchPlan:
@@ -146,6 +173,7 @@ def plan_batch(changes: Sequence[FacePoint | GoneFaces], face_id_of: FaceIdOf) -
     gone: dict[str, None] = {}
     for change in changes:
         if isinstance(change, GoneFaces):
+            _must_be_an_event(change, face_id_of)
             gone[change.event_id] = None
             for key in [key for key in faces if key[1] == change.event_id]:
                 del faces[key], fewest[key]
@@ -158,22 +186,18 @@ def plan_batch(changes: Sequence[FacePoint | GoneFaces], face_id_of: FaceIdOf) -
         for index in [index for index in known if index >= change.face_count]:
             del known[index]
     upserts: dict[str, list[FacePoint]] = {}
-    surplus: dict[str, list[str]] = {}
+    counts: dict[str, dict[str, int]] = {}
     for (collection, event_id), known in faces.items():
         upserts.setdefault(collection, []).extend(known.values())
-        surplus.setdefault(collection, []).extend(
-            _ids(event_id, fewest[collection, event_id], face_id_of)
-        )
-    return BatchPlan(
-        upserts, surplus, [face_id for event in gone for face_id in _ids(event, 0, face_id_of)]
-    )
+        counts.setdefault(collection, {})[event_id] = fewest[collection, event_id]
+    return BatchPlan(upserts, counts, list(gone), face_id_of)
 
 
-def _ids(event_id: str, first: int, face_id_of: FaceIdOf) -> list[str]:
+def _must_be_an_event(change: GoneFaces, face_id_of: FaceIdOf) -> None:
     try:
-        return [face_id_of(event_id, index) for index in range(first, MAX_FACES)]
+        face_id_of(change.event_id, 0)
     except ValueError:
-        raise IndexRejected(f"event {event_id!r}: the event_id is not a UUID") from None
+        raise IndexRejected(f"event {change.event_id!r}: the event_id is not a UUID") from None
 
 
 def _must_be_consistent(point: FacePoint, face_id_of: FaceIdOf) -> None:
@@ -185,7 +209,7 @@ def _must_be_consistent(point: FacePoint, face_id_of: FaceIdOf) -> None:
         )
     try:
         expected = face_id_of(point.event_id, point.face_index)
-        matches = uuid.UUID(point.face_id) == uuid.UUID(expected)
+        matches = point.face_id == expected or uuid.UUID(point.face_id) == uuid.UUID(expected)
     except ValueError:
         raise IndexRejected(f"{name}: event_id or face_id is not a UUID") from None
     if not matches:

@@ -89,19 +89,26 @@ class QdrantStore:
                 made_by = self._collections.ensure(name, len(first.vector), first.contract)
                 _must_be_made_by(made_by, name, points)
             for name in {*upserts, *(self._collections.names() if plan.gone else ())}:
-                self._apply_to(name, upserts.get(name, []), plan.left_overs(name))
+                first = plan.first_look(name)
+                known = {first[face_id] for face_id in self._present(name, list(first))}
+                left_overs = self._present(name, plan.left_overs(name, known))
+                self._change(name, upserts.get(name, []), left_overs)
 
-    def _apply_to(self, name: str, points: list["PointStruct"], left_overs: list[str]) -> None:
+    def _present(self, name: str, face_ids: Sequence[str]) -> list[str]:
+        """Those of the ids that the collection has."""
+        found: list[str] = []
+        for start in range(0, len(face_ids), _IDS_A_REQUEST):
+            ids = face_ids[start : start + _IDS_A_REQUEST]
+            found += [str(at.id) for at in self._client.retrieve(name, ids, with_payload=False)]
+        return found
+
+    def _change(self, name: str, points: list["PointStruct"], left_overs: list[str]) -> None:
         from qdrant_client.models import PointIdsList
 
-        found: list[str] = []
-        for start in range(0, len(left_overs), _IDS_A_REQUEST):
-            ids = left_overs[start : start + _IDS_A_REQUEST]
-            found += [str(at.id) for at in self._client.retrieve(name, ids, with_payload=False)]
         for start in range(0, len(points), _POINTS_A_REQUEST):
             self._client.upsert(name, points[start : start + _POINTS_A_REQUEST], wait=True)
-        if found:
-            self._client.delete(name, PointIdsList(points=list(found)), wait=True)
+        if left_overs:
+            self._client.delete(name, PointIdsList(points=list(left_overs)), wait=True)
 
     def nearest(
         self,

@@ -135,30 +135,30 @@ class FakeProducingApp:
     )
     futures: list[asyncio.Future[None]] = field(default_factory=list)
 
-    def topic(self, name: str, **serializers: str) -> FakeTopic:
-        """Faust's topic."""
-        assert serializers == {"key_serializer": "raw", "value_serializer": "raw"}
-        return FakeTopic(self, name)
+    async def maybe_start_producer(self) -> FakeProducer:
+        """Faust's producer."""
+        return FakeProducer(self)
 
 
 @dataclass
-class FakeTopic:
-    """Faust's topic, as far as sending goes."""
+class FakeProducer:
+    """Faust's producer, as far as sending goes."""
 
     app: FakeProducingApp
-    name: str
 
     async def send(
         self,
-        *,
+        topic: str,
         key: bytes | None,
         value: bytes | None,
+        partition: None,
+        timestamp: None,
         headers: list[tuple[str, bytes | None]],
     ) -> asyncio.Future[None]:
         """Hand a message to the producer; the future is the broker's ack."""
         if self.app.refusals:
             raise self.app.refusals.pop(0)
-        self.app.sent.append((self.name, key, value, headers))
+        self.app.sent.append((topic, key, value, headers))
         ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.app.futures.append(ack)
         answer = self.app.acks.pop(0) if self.app.acks else None

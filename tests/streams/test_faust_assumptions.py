@@ -245,9 +245,8 @@ async def test_what_sending_returns_must_itself_be_awaited_for_the_ack(
     producing: FacestreamApp,
 ) -> None:
     """streams/publishing.py: the first await hands over, the second is the broker's word."""
-    topic = producing.topic("sent", key_serializer="raw", value_serializer="raw")
     headers = [("text", b"1"), ("null", None)]
-    sent = await topic.send(key=b"key", value=b"value", headers=headers)
+    sent = await producing.producer.send("sent", b"key", b"value", None, None, headers)
     assert isinstance(sent, asyncio.Future)
     assert not sent.done()
     assert (await sent).offset >= 0
@@ -257,9 +256,8 @@ async def test_what_the_producer_refuses_at_once_comes_in_fausts_envelope(
     producing: FacestreamApp,
 ) -> None:
     """streams/publishing.py: it looks at the cause."""
-    topic = producing.topic("sent", key_serializer="raw", value_serializer="raw")
     with pytest.raises(ProducerSendError) as caught:
-        await topic.send(key=b"key", value=b"x" * 300_000)
+        await producing.producer.send("sent", b"key", b"x" * 300_000, None, None, None)
     assert isinstance(caught.value.__cause__, MessageSizeTooLargeError)
 
 
@@ -269,7 +267,7 @@ async def test_a_producer_that_has_stopped_says_that_it_is_not_ready(
     """streams/publishing.py: a handler that outlives the drain meets this."""
     await producing.producer.stop()
     with pytest.raises(NotReady):
-        await producing.topic("sent").send(value=b"value")
+        await producing.producer.send("sent", None, b"value", None, None, None)
 
 
 @pytest.mark.parametrize(("key", "value"), [(b"k", None), (None, b""), (b"", b""), (b"k", b"\xff")])

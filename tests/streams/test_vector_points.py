@@ -22,9 +22,11 @@ def carry_out(changes: Sequence[FacePoint | GoneFaces], stored: Stored) -> Store
     plan = plan_batch(changes, face_id_of)
     stored = dict(stored)
     for collection in {*plan.upserts, *(name for name, _ in stored if plan.gone)}:
+        first = plan.first_look(collection)
+        known = {event for face_id, event in first.items() if (collection, face_id) in stored}
         for point in plan.upserts.get(collection, ()):
             stored[collection, point.face_id] = point
-        for face_id in plan.left_overs(collection):
+        for face_id in plan.left_overs(collection, known):
             stored.pop((collection, face_id), None)
     return stored
 
