@@ -2,6 +2,8 @@
 
 import binascii
 
+import pybase64
+
 ASCII_WHITESPACE = b" \t\n\r\f\v"
 DATA_URL_HEAD_LIMIT = 256  # bytes; a media type with its parameters is far shorter
 
@@ -25,6 +27,18 @@ def picture_from_text(text: str) -> bytes:
     data URL without `;base64,`, and for text that holds no bytes at all.
     """
     try:
+        # Nearly always it is nothing but base64, which this reads at a hundred times the speed.
+        picture = pybase64.b64decode(text, validate=True)
+    except ValueError:
+        return _picture_from_written(text)
+    if not picture:
+        raise NotBase64("no picture in it")
+    return picture
+
+
+def _picture_from_written(text: str) -> bytes:
+    """As `picture_from_text`: past white space and a data URL's head, or to the reason why not."""
+    try:
         compact = text.encode("ascii").translate(None, ASCII_WHITESPACE)
     except UnicodeEncodeError as error:
         raise NotBase64(f"character {error.start} is not ASCII") from None
@@ -43,4 +57,4 @@ def picture_from_text(text: str) -> bytes:
 
 def text_from_picture(picture: bytes) -> str:
     """The picture in standard base64 with padding, in one line."""
-    return binascii.b2a_base64(picture, newline=False).decode("ascii")
+    return pybase64.b64encode_as_string(picture)
