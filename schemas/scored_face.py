@@ -5,6 +5,7 @@ from array import array
 from typing import Annotated, Literal, Self
 from uuid import UUID, uuid5
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -29,10 +30,22 @@ def _to_float32(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _shortest_float32(values: tuple[float, ...]) -> list[float]:
-    # Nine significant digits name every float32 exactly and take about a third less room than
-    # the seventeen of a float64. One format call for all: 0.2 ms for 512 numbers.
-    return [float(text) for text in ("%.9g " * len(values) % values).split()]
+    """Rounded to nine significant digits, which name every float32 exactly and take about a third
+    less room than the seventeen of a float64."""
+    numbers = np.array(values)
+    sizes = np.abs(numbers)
+    if np.any((sizes < _LEAST_SCALED) & (sizes > 0)) or np.any(sizes >= _MOST_SCALED):
+        return [float(f"{number:.9g}") for number in values]
+    # In numbers, not as text: five times as fast. An integer of nine digits and a power of ten up
+    # to 1e22 are exact in float64, so their quotient is the float64 that is written with the same
+    # nine digits.
+    digits = 8 - np.floor(np.log10(sizes, out=np.zeros_like(sizes), where=sizes > 0))
+    scale = 10.0**digits
+    rounded: list[float] = (np.rint(numbers * scale) / scale).tolist()
+    return rounded
 
+
+_LEAST_SCALED, _MOST_SCALED = 1e-13, 1e8
 
 # A list is taken from Python callers, a tuple is kept: the record is frozen.
 Point = Annotated[tuple[float, float], Field(strict=False)]

@@ -113,7 +113,8 @@ def finite_vector(vector: Sequence[float], what: str) -> list[float]:
         raise IndexRejected(f"{what}: the vector is not a list of numbers") from None
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         raise IndexRejected(f"{what}: the vector is empty or holds numbers that are not finite")
-    return [float(number) for number in array]
+    numbers: list[float] = array.tolist()
+    return numbers
 
 
 FIRST_LOOK = 4
