@@ -30,8 +30,10 @@ from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers.aiokafka import Consumer
 
+from streams.delivering import PromptDelivery
 
-class InOrderConsumer(Consumer):  # type: ignore[misc]  # faust ships no usable hints
+
+class InOrderConsumer(PromptDelivery, Consumer):  # type: ignore[misc]  # faust ships no usable hints
     """Faust's consumer, for acks that come in the order of offsets."""
 
     def _new_offset(self, tp: Any) -> int | None:

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: How long a batch waits for company. Short against an upsert, long against a burst.
-LINGER_S = 0.01
+#: How long a batch waits for company: a batch costs as much as the points of several.
+LINGER_S = 0.05
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0
 

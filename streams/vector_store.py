@@ -89,8 +89,8 @@ class QdrantStore:
                 made_by = self._collections.ensure(name, len(first.vector), first.contract)
                 _must_be_made_by(made_by, name, points)
             for name in {*upserts, *(self._collections.names() if plan.gone else ())}:
-                first = plan.first_look(name)
-                known = {first[face_id] for face_id in self._present(name, list(first))}
+                asked = plan.first_look(name)
+                known = {asked[face_id] for face_id in self._present(name, list(asked))}
                 left_overs = self._present(name, plan.left_overs(name, known))
                 self._change(name, upserts.get(name, []), left_overs)
 

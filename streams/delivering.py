@@ -1,0 +1,80 @@
+"""Handing a fetched record to its agent's queue without a task for it.
+
+Faust waits for each delivery and for the end of the flow at once, through four tasks that it makes
+and cancels a record. Nearly every delivery ends at its first step, because the queue has room: the
+four cost more than all else that Faust does with the record (measured: 0.3 ms of CPU an event,
+which passes two topics). So the first step is taken where we stand, and only what has to wait is
+waited for as Faust does it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Coroutine, Generator
+from types import coroutine
+from typing import Any, TypeVar
+
+from mode.services import WaitResults
+from mode.utils.times import Seconds
+
+T = TypeVar("T")
+
+#: Deliveries without a pause, before others get their turn on the event loop.
+MOST_IN_A_ROW = 16
+
+
+class PromptDelivery:
+    """Mixed into a Faust service whose ``wait_first`` is asked for what is mostly done at once."""
+
+    _in_a_row = 0
+
+    async def wait_first(  # the signature is Faust's
+        self,
+        *coros: Any,
+        timeout: Seconds | None = None,  # noqa: ASYNC109
+    ) -> WaitResults:
+        """As ``Service.wait_first``; the first coroutine is tried before anything is waited for."""
+        first, *others = coros
+        self._in_a_row += 1
+        if timeout is not None or not inspect.iscoroutine(first) or self._is_time_to_pause():
+            return await self._wait_for_first(*coros, timeout=timeout)
+        try:
+            awaited = first.send(None)
+        except StopIteration as done:
+            for other in others:
+                if inspect.iscoroutine(other):
+                    other.close()
+            return WaitResults([first], [done.value], stopped=False)
+        return await self._wait_for_first(_rest_of(first, awaited), *others)
+
+    def _is_time_to_pause(self) -> bool:
+        if self._in_a_row < MOST_IN_A_ROW:
+            return False
+        self._in_a_row = 0
+        return True
+
+    async def _wait_for_first(self, *coros: Any, **options: Any) -> WaitResults:
+        results: WaitResults = await super().wait_first(  # type: ignore[misc]  # mixed in
+            *coros, **options
+        )
+        return results
+
+
+async def _rest_of(begun: Coroutine[Any, Any, T], awaited: Any) -> T:
+    """What is left of a coroutine that stands at ``awaited``."""
+    return await _steps(begun, awaited)
+
+
+@coroutine
+def _steps(begun: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
+    try:
+        while True:
+            try:
+                sent = yield awaited
+            except BaseException as error:
+                awaited = begun.throw(error)
+            else:
+                awaited = begun.send(sent)
+    except StopIteration as done:
+        result: T = done.value
+        return result
