@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import socket
 from collections.abc import Iterator
@@ -194,6 +195,16 @@ def test_a_wrong_field_is_named(
     refused(answer, 400, f"{field}: expected")
 
 
+def test_a_compressed_body_is_unpacked_and_bounded(worker: WorkerProcess) -> None:
+    """A kilobyte that unpacks to a hundred megabytes is too large, as it would be unpacked."""
+    compressed = {"Content-Encoding": "gzip"}
+    body = gzip.compress(json.dumps({"image": text_of(portrait_bytes())}).encode())
+    assert len(call(worker.url + DETECT, body, headers=compressed).body["faces"]) == 1
+    bomb = gzip.compress(b" " * (100 * 1024 * 1024))
+    refused(call(worker.url + DETECT, bomb, headers=compressed), 413, "MAX_IMAGE_BYTES")
+    refused(call(worker.url + DETECT, b"not gzip", headers=compressed), 400, "the body broke off")
+
+
 def test_what_does_not_say_that_it_is_json_is_refused(worker: WorkerProcess) -> None:
     """So no web page can make its visitors' browsers call a worker."""
     body = {"image": text_of(portrait_bytes())}
@@ -206,10 +217,10 @@ def test_what_does_not_say_that_it_is_json_is_refused(worker: WorkerProcess) -> 
 
 def test_other_methods_and_pages_are_refused_in_the_same_shape(worker: WorkerProcess) -> None:
     """With the methods that there are."""
-    for method in ("GET", "PUT", "DELETE", "PATCH"):
+    for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS"):
         answer = call(worker.url + DETECT, method=method)
         refused(answer, 405, "POST")
-        assert "POST" in answer.headers["allow"]
+        assert answer.headers["allow"] == "POST"
     assert call(worker.url + DETECT, method="HEAD").status == 405
     refused(call(worker.url + "/api/health", {}), 405, "GET")
     refused(call(worker.url + "/api/nowhere"), 404, "no page /api/nowhere")
