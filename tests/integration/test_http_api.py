@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import socket
@@ -21,7 +20,7 @@ from streams.http_openapi import COMMITTED
 from streams.inference import load_models
 from streams.settings import load_settings
 from streams.worker_process import WorkerProcess
-from tests.integration.http_client import Answer, call, text_of
+from tests.integration.http_client import Answer, call, text_of, unfinished_request
 from tests.integration.stack import Stack, wait_until
 from tests.pictures import encoded, png_declaring, portrait, portrait_bytes
 
@@ -306,18 +305,6 @@ def test_an_older_port_that_is_taken_stops_the_start(stack: Stack, tmp_path: Pat
             log = (worker.log_file or tmp_path).read_text()
             assert f"127.0.0.1:{port} is taken" in log
             assert "LEGACY_PORTS" in log
-
-
-@contextlib.contextmanager
-def unfinished_request(worker: WorkerProcess) -> Iterator[socket.socket]:
-    """A request whose body has been announced and does not come."""
-    with socket.create_connection(("127.0.0.1", worker.port), timeout=30) as connection:
-        head = (
-            f"POST {DETECT} HTTP/1.1\r\nHost: worker\r\nContent-Type: application/json\r\n"
-            "Content-Length: 100\r\n\r\n{"
-        )
-        connection.sendall(head.encode())
-        yield connection
 
 
 def test_too_many_at_once_are_refused_and_not_queued(stack: Stack) -> None:

@@ -18,6 +18,7 @@ from prometheus_client.core import (
 from models.pipeline import FacePipeline
 from schemas.fallback import FallbackReason
 from streams.circuit import Circuit, CircuitState
+from streams.http_metrics import HttpMetrics
 from streams.in_flight import InFlightWindow
 from streams.inference import InferencePool
 from streams.metrics import FAILURES, Metrics, Operation, Outcome, Stage, Tried, outcome_of
@@ -144,6 +145,7 @@ def test_the_page_comes_in_the_format_that_was_asked_for(accept: str, content_ty
 def registry_of_a_worker() -> Metrics:
     """Everything that a worker's page holds."""
     metrics = Metrics()
+    HttpMetrics(metrics.registry)
     app = fake_app()
     windows: list[InFlightWindow] = []
     progress = ProgressWatch(app, windows, 60)
