@@ -3,17 +3,22 @@
 Decoding, detection and embedding release the GIL, so threads scale with cores. The clock of an
 attempt starts when a thread takes it up, not while it waits. One watchdog task looks at what is
 running; an attempt past its deadline is cancelled inside onnxruntime, which frees its thread.
+
+While more attempts wait than there are threads, results come back in bursts (``bursts.py``), at
+most ``WATCH_INTERVAL_S`` late.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 
@@ -27,6 +32,7 @@ from models.pipeline import (
     load_pipeline,
 )
 from models.session import Cancellation
+from streams.bursts import Bursts
 from streams.circuit import Circuit
 from streams.errors import InferenceTimeout
 from streams.settings import Settings
@@ -55,8 +61,18 @@ def load_models(settings: Settings) -> FacePipeline:
 @dataclass(eq=False, slots=True)
 class _Attempt:
     cancellation: Cancellation
+    ended: asyncio.Future[Any]
     started: float | None = None
     timed_out: bool = False
+
+    def end(self, result: Any, error: Exception | None) -> None:
+        """Tell who waits for it, who may have gone."""
+        if self.ended.done():
+            return
+        if error is None:
+            self.ended.set_result(result)
+        else:
+            self.ended.set_exception(error)
 
 
 class InferencePool:
@@ -77,6 +93,9 @@ class InferencePool:
         self._circuit = circuit
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
         self._attempts: set[_Attempt] = set()
+        self._waiting = 0
+        self._lock = threading.Lock()  # of the number that wait
+        self._bursts: Bursts | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._pipeline: FacePipeline | None = None
 
@@ -100,7 +119,7 @@ class InferencePool:
     @property
     def waiting(self) -> int:
         """Attempts that wait for a thread."""
-        return sum(attempt.started is None for attempt in self._attempts)
+        return self._waiting
 
     async def start(self) -> None:
         """Load and warm the models in a thread. Raises the loader's errors."""
@@ -111,8 +130,9 @@ class InferencePool:
             return pipeline
 
         loop = asyncio.get_running_loop()
+        self._bursts = Bursts(loop)
         self._pipeline = await loop.run_in_executor(self._executor, load)
-        self._watchdog = asyncio.create_task(self._watch(), name="inference-watchdog")
+        self._watchdog = asyncio.create_task(self._watch(self._bursts), name="inference-watchdog")
 
     async def stop(self) -> None:
         """Cancel what runs and let the threads end."""
@@ -120,9 +140,15 @@ class InferencePool:
             self._watchdog.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watchdog
+            self._watchdog = None
+        if self._bursts is not None:
+            self._bursts.deliver()
         for attempt in self._attempts:
             attempt.cancellation.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
+        for attempt in self._attempts:
+            if attempt.started is None:
+                attempt.ended.cancel()
 
     async def score(self, image: bytes, *, min_confidence: float, max_faces: int) -> ScoredImage:
         """Score one picture.
@@ -137,7 +163,8 @@ class InferencePool:
                 min_confidence=min_confidence,
                 max_faces=max_faces,
                 cancellation=cancellation,
-            )
+            ),
+            hurry=False,
         )
 
     async def detect(
@@ -168,41 +195,34 @@ class InferencePool:
         pipeline = self.pipeline
         await self._run(pipeline.check)
 
-    async def _run(self, work: Callable[[Cancellation], T], *, counts: bool = True) -> T:
+    async def _run(
+        self, work: Callable[[Cancellation], T], *, counts: bool = True, hurry: bool = True
+    ) -> T:
         """Do ``work`` in a thread under the deadline, and tell the circuit how it went.
 
-        A picture that is refused says nothing about the models, and is not told.
+        A picture that is refused says nothing about the models, and is not told. In a ``hurry`` the
+        result comes at once, not in a burst.
         """
         if self._circuit is None or not counts:
-            return await self._attempt(work)
+            return await self._attempt(work, hurry=hurry)
         mark = self._circuit.begin()
         try:
-            result = await self._attempt(work)
+            result = await self._attempt(work, hurry=hurry)
         except (InferenceFailed, InferenceTimeout):
             self._circuit.record(mark, succeeded=False)
             raise
         self._circuit.record(mark, succeeded=True)
         return result
 
-    async def _attempt(self, work: Callable[[Cancellation], T]) -> T:
-        attempt = _Attempt(Cancellation())
-
-        def in_thread() -> T:
-            attempt.started = time.monotonic()
-            try:
-                return work(attempt.cancellation)
-            except ModelsError:
-                raise
-            except Exception as error:
-                # A bug that this picture brings out. Raised as it is it would stop the worker, and
-                # then the next one that is given the picture, and so on.
-                log.exception("scoring raised what it should not")
-                raise InferenceFailed("pipeline", f"{type(error).__name__}: {error}") from error
-
+    async def _attempt(self, work: Callable[[Cancellation], T], *, hurry: bool) -> T:
+        loop = asyncio.get_running_loop()
+        attempt = _Attempt(Cancellation(), loop.create_future())
+        with self._lock:
+            self._waiting += 1
         self._attempts.add(attempt)
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, in_thread)
+            self._executor.submit(self._in_thread, attempt, work, hurry=hurry)
+            result: T = await attempt.ended
         except InferenceTerminated:
             if attempt.timed_out:
                 raise InferenceTimeout(self._timeout_s) from None
@@ -212,10 +232,36 @@ class InferencePool:
             raise
         finally:
             self._attempts.discard(attempt)
+        return result
 
-    async def _watch(self) -> None:
+    def _in_thread(
+        self, attempt: _Attempt, work: Callable[[Cancellation], Any], *, hurry: bool
+    ) -> None:
+        assert self._bursts is not None
+        attempt.started = time.monotonic()
+        with self._lock:
+            self._waiting -= 1
+        result, failure = None, None
+        try:
+            result = work(attempt.cancellation)
+        except ModelsError as error:
+            failure = error
+        except Exception as error:
+            # A bug that this picture brings out. Raised as it is it would stop the worker, and
+            # then the next one that is given the picture, and so on.
+            log.exception("scoring raised what it should not")
+            failure = InferenceFailed("pipeline", f"{type(error).__name__}: {error}")
+            failure.__cause__ = error
+        is_busy = self._waiting >= self.threads and self._watchdog is not None
+        self._bursts.bring(
+            partial(attempt.end, result, failure),
+            hurry=hurry or failure is not None or not is_busy,
+        )
+
+    async def _watch(self, bursts: Bursts) -> None:
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
+            bursts.deliver()
             now = time.monotonic()
             for attempt in self._attempts:
                 late = attempt.started is not None and now - attempt.started > self._timeout_s

@@ -185,6 +185,34 @@ async def test_a_bug_that_a_picture_brings_out_is_a_failure_of_this_picture(
             await score(pool, portrait_bytes(), max_faces=0)
 
 
+async def test_results_come_together_while_more_pictures_wait_than_there_are_threads(
+    watched: WatchedPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop is woken once for all of them."""
+    monkeypatch.setattr(streams.inference, "WATCH_INTERVAL_S", 60.0)
+    async with pool_of(watched) as pool:
+        scoring = [asyncio.create_task(score(pool, portrait_bytes())) for _ in range(3)]
+        endless = [asyncio.create_task(score(pool, WITHOUT_END)) for _ in range(2)]
+        await until(lambda: watched.ended == ["scored"] * 3 and pool.waiting == 1)
+        assert not any(one.done() for one in scoring), "they came one by one"
+        assert pool._bursts is not None
+        pool._bursts.deliver()
+        assert [len(one.faces) for one in await asyncio.gather(*scoring)] == [1, 1, 1]
+        for one in endless:
+            one.cancel()
+
+
+async def test_what_no_burst_has_taken_along_comes_all_the_same(watched: WatchedPipeline) -> None:
+    """Though the next picture takes for ever."""
+    async with pool_of(watched) as pool:
+        scoring = asyncio.create_task(score(pool, portrait_bytes()))
+        endless = [asyncio.create_task(score(pool, WITHOUT_END)) for _ in range(2)]
+        assert (await scoring).faces
+        assert pool.waiting == 1
+        for one in endless:
+            one.cancel()
+
+
 async def test_stop_cancels_what_runs_and_what_waits(watched: WatchedPipeline) -> None:
     """A stop is not held up by an inference."""
     async with pool_of(watched) as pool:

@@ -1,0 +1,56 @@
+"""Bursts: results of threads that are in no hurry come together, and all of them come."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from streams.bursts import MOST_TOGETHER, Bursts
+
+
+async def in_thread(work: Callable[[], None]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    await asyncio.to_thread(thread.join)
+    await asyncio.sleep(0)
+
+
+async def test_what_is_in_a_hurry_comes_at_once_and_takes_the_others_along() -> None:
+    """In their order."""
+    came: list[int] = []
+    bursts = Bursts(asyncio.get_running_loop())
+    for number in (1, 2):
+        await in_thread(partial(bursts.bring, partial(came.append, number), hurry=False))
+    assert came == []
+    await in_thread(partial(bursts.bring, partial(came.append, 3), hurry=True))
+    assert came == [1, 2, 3]
+
+
+async def test_enough_of_them_are_not_kept_waiting() -> None:
+    """A burst has its limit."""
+    came: list[int] = []
+    bursts = Bursts(asyncio.get_running_loop())
+    for number in range(MOST_TOGETHER - 1):
+        await in_thread(partial(bursts.bring, partial(came.append, number), hurry=False))
+    assert came == []
+    await in_thread(partial(bursts.bring, partial(came.append, MOST_TOGETHER), hurry=False))
+    assert len(came) == MOST_TOGETHER
+
+
+async def test_the_last_ones_are_there_for_who_asks() -> None:
+    """Once each."""
+    came: list[int] = []
+    bursts = Bursts(asyncio.get_running_loop())
+    await in_thread(partial(bursts.bring, partial(came.append, 1), hurry=False))
+    bursts.deliver()
+    bursts.deliver()
+    assert came == [1]
+
+
+def test_a_result_without_a_loop_is_no_error() -> None:
+    """The worker has stopped; nobody waits any more."""
+    loop = asyncio.new_event_loop()
+    loop.close()
+    Bursts(loop).bring(lambda: None, hurry=True)
