@@ -71,7 +71,7 @@ kafka: .venv/dev.stamp
 	@$(BIN)/python -m tests.kafka
 
 # What meets the broker: the rest of tests/integration would say the same on any.
-ON_KAFKA := tests/kafka $(addprefix tests/integration/test_,losing_nothing.py pictures.py bad_input.py commands.py)
+ON_KAFKA := tests/kafka $(addprefix tests/integration/test_,losing_nothing.py pictures.py bad_input.py commands.py unreadable.py)
 test-kafka: .venv/dev.stamp
 	@$(BIN)/python -m tests.kafka.jars
 	TEST_BROKER=apache $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(PYTEST_ARGS) $(ON_KAFKA)

@@ -12,10 +12,14 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from streams import unreadable
 from streams.kafka_security import security_options
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+# Here, as every client of ours, the worker's and the commands', is made with what this module has.
+unreadable.install()
 
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
