@@ -90,7 +90,10 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         """Drain within the deadline; a stop that hangs all the same ends the process."""
         # After a crash nothing more is acknowledged, and Faust's stop often hangs (measured), while
         # the heartbeat keeps the partitions from a worker that could go on.
-        arm_hard_exit(AFTER_CRASH_S if self.crashed else self.settings.stop_timeout_s)
+        if self.crashed:
+            arm_hard_exit(AFTER_CRASH_S, "after a crash")
+        else:
+            arm_hard_exit(self.settings.stop_timeout_s)
         self.runtime.begin_drain()
         await self.runtime.answers.close()
         await super().on_stop()
