@@ -16,13 +16,13 @@ import structlog
 from streams.committing import InOrderConsumer
 from streams.errors import ConfigurationError, StartupError
 from streams.http_requests import api_failures, body_limit
-from streams.kafka import faust_broker_urls, wait_for_broker
+from streams.kafka import faust_broker_urls
 from streams.kafka_security import faust_credentials
 from streams.logging import configure_logging
 from streams.runtime import Runtime
 from streams.settings import Settings, current
 from streams.stopping import arm_hard_exit, die
-from streams.topics import HEADER_ROOM, ensure_topics, largest_letter
+from streams.topics import HEADER_ROOM, largest_letter, wait_for_topics
 from streams.web.index_errors import index_errors
 from streams.web.ports import WebOnSeveralPorts
 from streams.web.token import token_middleware
@@ -48,8 +48,7 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         try:
             require_compiled_streams()
             await self.runtime.prepare()
-            if await wait_for_broker(self.settings, lambda: self.should_stop):
-                await ensure_topics(self.settings)
+            await wait_for_topics(self.settings, lambda: self.should_stop)
         except StartupError as error:
             die(error)
 
