@@ -41,6 +41,7 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
 
     settings: Settings
     runtime: Runtime
+    _awaits_seek = False
 
     async def on_first_start(self) -> None:
         """Wait for the broker, create topics, open the index; load the models meanwhile."""
@@ -66,7 +67,11 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         gets to this before anything that the thread asks of it later.
         """
         super().on_rebalance_start()
-        self.loop.call_soon_threadsafe(self.runtime.begin_drain)
+        self.loop.call_soon_threadsafe(self._begin_drain)
+
+    def _begin_drain(self) -> None:
+        self._awaits_seek = False
+        self.runtime.begin_drain()
 
     async def _on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
         """Begin the new generation before Faust lets its first events in.
@@ -75,8 +80,22 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         has been woken by then.
         """
         if not self.should_stop:
+            self._awaits_seek = bool(assigned)
             self.runtime.begin_generation(len(assigned))
+            if not assigned:
+                self.runtime.take_in()
         await super()._on_partitions_assigned(assigned, generation_id)
+
+    def on_sought(self) -> None:
+        """Take events in, now that reading goes on from the committed offsets.
+
+        Not before: the end of an earlier rebalance may come late and let events through while this
+        one is under way. They are thrown away; were those behind them answered before the seek,
+        they would be committed over what was thrown away.
+        """
+        if self._awaits_seek:
+            self._awaits_seek = False
+            self.runtime.take_in()
 
     def _on_rebalance_when_stopped(self) -> None:
         """Leave the consumer open while ``wait_empty`` still commits.
