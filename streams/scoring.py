@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -56,6 +56,7 @@ from streams.image_store import (
 from streams.incoming import Incoming
 from streams.inference import InferencePool
 from streams.metrics import Metrics, Tried, outcome_of
+from streams.picture_room import PictureRoom
 from streams.publishing import Outgoing
 from streams.retrying import with_retries
 from streams.rollout import not_for_real
@@ -118,6 +119,9 @@ class Scorer:
         self._topics = topics
         self._pool = pool
         self._images = images
+        self._room = PictureRoom(
+            total=settings.max_in_flight_mb * 1024 * 1024, largest=settings.max_image_bytes
+        )
         self._is_leaving = is_leaving
         self._circuit = circuit
         self._metrics = metrics
@@ -146,8 +150,8 @@ class Scorer:
             return [self._dead_letter(incoming, failure, where)]
         attempts = Attempts()
         try:
-            image, fetch_ms = await self.picture_of(event, attempts)
-            scored = await self._score(image, event, attempts)
+            async with self.picture_of(event, attempts) as (image, fetch_ms):
+                scored = await self._score(image, event, attempts)
         except SCORING_ERRORS as error:
             failure = Failure(reason_for(error), str(error), attempts.count)
             self._metrics.operation("real_ml", outcome_of(failure.reason))
@@ -177,28 +181,26 @@ class Scorer:
         self._metrics.fallback(failure.reason)
         return fallback_message(incoming, failure, self._topics.simulated_fallback)
 
+    @asynccontextmanager
     async def picture_of(
         self, event: ImageSubmitted, attempts: Attempts
-    ) -> tuple[bytes, float | None]:
+    ) -> AsyncIterator[tuple[bytes, float | None]]:
         """The picture's bytes, checked against the promised digest, and the fetch's time in ms.
 
-        Raises ``ImageStoreError``.
+        A fetched picture has its room in memory until the block ends. Raises ``ImageStoreError``.
         """
-        fetch_ms = None
         if event.image is not None:
-            image = event.image
-        else:
+            _must_be_as_promised(event, event.image)
+            yield event.image, None
+            return
+        async with self._room.taken() as room:
             started = time.perf_counter()
             image = await self._fetch(str(event.image_uri), attempts)
+            room.shrink(len(image))
             fetch_ms = (time.perf_counter() - started) * 1000
             self._metrics.stage("fetch", fetch_ms / 1000)
-        if event.image_sha256 is not None:
-            actual = hashlib.sha256(image).hexdigest()
-            if actual != event.image_sha256.lower():
-                raise WrongDigest(
-                    event.image_sha256.lower(), actual, inline=event.image is not None
-                )
-        return image, fetch_ms
+            _must_be_as_promised(event, image)
+            yield image, fetch_ms
 
     async def _fetch(self, uri: str, attempts: Attempts) -> bytes:
         async def attempt(number: int) -> bytes:
@@ -300,6 +302,15 @@ class Scorer:
                 time=now,
             ),
         )
+
+
+def _must_be_as_promised(event: ImageSubmitted, image: bytes) -> None:
+    """Raises ``WrongDigest`` where the event promises another picture."""
+    if event.image_sha256 is None:
+        return
+    actual = hashlib.sha256(image).hexdigest()
+    if actual != event.image_sha256.lower():
+        raise WrongDigest(event.image_sha256.lower(), actual, inline=event.image is not None)
 
 
 class Attempts:
