@@ -146,7 +146,7 @@ class FakeProducer:
 
     app: FakeProducingApp
 
-    async def send(
+    async def send(  # noqa: PLR0917 - as Faust has it
         self,
         topic: str,
         key: bytes | None,
