@@ -16,6 +16,7 @@ from streams.circuit import Circuit, CircuitProbe
 from streams.embedded_broker import port_is_taken
 from streams.errors import ConfigurationError, StartupError
 from streams.http_metrics import HttpMetrics
+from streams.heap import prepare_heap, settle_heap
 from streams.image_store import ImageStore
 from streams.in_flight import InFlightWindow
 from streams.indexing import contract_of, open_index
@@ -182,6 +183,7 @@ class Runtime:
 
     async def _load_models(self) -> None:
         started = time.monotonic()
+        prepare_heap()
         try:
             await self.pool.start()
         except ModelsError as error:
@@ -288,3 +290,4 @@ def _settle() -> None:
     """
     gc.collect()
     gc.freeze()
+    settle_heap()
