@@ -78,7 +78,7 @@ class OnnxSession:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Its own pool of memory, one a session, is no faster than malloc and 13 MB larger (measured).
+        # Its own pool of memory, one a session, is no faster than malloc, and 13 MB (measured).
         options.enable_cpu_mem_arena = False
         options.log_severity_level = FATAL_ONLY
         self._model = model

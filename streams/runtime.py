@@ -15,8 +15,8 @@ from streams.answer_follower import AnswerFollower
 from streams.circuit import Circuit, CircuitProbe
 from streams.embedded_broker import port_is_taken
 from streams.errors import ConfigurationError, StartupError
-from streams.http_metrics import HttpMetrics
 from streams.heap import prepare_heap, settle_heap
+from streams.http_metrics import HttpMetrics
 from streams.image_store import ImageStore
 from streams.in_flight import InFlightWindow
 from streams.indexing import contract_of, open_index

@@ -34,9 +34,7 @@ print(before - resident())
 def test_what_loading_took_is_given_back() -> None:
     """Nearly all of 109 MB in large pieces, though small ones that stay lie between them."""
     code = GROWN.format(before="prepare_heap()", after="settle_heap()")
-    freed = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    )
+    freed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert int(freed.stdout) > 100_000_000
 
 
