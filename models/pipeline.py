@@ -124,7 +124,7 @@ class FacePipeline:
                 cancellation=clock.cancellation,
             )
         return ScoredImage(
-            faces=tuple(self._face(pixels, detection, clock) for detection in found),
+            faces=tuple(self._face(pixels, face, min_confidence, clock) for face in found),
             width=width,
             height=height,
             image_sha256=hashlib.sha256(image).hexdigest(),
@@ -183,7 +183,9 @@ class FacePipeline:
         """Score the built-in picture. Raises what `score` raises."""
         self.score(built_in_picture(), min_confidence=0.5, max_faces=1, cancellation=cancellation)
 
-    def _face(self, pixels: NDArray[np.uint8], found: Detection, clock: _StageClock) -> Face:
+    def _face(
+        self, pixels: NDArray[np.uint8], found: Detection, minimum: float, clock: _StageClock
+    ) -> Face:
         seen = self._seen(pixels, found, clock)
         recognisable = recognisability(seen.embedding.norm, self.embedder.norm_range)
         # One with a doubtful score has been looked at from all sides already.
@@ -191,7 +193,7 @@ class FacePipeline:
         if believed and recognisable is not None and recognisable < DOUBTFUL:
             with clock.stage("detect"):
                 held = FaceSearch(self.face_detector).straighten(
-                    pixels, found, cancellation=clock.cancellation
+                    pixels, found, min_confidence=minimum, cancellation=clock.cancellation
                 )
             other = None if held is None else self._seen(pixels, held, clock)
             if other is not None and other.embedding.norm > seen.embedding.norm:

@@ -132,6 +132,42 @@ def test_looks_are_bounded_for_a_turned_face(detector: CountingDetector, hopper:
     assert set(detector.looks[1:]) <= {192, 320, 600}
 
 
+@dataclass
+class ScriptedDetector(CountingDetector):
+    """Finds `faces` in the whole picture, and in a close-up only, upside down, the `taken_back`."""
+
+    faces: Sequence[Detection] = ()
+    taken_back: float = 0.5
+
+    def look(
+        self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
+    ) -> Sequence[Detection]:
+        self.looks.append(longest_side)
+        if longest_side == 400:
+            return self.faces
+        if longest_side == 192 and 3 == self.looks.count(192):
+            return [upright_face(48, 48, 96, self.taken_back)]
+        return []
+
+
+def upright_face(x: float, y: float, side: float, score: float) -> Detection:
+    eyes_nose_mouth = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+    landmarks = (eyes_nose_mouth * side + (x, y)).astype(np.float32)
+    return Detection((x, y, side, side), landmarks, score)
+
+
+def test_what_a_closer_look_takes_back_is_no_face(detector: CountingDetector) -> None:
+    """No face is under the minimum that was asked for, and the next one takes its place."""
+    large, small = upright_face(100, 100, 80, 0.8), upright_face(300, 100, 40, 0.95)
+    scripted = ScriptedDetector(detector.inner, faces=[small, large])
+    image = np.zeros((400, 400, 3), np.uint8)
+    assert (small,) == search(scripted, image)
+    scripted.faces = [large]
+    scripted.looks.clear()
+    with pytest.raises(LowConfidence, match=r"0\.500.*0\.700"):
+        search(scripted, image)
+
+
 def test_people_who_lie_and_stand_in_one_picture(
     pipeline: FacePipeline, hopper: bytes, collins: bytes
 ) -> None:
