@@ -14,13 +14,14 @@ from typing import Any, Literal
 
 from models.errors import BadDescription, LicenceNotAccepted, UnknownModel
 
-Task = Literal["detect", "embed"]
+Task = Literal["detect", "embed", "assess"]
 
 FAMILIES: dict[str, Task] = {
     "yunet": "detect",
     "blazeface": "detect",
     "scrfd": "detect",
     "aligned_crop": "embed",
+    "crop_quality": "assess",
 }
 """Which task each family of `manifest.toml` has."""
 

@@ -13,6 +13,8 @@ from benchmarks.accuracy import main
 from benchmarks.accuracy_data import Picture, carried_labels, read_data
 from benchmarks.accuracy_report import BEGIN, END
 from benchmarks.measure_detection import faces_among
+from streams.settings import load_settings
+from tests.models.generated_graphs import quality_model
 from tests.pictures import portrait
 
 PEOPLE = ("grace-hopper", "eileen-collins")
@@ -69,6 +71,21 @@ def test_the_command_measures_prints_and_writes(
     assert "| yunet | people | 6 of 6 | 0 | 6 |" in text
     for plot in ("accuracy-roc.png", "accuracy-reject.png"):
         assert (folder / "images" / plot).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_quality_model_that_is_here_is_measured_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one more signal to leave faces out by."""
+    own = tmp_path / "own"
+    own.mkdir()
+    quality_model(own / "judge.onnx")
+    page = folder / "accuracy.md"
+    page.write_text(PAGE)
+    settings = load_settings(model_path=own)
+    monkeypatch.setattr("benchmarks.accuracy.current", lambda: settings)
+    assert 0 == main([str(folder), "--models", "sface,judge", "--page", str(page)])
+    assert 2 == page.read_text().count("| learned quality |")
 
 
 def test_every_labelled_face_needs_a_box_of_its_own() -> None:
