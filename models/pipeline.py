@@ -251,9 +251,9 @@ def load_pipeline(
     `detector`, `embedder`, `assessor`: names of the manifest, or of described files in
     `model_path`, a folder that is searched for weight files first. When `model_path` is one file,
     that file is used for its task (as assessor only where one is asked for), and the others are
-    chosen by name. `cache_dir`: where prepared graphs and fetched weights are kept. `accepted_licences`:
-    names of models that may be used though their licence forbids commercial use. Raises
-    UnknownModel, BadDescription, LicenceNotAccepted, MissingWeights, CorruptWeights or
+    chosen by name. `cache_dir`: where prepared graphs and fetched weights are kept.
+    `accepted_licences`: names of models that may be used though their licence forbids commercial
+    use. Raises UnknownModel, BadDescription, LicenceNotAccepted, MissingWeights, CorruptWeights or
     InferenceFailed.
     """
     found, embedding = chosen(detector, "detect", model_path), chosen(embedder, "embed", model_path)
