@@ -16,12 +16,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from models.errors import LicenceNotAccepted
 from models.manifest import ModelDescription, describe
 from models.weights import fetched_folder
+from streams.commands.models import fetch_with_progress
 from streams.download import DownloadFailed, download
 from streams.model_fetching import FetchFailed, fetch
+from streams.settings import load_settings
 
 CONTENT = random.Random(1).randbytes(900_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -228,6 +231,19 @@ def test_a_fetched_model_is_there_for_good(server: FileServer, tmp_path: Path) -
     assert path == fetch(model(server), tmp_path)
     assert 1 == len(server.ranges)
     assert [path] == list(path.parent.iterdir())
+
+
+def test_a_bar_shows_how_far_it_is(server: FileServer, tmp_path: Path) -> None:
+    """On a terminal: what has come of how much, also after an interruption."""
+    server.cuts = [300_000]
+    drawn = io.StringIO()
+    terminal = Console(file=drawn, force_terminal=True, width=120)
+    settings = load_settings(model_cache=tmp_path)
+    path = fetch_with_progress(model(server), settings, terminal)
+    assert CONTENT == path.read_bytes()
+    assert "fetching yunet-fp32" in drawn.getvalue()
+    assert "900.0/900.0 kB" in drawn.getvalue()
+    assert [None, "bytes=300000-"] == server.ranges
 
 
 def test_a_damaged_model_is_fetched_anew(server: FileServer, tmp_path: Path) -> None:
