@@ -58,6 +58,13 @@ class ModelDescription:
         """Of its weights, wherever they lie."""
         return re.split("[/#:]", self.source)[-1]
 
+    @property
+    def thresholds_by_rate(self) -> dict[str, float] | None:
+        """All of them, by false accept rate; None where nobody measured them."""
+        if self.thresholds is None:
+            return None
+        return dict(zip(FALSE_ACCEPT_RATES, self.thresholds, strict=True))
+
     def threshold(self, false_accept_rate: str = "1e-4") -> float | None:
         """The cosine from which two faces count as one person, by the share of pairs of two
         people that reach it ("1e-3", "1e-4" or "1e-5"); None where nobody measured it."""

@@ -135,6 +135,10 @@ def test_thresholds_follow_the_embedder() -> None:
     assert 0.415 == describe("sface").threshold("1e-4")
     assert 0.412 == describe("fr_feature").threshold()
     assert describe("auraface").threshold() is None
+    assert {"1e-3": 0.336, "1e-4": 0.412, "1e-5": 0.475} == describe(
+        "fr_feature"
+    ).thresholds_by_rate
+    assert describe("auraface").thresholds_by_rate is None
 
 
 def test_every_embedder_name_can_name_a_collection() -> None:
