@@ -97,7 +97,9 @@ class FaceSearch:
         """
         look = Looks(self.detector, CANDIDATE_FLOOR, cancellation)
         other = straightened(image, face, look, doubted=True)
-        return None if other is face or other.detection_confidence < min_confidence else other
+        if other is None or other is face or other.detection_confidence < min_confidence:
+            return None
+        return other
 
     def _looked_at(
         self,
@@ -107,22 +109,27 @@ class FaceSearch:
         max_faces: int,
         look: Looks,
     ) -> tuple[Detection, ...]:
-        """The first `max_faces` that a closer look leaves at or above the minimum.
+        """The first `max_faces` that a closer look leaves at or above the minimum; those that it
+        leaves doubtful come last.
 
         It takes some back: a hand, a record on the wall and a man from behind had scored 0.70 to
         0.81 in the whole picture, and 0.43 to 0.67 from near. Raises LowConfidence.
         """
-        kept: list[Detection] = []
-        best = 0.0
+        sure: list[Detection] = []
+        doubtful: list[Detection] = []
         for number, face in enumerate(ranked):
-            if len(kept) == max_faces:
+            # All that follow a face below SURE are below it too.
+            enough = sure if face.detection_confidence >= SURE else [*sure, *doubtful]
+            if len(enough) >= max_faces:
                 break
             held = straightened(image, face, look) if number < MOST_STRAIGHTENED else face
-            best = max(best, held.detection_confidence)
-            kept += _accepted([held], min_confidence)
-        if not kept:
+            if held is not None:
+                (sure if held.detection_confidence >= SURE else doubtful).append(held)
+        accepted = _accepted([*sure, *doubtful], min_confidence)
+        if not accepted:
+            best = max((face.detection_confidence for face in [*sure, *doubtful]), default=0.0)
             raise LowConfidence(best, min_confidence)
-        return tuple(kept)
+        return tuple(accepted[:max_faces])
 
     def _upright(
         self, image: Pixels, min_confidence: float, max_faces: int, look: Looks
@@ -154,7 +161,8 @@ class FaceSearch:
         # Askew they are doubtful whichever side is up.
         apart = without_overlaps(doubtful, look.floor)
         best = sorted(apart, key=lambda face: -face.detection_confidence)[:MOST_DOUBTFUL]
-        return _accepted([straightened(image, face, look) for face in best], minimum)
+        held = [straightened(image, face, look) for face in best]
+        return _accepted([face for face in held if face is not None], minimum)
 
 
 def _worthwhile(sizes: Sequence[int], longest: int) -> Sequence[int]:

@@ -17,7 +17,12 @@ from models.detection import Detection, FaceDetector, without_parts
 from models.errors import LowConfidence, NoFaceFound
 from models.manifest import ModelDescription
 from models.pipeline import Face, FacePipeline
-from models.search import MOST_DOUBTFUL, MOST_LOOKS_A_PICTURE, FaceSearch
+from models.search import (
+    MOST_DOUBTFUL,
+    MOST_LOOKS_A_PICTURE,
+    MOST_STRAIGHTENED,
+    FaceSearch,
+)
 from models.session import Cancellation
 from models.straightening import MOST_LOOKS_A_FACE
 from models.turning import close_up, quarter_turned, shrunk, tilted
@@ -137,7 +142,7 @@ class ScriptedDetector(CountingDetector):
     """Finds `faces` in the whole picture, and in a close-up only, upside down, the `taken_back`."""
 
     faces: Sequence[Detection] = ()
-    taken_back: float = 0.5
+    taken_back: float | None = 0.5
 
     def look(
         self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
@@ -145,7 +150,7 @@ class ScriptedDetector(CountingDetector):
         self.looks.append(longest_side)
         if longest_side == 400:
             return self.faces
-        if longest_side == 192 and 3 == self.looks.count(192):
+        if self.taken_back and longest_side == 192 and 3 == self.looks.count(192):
             return [upright_face(48, 48, 96, self.taken_back)]
         return []
 
@@ -156,16 +161,40 @@ def upright_face(x: float, y: float, side: float, score: float) -> Detection:
     return Detection((x, y, side, side), landmarks, score)
 
 
-def test_what_a_closer_look_takes_back_is_no_face(detector: CountingDetector) -> None:
-    """No face is under the minimum that was asked for, and the next one takes its place."""
+@pytest.mark.parametrize(("taken_back", "best"), [(0.5, "0.500"), (None, "0.000")])
+def test_what_a_closer_look_takes_back_is_no_face(
+    detector: CountingDetector, taken_back: float | None, best: str
+) -> None:
+    """Under the minimum that was asked for, or seen no more: the next one takes its place."""
     large, small = upright_face(100, 100, 80, 0.8), upright_face(300, 100, 40, 0.95)
-    scripted = ScriptedDetector(detector.inner, faces=[small, large])
+    scripted = ScriptedDetector(detector.inner, faces=[small, large], taken_back=taken_back)
     image = np.zeros((400, 400, 3), np.uint8)
     assert (small,) == search(scripted, image)
     scripted.faces = [large]
     scripted.looks.clear()
-    with pytest.raises(LowConfidence, match=r"0\.500.*0\.700"):
+    with pytest.raises(LowConfidence, match=rf"{best}.*0\.700"):
         search(scripted, image)
+
+
+def test_what_a_closer_look_leaves_doubtful_comes_last(detector: CountingDetector) -> None:
+    """For who asked for doubtful faces too: behind the others, however large it is."""
+    large, small = upright_face(100, 100, 80, 0.8), upright_face(300, 100, 40, 0.95)
+    image = np.zeros((400, 400, 3), np.uint8)
+    for max_faces, expected in ((1, [0.95]), (2, [0.95, 0.5])):
+        scripted = ScriptedDetector(detector.inner, faces=[small, large])
+        found = FaceSearch(scripted).faces(
+            image, min_confidence=0.3, max_faces=max_faces, cancellation=Cancellation()
+        )
+        assert expected == [face.detection_confidence for face in found]
+
+
+def test_looks_are_bounded_in_a_crowd(detector: CountingDetector) -> None:
+    """However many faces a closer look takes back, and however many were asked for."""
+    crowd = [upright_face(20 + 40 * x, 20 + 40 * y, 20, 0.8) for x in range(9) for y in range(9)]
+    scripted = ScriptedDetector(detector.inner, faces=crowd, taken_back=None)
+    found = search(scripted, np.zeros((400, 400, 3), np.uint8), max_faces=1)
+    assert 1 == len(found)
+    assert len(scripted.looks) <= MOST_LOOKS_A_PICTURE + MOST_STRAIGHTENED * MOST_LOOKS_A_FACE
 
 
 def test_people_who_lie_and_stand_in_one_picture(
