@@ -15,6 +15,7 @@ import structlog
 
 from streams.committing import InOrderConsumer
 from streams.errors import ConfigurationError, StartupError
+from streams.http_metrics import counting_middleware
 from streams.http_requests import api_failures, body_limit
 from streams.kafka import faust_broker_urls, wait_for_broker
 from streams.kafka_security import faust_credentials
@@ -149,7 +150,12 @@ def create_app(settings: Settings) -> FacestreamApp:
         web_stats_enabled=False,
         web_metrics_enabled=False,
         web_application_options={
-            "middlewares": [token_middleware(settings), api_failures, index_errors],
+            "middlewares": [
+                counting_middleware(lambda: app.runtime.http_metrics),
+                token_middleware(settings),
+                api_failures,
+                index_errors,
+            ],
             "client_max_size": body_limit(settings),
         },
         worker_redirect_stdouts=False,

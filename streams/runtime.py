@@ -14,6 +14,7 @@ from streams.answer_follower import AnswerFollower
 from streams.circuit import Circuit, CircuitProbe
 from streams.embedded_broker import port_is_taken
 from streams.errors import ConfigurationError, StartupError
+from streams.http_metrics import HttpMetrics
 from streams.image_store import ImageStore
 from streams.in_flight import InFlightWindow
 from streams.indexing import contract_of, open_index
@@ -50,6 +51,7 @@ class Runtime:
         self.settings = settings
         self.windows: list[InFlightWindow] = []
         self.metrics = Metrics()
+        self.http_metrics = HttpMetrics(self.metrics.registry)
         self.publisher = Publisher(
             app,
             self._note_waiting,
