@@ -77,15 +77,15 @@ class FaceSearch:
             candidates = self._turned(image, minimum, look, sizes=2) or candidates
         elif len(_accepted(candidates, min_confidence)) < max_faces:
             candidates += self._turned(image, minimum, look, sizes=1)
-        height, width = image.shape[:2]
-        ranked = most_prominent(
-            without_parts(without_overlaps(candidates, look.floor)),
-            min_confidence=min_confidence,
-            max_faces=len(candidates),
-            width=width,
-            height=height,
-        )
-        return self._looked_at(image, ranked, min_confidence, max_faces, look)
+        else:
+            try:
+                return self._chosen(image, candidates, min_confidence, max_faces, look)
+            except LowConfidence:
+                # What had seemed to be enough was nothing.
+                candidates = self._turned(image, minimum, look, sizes=2)
+                if not candidates:
+                    raise
+        return self._chosen(image, candidates, min_confidence, max_faces, look)
 
     def straighten(
         self, image: Pixels, face: Detection, *, min_confidence: float, cancellation: Cancellation
@@ -101,20 +101,28 @@ class FaceSearch:
             return None
         return other
 
-    def _looked_at(
+    def _chosen(
         self,
         image: Pixels,
-        ranked: Sequence[Detection],
+        candidates: Sequence[Detection],
         min_confidence: float,
         max_faces: int,
         look: Looks,
     ) -> tuple[Detection, ...]:
-        """The first `max_faces` that a closer look leaves at or above the minimum; those that it
-        leaves doubtful come last.
+        """The `max_faces` most prominent that a closer look leaves at or above the minimum; those
+        that it leaves doubtful come last.
 
         It takes some back: a hand, a record on the wall and a man from behind had scored 0.70 to
-        0.81 in the whole picture, and 0.43 to 0.67 from near. Raises LowConfidence.
+        0.81 in the whole picture, and 0.43 to 0.67 from near. Raises NoFaceFound or LowConfidence.
         """
+        height, width = image.shape[:2]
+        ranked = most_prominent(
+            without_parts(without_overlaps(candidates, look.floor)),
+            min_confidence=min_confidence,
+            max_faces=len(candidates),
+            width=width,
+            height=height,
+        )
         sure: list[Detection] = []
         doubtful: list[Detection] = []
         for number, face in enumerate(ranked):

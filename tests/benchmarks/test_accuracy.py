@@ -13,6 +13,7 @@ from benchmarks.accuracy import main
 from benchmarks.accuracy_data import Picture, carried_labels, read_data
 from benchmarks.accuracy_report import BEGIN, END
 from benchmarks.measure_detection import faces_among
+from models.manifest import manifest
 from streams.settings import load_settings
 from tests.models.generated_graphs import quality_model
 from tests.pictures import portrait
@@ -118,6 +119,28 @@ def test_boxes_come_from_the_folder_or_are_known_by_the_picture(tmp_path: Path) 
     assert (1, ((0.0, 0.0, 9.0, 9.0),)) == (pictures["b.jpg"].n_faces, pictures["b.jpg"].boxes)
     assert (5, ()) == (pictures["c.jpg"].n_faces, pictures["c.jpg"].boxes)
     assert pictures["d.jpg"].n_faces is pictures["absent.jpg"].n_faces is None
+
+
+def test_the_manifest_says_what_the_page_says() -> None:
+    """`models list` shows figures of docs/accuracy.md, and only for models that it has."""
+    page = (Path(__file__).parents[2] / "docs" / "accuracy.md").read_text("utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.splitlines()
+        if line.startswith("|")
+    ]
+    accuracy = {row[1]: row[2] for row in rows if row[0] == "lfw (1200)"}
+    found = {(row[0], row[1]): row[2] for row in rows if "of" in row[2:3][0].split()}
+    for model in manifest():
+        if model.task == "embed":
+            expected = accuracy.get(model.name)
+            assert model.measured == (f"LFW, 1200 pairs: {expected} %" if expected else "")
+        elif model.task == "detect":
+            expected = found.get((model.name, "compreface"))
+            dlib = found.get((model.name, "dlib_faces"))
+            assert model.measured == (
+                f"faces of CompreFace {expected}, of dlib {dlib}" if expected else ""
+            )
 
 
 def test_the_carried_labels_are_the_43_faces_of_dlib() -> None:

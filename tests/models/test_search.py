@@ -188,6 +188,29 @@ def test_what_a_closer_look_leaves_doubtful_comes_last(detector: CountingDetecto
         assert expected == [face.detection_confidence for face in found]
 
 
+def test_a_thing_that_a_closer_look_takes_back_does_not_hide_a_turned_face(
+    detector: CountingDetector,
+) -> None:
+    """Enough had been found upright, but it was nothing: the other sides follow."""
+
+    @dataclass
+    class Lying(ScriptedDetector):
+        def look(
+            self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
+        ) -> Sequence[Detection]:
+            found = super().look(
+                image, longest_side=longest_side, floor=floor, cancellation=cancellation
+            )
+            upside_down = longest_side == 400 and 3 == self.looks.count(400)
+            return [upright_face(200, 200, 60, 0.95)] if upside_down else found
+
+    scripted = Lying(detector.inner, faces=[upright_face(100, 100, 80, 0.8)], taken_back=None)
+    (face,) = search(scripted, np.zeros((400, 400, 3), np.uint8))
+    assert face.detection_confidence == pytest.approx(0.95)
+    assert abs(face.roll) == pytest.approx(180, abs=1)
+    assert len(scripted.looks) <= MOST_LOOKS_A_PICTURE + 2 * MOST_LOOKS_A_FACE
+
+
 def test_looks_are_bounded_in_a_crowd(detector: CountingDetector) -> None:
     """However many faces a closer look takes back, and however many were asked for."""
     crowd = [upright_face(20 + 40 * x, 20 + 40 * y, 20, 0.8) for x in range(9) for y in range(9)]
