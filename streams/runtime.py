@@ -244,11 +244,21 @@ class Runtime:
             window.begin_drain()
 
     def begin_generation(self, partitions: int) -> None:
-        """A new assignment of ``partitions`` partitions has arrived."""
-        self._draining = False
+        """A new assignment of ``partitions`` partitions has arrived.
+
+        What is left of earlier ones is others' now; its own events come in after ``take_in``.
+        """
+        self._draining = True
         self.partitions = partitions
         self.metrics.rebalance()
         self._assigned.set()
+        for window in self.windows:
+            window.begin_generation()
+            window.begin_drain()
+
+    def take_in(self) -> None:
+        """Reading goes on from the committed offsets: what comes now has nothing missing before."""
+        self._draining = False
         for window in self.windows:
             window.begin_generation()
 
