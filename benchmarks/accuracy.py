@@ -59,7 +59,7 @@ def _measure(data: Data, settings: Settings, models: Measurable, progress: Progr
         return Tick(progress, what)
 
     for embedder in models.embedders:
-        pipeline = pipeline_of(settings, DEFAULT_DETECTOR, embedder)
+        pipeline = pipeline_of(settings, DEFAULT_DETECTOR, embedder, models.assessor)
         for name, pairs in data.pairs.items():
             tick = ticking(f"{embedder}: {name}")
             verification[name, embedder] = measure_verification(pipeline, data, pairs, tick)

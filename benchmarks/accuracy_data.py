@@ -2,26 +2,40 @@
 
 `index.csv` has a row a picture: `set` and `file` (its path in the folder) are needed, `identity`
 and `n_faces` (how many faces there are; 0 makes it a picture without a face) may be empty, further
-columns are ignored. Every `<name>_pairs.csv` has labelled pairs: `fold`, `file_a`, `file_b` and
-`same` (1 or 0); two pictures of one person lie in one folder, or have one identity in the index.
+columns are ignored. `faces.csv` may say where they are, a row a face: `file`, `left`, `top`,
+`width`, `height`, source pixels; it overrides `n_faces`. Every `<name>_pairs.csv` has labelled
+pairs: `fold`, `file_a`, `file_b` and `same` (1 or 0); two pictures of one person lie in one folder,
+or have one identity in the index.
+
+For public pictures that their publishers have labelled, `labels/` has the boxes: where a folder
+says nothing of a picture's faces, they are known by its sha256, wherever it lies.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
+
+Box = tuple[float, float, float, float]
+"""(left, top, width, height), source pixels."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One row of `index.csv`; `n_faces` is None where nobody counted."""
+    """One row of `index.csv`; `n_faces` is None where nobody counted, `boxes` empty where nobody
+    said where they are."""
 
     set: str
     file: str
     identity: str
     n_faces: int | None
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,25 +64,54 @@ class Data:
         return known.get(file) or Path(file).parent.as_posix()
 
 
-def read_data(folder: Path) -> Data:
-    """Raises SystemExit with what is missing or wrong in the folder."""
+def read_data(folder: Path, labels: Mapping[str, tuple[Box, ...]] | None = None) -> Data:
+    """`labels`: boxes by the sha256 of their picture, in place of `carried_labels`.
+
+    Raises SystemExit with what is missing or wrong in the folder.
+    """
     index = folder / "index.csv"
     lists = sorted(folder.glob("*_pairs.csv"))
     if not index.is_file() and not lists:
         raise SystemExit(
             f"{folder}: neither index.csv nor a *_pairs.csv; docs/accuracy.md has the format"
         )
-    pictures = tuple(_pictures(index)) if index.is_file() else ()
+    known = carried_labels() if labels is None else labels
+    pictures = tuple(_pictures(index, known)) if index.is_file() else ()
     pairs = {path.name.removesuffix("_pairs.csv"): tuple(_pairs(path)) for path in lists}
     return Data(folder, pictures, pairs)
 
 
-def _pictures(path: Path) -> Iterator[Picture]:
+def carried_labels() -> dict[str, tuple[Box, ...]]:
+    """The faces of public pictures, by the sha256 of the picture (labels/README.md)."""
+    found: dict[str, tuple[Box, ...]] = {}
+    for path in resources.files("benchmarks").joinpath("labels").iterdir():
+        if path.name.endswith(".csv"):
+            found |= _boxes(path, "sha256")
+    return found
+
+
+def _pictures(path: Path, labels: Mapping[str, tuple[Box, ...]]) -> Iterator[Picture]:
+    described = path.with_name("faces.csv")
+    boxes = _boxes(described, "file") if described.is_file() else {}
     for row in _rows(path, ("set", "file")):
         count = (row.get("n_faces") or "").strip()
-        yield Picture(
-            row["set"], row["file"], row.get("identity") or "", int(count) if count else None
-        )
+        here = boxes.get(row["file"], ())
+        if not count and not here:
+            here = labels.get(_sha256(path.parent / row["file"]), ())
+        n_faces = len(here) if here else int(count) if count else None
+        yield Picture(row["set"], row["file"], row.get("identity") or "", n_faces, here)
+
+
+def _boxes(path: Path | Traversable, key: str) -> dict[str, tuple[Box, ...]]:
+    found: dict[str, list[Box]] = defaultdict(list)
+    for row in _rows(path, (key, "left", "top", "width", "height")):
+        left, top, width, height = (float(row[side]) for side in ("left", "top", "width", "height"))
+        found[row[key]].append((left, top, width, height))
+    return {name: tuple(boxes) for name, boxes in found.items()}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def _pairs(path: Path) -> Iterator[Pair]:
@@ -76,9 +119,8 @@ def _pairs(path: Path) -> Iterator[Pair]:
         yield Pair(row["fold"], row["file_a"], row["file_b"], row["same"] == "1")
 
 
-def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if missing := [name for name in needed if name not in (reader.fieldnames or ())]:
-            raise SystemExit(f"{path}: columns missing: {', '.join(missing)}")
-        yield from reader
+def _rows(path: Path | Traversable, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    reader = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    if missing := [name for name in needed if name not in (reader.fieldnames or ())]:
+        raise SystemExit(f"{path}: columns missing: {', '.join(missing)}")
+    yield from reader

@@ -28,10 +28,12 @@ UNLIMITED = DecodeLimits(max_bytes=1 << 30, max_pixels=200_000_000)
 
 @dataclass(frozen=True)
 class Measurable:
-    """`skipped`: why each other model of the manifest is not measured."""
+    """`assessor`: the quality model that is here, if one is. `skipped`: why each other model of
+    the manifest is not measured."""
 
     detectors: tuple[str, ...]
     embedders: tuple[str, ...]
+    assessor: str | None
     skipped: dict[str, str]
 
 
@@ -56,18 +58,22 @@ def measurable(settings: Settings, only: tuple[str, ...]) -> Measurable:
     return Measurable(
         tuple(model.name for model in found if model.task == "detect"),
         tuple(model.name for model in found if model.task == "embed"),
+        next((model.name for model in found if model.task == "assess"), None),
         skipped,
     )
 
 
-def pipeline_of(settings: Settings, detector: str, embedder: str) -> FacePipeline:
+def pipeline_of(
+    settings: Settings, detector: str, embedder: str, assessor: str | None = None
+) -> FacePipeline:
     return load_pipeline(
         detector=detector,
         embedder=embedder,
+        assessor=assessor,
         model_path=settings.model_path if _is_folder(settings.model_path) else None,
         cache_dir=settings.model_cache,
         limits=UNLIMITED,
-        accepted_licences=(detector, embedder),
+        accepted_licences=(detector, embedder, assessor or ""),
     )
 
 

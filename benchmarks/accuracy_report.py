@@ -40,6 +40,7 @@ def key_values(measured: Measured) -> list[str]:
     for detector, seen in measured.detection.items():
         for name, count in seen.by_set.items():
             lines.append(f"recall_{detector}_{name}={count.recall * 100:.2f}")
+            lines.append(f"found_{detector}_{name}={count.found}/{count.faces}")
         lines.append(f"false_faces_{detector}={seen.false_faces}")
     for detector, angles in measured.turned.items():
         for angle, copies in angles.items():

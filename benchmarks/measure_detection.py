@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy_data import Data, Picture
+from benchmarks.accuracy_data import Box, Data, Picture
 from benchmarks.accuracy_models import MIN_CONFIDENCE, UNLIMITED, as_file, main_face
 from benchmarks.damages import turned
 from models.decoding import decode
@@ -23,7 +23,7 @@ ANGLES = (90, 180, 270, 45)
 
 @dataclass
 class Count:
-    """Faces found of faces there are (found more do not count), and pictures."""
+    """Faces found of faces there are, and pictures. `surplus`: found beside them."""
 
     found: int = 0
     faces: int = 0
@@ -63,50 +63,79 @@ def measure_detection(pipeline: FacePipeline, data: Data, tick: Callable[[], Non
     return result
 
 
-def _count(result: Detection, picture: Picture, found: int, by_size: dict[int, int]) -> None:
+def _count(
+    result: Detection, picture: Picture, found: Sequence[Box], by_size: dict[int, Sequence[Box]]
+) -> None:
     if picture.n_faces is None:
-        _add(result.uncounted.setdefault(picture.set, Count()), found, found)
+        count = result.uncounted.setdefault(picture.set, Count())
+        _add(count, len(found), len(found), len(found))
     elif picture.n_faces == 0:
         result.without_face += 1
-        result.false_faces += found
+        result.false_faces += len(found)
         if found:
             result.false_in.append(picture.file)
         for side, seen in by_size.items():
-            result.false_by_size[side] = result.false_by_size.get(side, 0) + seen
+            result.false_by_size[side] = result.false_by_size.get(side, 0) + len(seen)
     else:
-        _add(result.by_set.setdefault(picture.set, Count()), found, picture.n_faces)
+        count = result.by_set.setdefault(picture.set, Count())
+        _add(count, faces_among(found, picture), picture.n_faces, len(found))
         for side, seen in by_size.items():
-            _add(result.by_size.setdefault(side, Count()), seen, picture.n_faces)
+            count = result.by_size.setdefault(side, Count())
+            _add(count, faces_among(seen, picture), picture.n_faces, len(seen))
 
 
-def _add(count: Count, found: int, faces: int) -> None:
-    count.found += min(found, faces)
+def _add(count: Count, right: int, faces: int, found: int) -> None:
+    count.found += right
     count.faces += faces
-    count.surplus += max(0, found - faces)
+    count.surplus += found - right
     count.pictures += 1
 
 
-def _found(pipeline: FacePipeline, pixels: NDArray[np.uint8]) -> int:
+def faces_among(found: Sequence[Box], picture: Picture) -> int:
+    """How many of a picture's faces were found.
+
+    Where its boxes are known, each face needs a box of its own, of which it holds the centre and
+    which holds its centre: labellers differ in how much of a head is face. Where only their number
+    is known, that many at most.
+    """
+    if not picture.boxes:
+        return min(len(found), picture.n_faces or 0)
+    left = list(found)
+    for labelled in picture.boxes:
+        match = next((box for box in left if _same_face(labelled, box)), None)
+        if match is not None:
+            left.remove(match)
+    return len(found) - len(left)
+
+
+def _same_face(one: Box, other: Box) -> bool:
+    return all(
+        a[0] <= b[0] + b[2] / 2 <= a[0] + a[2] and a[1] <= b[1] + b[3] / 2 <= a[1] + a[3]
+        for a, b in ((one, other), (other, one))
+    )
+
+
+def _found(pipeline: FacePipeline, pixels: NDArray[np.uint8]) -> Sequence[Box]:
     with suppress(NoFaceFound, LowConfidence):
-        return len(
-            FaceSearch(pipeline.face_detector).faces(
-                pixels,
-                min_confidence=MIN_CONFIDENCE,
-                max_faces=64,
-                cancellation=Cancellation(),
-            )
+        faces = FaceSearch(pipeline.face_detector).faces(
+            pixels,
+            min_confidence=MIN_CONFIDENCE,
+            max_faces=64,
+            cancellation=Cancellation(),
         )
-    return 0
+        return [face.bounding_box for face in faces]
+    return []
 
 
-def _by_size(pipeline: FacePipeline, pixels: NDArray[np.uint8]) -> dict[int, int]:
+def _by_size(pipeline: FacePipeline, pixels: NDArray[np.uint8]) -> dict[int, Sequence[Box]]:
     detector = pipeline.face_detector
     return {
-        side: len(
-            detector.look(
+        side: [
+            face.bounding_box
+            for face in detector.look(
                 pixels, longest_side=side, floor=MIN_CONFIDENCE, cancellation=Cancellation()
             )
-        )
+        ]
         for side in detector.sizes
     }
 

@@ -37,6 +37,15 @@ SIGNALS: dict[str, Callable[[Face], float]] = {
 }
 
 
+def _learned(face: Face) -> float:
+    quality = face.measures.learned_quality
+    return float("nan") if quality is None else quality
+
+
+def _signals(assessed: bool) -> dict[str, Callable[[Face], float]]:
+    return {**SIGNALS, "learned quality": _learned} if assessed else SIGNALS
+
+
 @dataclass(frozen=True)
 class Verification:
     """Of one embedder on one list.
@@ -75,6 +84,7 @@ def measure_verification(
     same = np.array([pair.same for pair in pairs])
     genuine, impostors = scores[same], _impostors(data, faces)
     thresholds = {rate: threshold_at(impostors, rate) for rate in FAR}
+    assessed = pipeline.assessor is not None
     damaged = _damaged(pipeline, data, [pair for pair in pairs if pair.same], faces, tick)
     return Verification(
         accuracies=tuple(fold_accuracies(scores, same, [pair.fold for pair in pairs])),
@@ -85,8 +95,10 @@ def measure_verification(
         tar={rate: accepted_share(genuine, thresholds[rate]) for rate in FAR},
         genuine=genuine,
         impostors=impostors,
-        rejecting=_rejecting([((face,), score) for face, score in damaged], thresholds[1e-3]),
-        rejecting_as_is=_rejecting(_as_they_are(pairs, faces), thresholds[1e-4]),
+        rejecting=_rejecting(
+            [((face,), score) for face, score in damaged], thresholds[1e-3], assessed=assessed
+        ),
+        rejecting_as_is=_rejecting(_as_they_are(pairs, faces), thresholds[1e-4], assessed=assessed),
         calibration=_calibration(damaged, thresholds[1e-4]),
     )
 
@@ -139,7 +151,7 @@ def _as_they_are(
 
 
 def _rejecting(
-    judged: Sequence[tuple[tuple[Face, ...], float]], threshold: float
+    judged: Sequence[tuple[tuple[Face, ...], float]], threshold: float, *, assessed: bool
 ) -> dict[str, list[float]]:
     """By each signal of the worst of a pair's judged faces."""
     scores = np.array([similarity for _, similarity in judged])
@@ -150,7 +162,7 @@ def _rejecting(
             threshold,
             REJECTED,
         )
-        for name, signal in SIGNALS.items()
+        for name, signal in _signals(assessed).items()
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.alignment import CROP_SIZE
 from models.built_in import built_in_pixels
-from models.families import load_detector, load_embedder
+from models.families import load_assessor, load_detector, load_embedder
 from models.manifest import ModelDescription
 from models.search import FaceSearch
 from models.session import Cancellation
@@ -26,7 +26,8 @@ class CheckedModel:
 
 
 def check_model(model: ModelDescription, model_path: Path | None, cache_dir: Path) -> CheckedModel:
-    """A detector must find the built-in portrait, an embedder answer with its dimension.
+    """A detector must find the built-in portrait, an embedder answer with its dimension, an
+    assessor with one finite number.
 
     Raises MissingWeights, CorruptWeights, NoFaceFound, LowConfidence or InferenceFailed.
     """
@@ -38,9 +39,15 @@ def check_model(model: ModelDescription, model_path: Path | None, cache_dir: Pat
         spent = (perf_counter() - started) * 1000.0
         answer = f"the built-in face found with {face.detection_confidence:.2f}"
         return CheckedModel(model, answer, spent)
-    embedder = load_embedder(model, model_path, cache_dir)
     crop = np.full((CROP_SIZE, CROP_SIZE, 3), 128, dtype=np.uint8)
     crop[30:80, 30:80] = 40
+    if model.task == "assess":
+        assessor = load_assessor(model, model_path, cache_dir)
+        started = perf_counter()
+        quality = assessor.assess(crop, Cancellation())
+        spent = (perf_counter() - started) * 1000.0
+        return CheckedModel(model, f"a quality of {quality:.2f} for a grey square", spent)
+    embedder = load_embedder(model, model_path, cache_dir)
     started = perf_counter()
     embedding = embedder.embed(crop, Cancellation())
     spent = (perf_counter() - started) * 1000.0

@@ -1,4 +1,4 @@
-"""From a description and its weights to a detector or embedder that works."""
+"""From a description and its weights to a detector, embedder or assessor that works."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from models.blazeface import BlazeFaceDetector
 from models.detection import FaceDetector
 from models.embedding import AlignedCropEmbedder, FaceEmbedder
+from models.learned_quality import CropQualityAssessor, QualityAssessor
 from models.manifest import ModelDescription
 from models.preparation import prepared_graph
 from models.scrfd import ScrfdDetector
@@ -22,6 +23,9 @@ DETECTORS: dict[str, Callable[[Session, ModelDescription], FaceDetector]] = {
 }
 EMBEDDERS: dict[str, Callable[[Session, ModelDescription], FaceEmbedder]] = {
     "aligned_crop": AlignedCropEmbedder,
+}
+ASSESSORS: dict[str, Callable[[Session, ModelDescription], QualityAssessor]] = {
+    "crop_quality": CropQualityAssessor,
 }
 
 
@@ -39,6 +43,14 @@ def load_embedder(
     """Raises MissingWeights, CorruptWeights or InferenceFailed."""
     session = load_session(description, model_path, cache_dir)
     return EMBEDDERS[description.family](session, description)
+
+
+def load_assessor(
+    description: ModelDescription, model_path: Path | None, cache_dir: Path
+) -> QualityAssessor:
+    """Raises MissingWeights, CorruptWeights or InferenceFailed."""
+    session = load_session(description, model_path, cache_dir)
+    return ASSESSORS[description.family](session, description)
 
 
 def load_session(

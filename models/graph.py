@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from models.graph_repairs import repair
 from models.graph_rewrites import (
     Graph,
     drop_dropout,
@@ -35,6 +36,7 @@ def rewrite(source: Path, *, dynamic_input: bool) -> bytes:
         constants={item.name: numpy_helper.to_array(item) for item in model.graph.initializer},
     )
     fold_constants(graph)
+    repair(graph)
     drop_dropout(graph)
     fold_batch_normalisation(graph)
     rewrite_prelu(graph)

@@ -14,13 +14,14 @@ from typing import Any, Literal
 
 from models.errors import BadDescription, LicenceNotAccepted, UnknownModel
 
-Task = Literal["detect", "embed"]
+Task = Literal["detect", "embed", "assess"]
 
 FAMILIES: dict[str, Task] = {
     "yunet": "detect",
     "blazeface": "detect",
     "scrfd": "detect",
     "aligned_crop": "embed",
+    "crop_quality": "assess",
 }
 """Which task each family of `manifest.toml` has."""
 
@@ -56,6 +57,13 @@ class ModelDescription:
     def file_name(self) -> str:
         """Of its weights, wherever they lie."""
         return re.split("[/#:]", self.source)[-1]
+
+    @property
+    def thresholds_by_rate(self) -> dict[str, float] | None:
+        """All of them, by false accept rate; None where nobody measured them."""
+        if self.thresholds is None:
+            return None
+        return dict(zip(FALSE_ACCEPT_RATES, self.thresholds, strict=True))
 
     def threshold(self, false_accept_rate: str = "1e-4") -> float | None:
         """The cosine from which two faces count as one person, by the share of pairs of two

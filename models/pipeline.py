@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -18,7 +18,8 @@ from models.decoding import DecodeLimits, decode
 from models.detection import Detection, FaceDetector
 from models.embedding import Embedding, FaceEmbedder
 from models.errors import InferenceFailed, LowConfidence, NoFaceFound
-from models.families import load_detector, load_embedder
+from models.families import load_assessor, load_detector, load_embedder
+from models.learned_quality import QualityAssessor
 from models.manifest import ModelDescription, check_licence, chosen
 from models.quality import Measures, measure, recognisability
 from models.search import FaceSearch
@@ -48,7 +49,8 @@ class Face:
 class ScoredImage:
     """What one picture holds, the most prominent face first; sizes after EXIF orientation.
 
-    timings_ms: milliseconds spent in "decode", "detect", "align" and "embed", over all faces.
+    timings_ms: milliseconds spent in "decode", "detect", "align" and "embed", over all faces,
+        and in "assess" where there is an assessor.
     """
 
     faces: tuple[Face, ...]
@@ -86,6 +88,7 @@ class FacePipeline:
     face_detector: FaceDetector
     face_embedder: FaceEmbedder
     limits: DecodeLimits
+    quality_assessor: QualityAssessor | None = None
 
     @property
     def detector(self) -> ModelDescription:
@@ -96,6 +99,11 @@ class FacePipeline:
     def embedder(self) -> ModelDescription:
         """Likewise, and the embedding's dimension."""
         return self.face_embedder.description
+
+    @property
+    def assessor(self) -> ModelDescription | None:
+        """The model of `learned_quality`, where one is chosen."""
+        return None if self.quality_assessor is None else self.quality_assessor.description
 
     def score(
         self,
@@ -124,7 +132,7 @@ class FacePipeline:
                 cancellation=clock.cancellation,
             )
         return ScoredImage(
-            faces=tuple(self._face(pixels, detection, clock) for detection in found),
+            faces=tuple(self._face(pixels, face, min_confidence, clock) for face in found),
             width=width,
             height=height,
             image_sha256=hashlib.sha256(image).hexdigest(),
@@ -183,7 +191,9 @@ class FacePipeline:
         """Score the built-in picture. Raises what `score` raises."""
         self.score(built_in_picture(), min_confidence=0.5, max_faces=1, cancellation=cancellation)
 
-    def _face(self, pixels: NDArray[np.uint8], found: Detection, clock: _StageClock) -> Face:
+    def _face(
+        self, pixels: NDArray[np.uint8], found: Detection, minimum: float, clock: _StageClock
+    ) -> Face:
         seen = self._seen(pixels, found, clock)
         recognisable = recognisability(seen.embedding.norm, self.embedder.norm_range)
         # One with a doubtful score has been looked at from all sides already.
@@ -191,19 +201,22 @@ class FacePipeline:
         if believed and recognisable is not None and recognisable < DOUBTFUL:
             with clock.stage("detect"):
                 held = FaceSearch(self.face_detector).straighten(
-                    pixels, found, cancellation=clock.cancellation
+                    pixels, found, min_confidence=minimum, cancellation=clock.cancellation
                 )
             other = None if held is None else self._seen(pixels, held, clock)
             if other is not None and other.embedding.norm > seen.embedding.norm:
                 seen = other
+        measures = measure(seen.detection, seen.crop, seen.embedding.norm, self.embedder.norm_range)
+        if self.quality_assessor is not None:
+            with clock.stage("assess"):
+                learned = self.quality_assessor.assess(seen.crop, clock.cancellation)
+            measures = replace(measures, learned_quality=learned)
         return Face(
             bounding_box=seen.detection.bounding_box,
             landmarks=seen.detection.landmarks,
             detection_confidence=seen.detection.detection_confidence,
             embedding=seen.embedding.vector,
-            measures=measure(
-                seen.detection, seen.crop, seen.embedding.norm, self.embedder.norm_range
-            ),
+            measures=measures,
         )
 
     def _seen(self, pixels: NDArray[np.uint8], found: Detection, clock: _StageClock) -> _SeenFace:
@@ -227,27 +240,33 @@ def load_pipeline(
     *,
     detector: str = "yunet",
     embedder: str = "sface",
+    assessor: str | None = None,
     model_path: Path | None,
     cache_dir: Path,
     limits: DecodeLimits,
     accepted_licences: Collection[str] = (),
 ) -> FacePipeline:
-    """The pipeline of two models, its sessions loaded but not yet warm.
+    """The pipeline of two models or three, its sessions loaded but not yet warm.
 
-    `detector`, `embedder`: names of the manifest, or of described files in `model_path`, a folder
-    that is searched for weight files first. When `model_path` is one file, that file is the
-    detector or the embedder, whatever its task, and only the other is chosen by name.
-    `cache_dir`: where prepared graphs and fetched weights are kept. `accepted_licences`: names of
-    models that may be used though their licence forbids commercial use. Raises UnknownModel,
-    BadDescription, LicenceNotAccepted, MissingWeights, CorruptWeights or InferenceFailed.
+    `detector`, `embedder`, `assessor`: names of the manifest, or of described files in
+    `model_path`, a folder that is searched for weight files first. When `model_path` is one file,
+    that file is used for its task (as assessor only where one is asked for), and the others are
+    chosen by name. `cache_dir`: where prepared graphs and fetched weights are kept.
+    `accepted_licences`: names of models that may be used though their licence forbids commercial
+    use. Raises UnknownModel, BadDescription, LicenceNotAccepted, MissingWeights, CorruptWeights or
+    InferenceFailed.
     """
     found, embedding = chosen(detector, "detect", model_path), chosen(embedder, "embed", model_path)
-    for model in (found, embedding):
+    assessing = None if assessor is None else chosen(assessor, "assess", model_path)
+    for model in (found, embedding, *([] if assessing is None else [assessing])):
         check_licence(model, accepted_licences)
     return FacePipeline(
         face_detector=load_detector(found, model_path, cache_dir),
         face_embedder=load_embedder(embedding, model_path, cache_dir),
         limits=limits,
+        quality_assessor=None
+        if assessing is None
+        else load_assessor(assessing, model_path, cache_dir),
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from models.errors import InferenceFailed
 from models.manifest import ModelDescription
 
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 """Raise this with every change of `graph.py` that changes its output."""
 
 

@@ -64,6 +64,8 @@ class Measures:
     embedding_norm: length of the embedding before it was normalised; its scale is the embedder's.
     recognisability: 0..1, the same on a scale that all embedders share; None where the embedder's
         norms are not known.
+    learned_quality: what a model made for it says, on its own scale, higher is better; None where
+        none is chosen. It goes into no other figure.
     """
 
     quality: float
@@ -82,6 +84,7 @@ class Measures:
     noise: float
     embedding_norm: float
     recognisability: float | None
+    learned_quality: float | None = None
 
 
 def measure(

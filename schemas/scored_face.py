@@ -106,6 +106,11 @@ class Measures(_Part):
         default=None,
         description="The same from 0 to 1; null where the embedder's norms are unknown.",
     )
+    learned_quality: float | None = Field(
+        default=None,
+        description="Raw answer of the quality model, on its own scale, higher is better; no part "
+        "of `quality`. Null where no such model is chosen.",
+    )
 
 
 class ModelNames(_Part):
@@ -117,6 +122,10 @@ class ModelNames(_Part):
     detector_sha256: Sha256Hex
     embedder: str = Field(min_length=1)
     embedder_sha256: Sha256Hex
+    assessor: str | None = Field(
+        default=None, min_length=1, description="The model of `learned_quality`, where one is used."
+    )
+    assessor_sha256: Sha256Hex | None = None
 
 
 class Timings(_Part):
@@ -131,6 +140,7 @@ class Timings(_Part):
     detect: NonNegative | None = None
     align: NonNegative | None = None
     embed: NonNegative | None = None
+    assess: NonNegative | None = None
 
 
 def _inconsistent(field: str, expected: str, found: object) -> PydanticCustomError:

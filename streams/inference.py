@@ -49,6 +49,7 @@ def load_models(settings: Settings) -> FacePipeline:
     return load_pipeline(
         detector=settings.face_detector,
         embedder=settings.face_embedder,
+        assessor=settings.face_quality,
         model_path=settings.model_path,
         cache_dir=settings.model_cache,
         accepted_licences=settings.accept_model_licence,

@@ -33,7 +33,9 @@ from streams.circuit import CircuitState
 Operation = Literal["real_ml", "shadow", "simulated", "index"]
 Outcome = Literal["success", "rejected", "failure"]
 Tried = Literal["real_ml", "fetch", "publish", "index"]
-Stage = Literal["queued", "fetch", "decode", "detect", "align", "embed", "publish", "total"]
+Stage = Literal[
+    "queued", "fetch", "decode", "detect", "align", "embed", "assess", "publish", "total"
+]
 
 #: Reasons that are our own failure; every other one is the picture's, the sender's or a setting's.
 FAILURES = frozenset(

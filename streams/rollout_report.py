@@ -149,7 +149,14 @@ def _shadow_scores(shadow: ShadowScored) -> Scores:
 def _spent(timings: Timings | None) -> float | None:
     if timings is None:
         return None
-    steps = (timings.fetch, timings.decode, timings.detect, timings.align, timings.embed)
+    steps = (
+        timings.fetch,
+        timings.decode,
+        timings.detect,
+        timings.align,
+        timings.embed,
+        timings.assess,
+    )
     return sum(step or 0.0 for step in steps)
 
 

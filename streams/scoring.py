@@ -25,7 +25,7 @@ from models.errors import (
     NoFaceFound,
     UnreadableImage,
 )
-from models.pipeline import Face, ScoredImage
+from models.pipeline import Face, FacePipeline, ScoredImage
 from models.quality import FORMULA_VERSION
 from schemas.cloud_events import output_headers
 from schemas.codec import decode_image_submitted, encode_scored_face
@@ -256,7 +256,6 @@ class Scorer:
     ) -> Outgoing:
         face = scored.faces[index]
         x, y, width, height = face.bounding_box
-        detector, embedder = self._pool.pipeline.detector, self._pool.pipeline.embedder
         now = datetime.now(UTC)
         record = ScoredFace(
             event_id=event.event_id,
@@ -278,12 +277,7 @@ class Scorer:
             formula_version=str(FORMULA_VERSION),
             provenance="real",
             fallback_reason=None,
-            model=ModelNames(
-                detector=detector.name,
-                detector_sha256=detector.sha256,
-                embedder=embedder.name,
-                embedder_sha256=embedder.sha256,
-            ),
+            model=model_names(self._pool.pipeline),
             timings_ms=timings,
             image_sha256=scored.image_sha256,
             submitted_at=event.submitted_at,
@@ -329,6 +323,19 @@ def reason_for(error: Exception) -> FallbackReason:
     return FallbackReason.INFERENCE_FAILED
 
 
+def model_names(pipeline: FacePipeline) -> ModelNames:
+    """The models of a pipeline, as an event names them."""
+    detector, embedder, assessor = pipeline.detector, pipeline.embedder, pipeline.assessor
+    return ModelNames(
+        detector=detector.name,
+        detector_sha256=detector.sha256,
+        embedder=embedder.name,
+        embedder_sha256=embedder.sha256,
+        assessor=None if assessor is None else assessor.name,
+        assessor_sha256=None if assessor is None else assessor.sha256,
+    )
+
+
 def landmarks_of(points: NDArray[np.float32]) -> Landmarks:
     """The record of a detector's landmarks, (5, 2) float32, source pixels."""
     left_eye, right_eye, nose, mouth_left, mouth_right = ((float(x), float(y)) for x, y in points)
@@ -355,4 +362,5 @@ def _measures(face: Face) -> Measures:
         noise=raw.noise,
         embedding_norm=raw.embedding_norm,
         recognisability=raw.recognisability,
+        learned_quality=raw.learned_quality,
     )

@@ -108,6 +108,12 @@ class Settings(BaseSettings):
     # Models
     face_detector: str = Field("yunet", description="Detector, by name (`models list`).")
     face_embedder: str = Field("sface", description="Embedder, by name (`models list`).")
+    face_quality: str | None = Field(
+        None,
+        min_length=1,
+        description="Model whose answer is published as `measures.learned_quality`, by name "
+        "(`models list`). Unset: none.",
+    )
     model_path: Path | None = Field(
         None,
         description="Folder with weight files, looked at before installed packages; or one file, "

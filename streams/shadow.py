@@ -17,14 +17,14 @@ from schemas.codec import decode_image_submitted, encode_shadow_scored
 from schemas.fallback import FallbackReason
 from schemas.headers import last_value
 from schemas.image_submitted import ImageSubmitted
-from schemas.scored_face import ModelNames, Timings
+from schemas.scored_face import Timings
 from schemas.shadow_scored import ShadowScored
 from streams.circuit import Circuit
 from streams.incoming import Incoming
 from streams.inference import InferencePool
 from streams.metrics import Metrics, outcome_of
 from streams.publishing import Outgoing
-from streams.scoring import SCORING_ERRORS, SOURCE, Attempts, Scorer, reason_for
+from streams.scoring import SCORING_ERRORS, SOURCE, Attempts, Scorer, model_names, reason_for
 from streams.topics import TopicNames
 
 log = structlog.get_logger(__name__)
@@ -97,7 +97,6 @@ class ShadowScorer:
         self, event: ImageSubmitted, scored: ScoredImage, fetch_ms: float | None
     ) -> ShadowScored:
         face = scored.faces[0]
-        detector, embedder = self._pool.pipeline.detector, self._pool.pipeline.embedder
         return ShadowScored(
             event_id=event.event_id,
             face_count=len(scored.faces),
@@ -108,12 +107,7 @@ class ShadowScorer:
             resolution=face.measures.resolution,
             confidence=face.measures.confidence,
             formula_version=str(FORMULA_VERSION),
-            model=ModelNames(
-                detector=detector.name,
-                detector_sha256=detector.sha256,
-                embedder=embedder.name,
-                embedder_sha256=embedder.sha256,
-            ),
+            model=model_names(self._pool.pipeline),
             timings_ms=Timings(fetch=fetch_ms, **scored.timings_ms),
             scored_at=datetime.now(UTC),
         )

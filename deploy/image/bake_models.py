@@ -25,7 +25,8 @@ def bake(settings: Settings, weights: Path, prepared: Path) -> list[str]:
     Raises ``ModelsError`` when weights are missing, corrupt or do not work, and ``OSError`` when
     a folder cannot be written.
     """
-    names = (settings.face_detector, settings.face_embedder)
+    chosen = (settings.face_detector, settings.face_embedder, settings.face_quality)
+    names = [name for name in chosen if name is not None]
     weights.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(

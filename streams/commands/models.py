@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from faust.cli.base import argument
+from faust.cli.base import argument, option
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -17,16 +20,18 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from models.check import CheckedModel, check_model
-from models.errors import MissingWeights, ModelsError
-from models.manifest import ModelDescription, chosen, describe, known_models
+from models.manifest import ModelDescription, check_licence, describe
 from models.preparation import prepared_graph
 from models.weights import find_weights
 from streams.commands.base import FacestreamCommand
 from streams.errors import StreamsError
 from streams.inference import load_models
 from streams.model_fetching import fetch
+from streams.model_listing import ListedModel, list_models, models_in_use
+from streams.settings import Settings
 
 ACTIONS = ("list", "fetch", "check", "prepare")
 
@@ -34,74 +39,44 @@ ACTIONS = ("list", "fetch", "check", "prepare")
 class Models(FacestreamCommand):
     """List the known models, fetch one by NAME, check or prepare one (or those in use)."""
 
-    options = [argument("action", default="list"), argument("name", default=None, required=False)]
+    options = [
+        argument("action", default="list"),
+        argument("name", default=None, required=False),
+        option("--json", "as_json", is_flag=True, help="list: one JSON object a line."),
+    ]
 
-    async def main(self, *, action: str, name: str | None, **_: Any) -> int:
+    async def main(self, *, action: str, name: str | None, as_json: bool, **_: Any) -> int:
         """``list``, ``fetch NAME``, ``check [NAME]`` or ``prepare [NAME]``."""
         if action not in ACTIONS:
             raise StreamsError(f"models {action}: expected one of {', '.join(ACTIONS)}")
         if action == "fetch" and name is None:
             raise StreamsError("models fetch: which one? `facestream models list` shows them")
+        if as_json and action != "list":
+            raise StreamsError(f"models {action}: --json is for list")
         if action == "list":
-            return self._list()
+            return await asyncio.to_thread(self._list, as_json=as_json)
         # Hashing, loading and downloading block for long.
         return await asyncio.to_thread(getattr(self, f"_{action}"), name)
 
-    def _list(self) -> int:
-        in_use = {model.name for model in self._in_use()}
-        table = Table(
-            "name", "task", "size", "dim.", "licence", "commercial", "measured", "in use", "weights"
-        )
-        for model in known_models(self.settings.model_path):
-            table.add_row(
-                model.name,
-                model.task,
-                f"{model.bytes / 1e6:.1f} MB",
-                str(model.dimension or "-"),
-                model.licence,
-                "yes" if model.commercial_use else "[red]no[/]",
-                model.measured or "-",
-                "yes" if model.name in in_use else "",
-                self._where(model),
-            )
-        self.console.print(table)
-        return 0
-
-    def _in_use(self) -> list[ModelDescription]:
-        settings = self.settings
-        return [
-            chosen(settings.face_detector, "detect", settings.model_path),
-            chosen(settings.face_embedder, "embed", settings.model_path),
-        ]
-
-    def _where(self, model: ModelDescription) -> str:
-        try:
-            return "present in " + str(self._find(model).parent)
-        except MissingWeights:
-            return "[dim]to be fetched[/]"
-        except ModelsError as error:
-            return f"[red]{type(error).__name__}[/]"
+    def _list(self, *, as_json: bool) -> int:
+        """The exit status is 1 when a file that is here is not the pinned one."""
+        listed = list_models(self.settings)
+        if as_json:
+            for one in listed:
+                print(json.dumps(one.as_json()))
+        else:
+            self.console.print(_table(listed))
+        corrupt = [one for one in listed if one.weights == "corrupt"]
+        for one in corrupt:
+            self.notes.print(f"facestream: {one.problem}", style="red", markup=False)
+        return 1 if corrupt else 0
 
     def _find(self, model: ModelDescription) -> Path:
         return find_weights(model, self.settings.model_path, self.settings.model_cache)
 
     def _fetch(self, name: str) -> int:
         model = describe(name, model_path=self.settings.model_path)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.notes) as progress:
-            task = progress.add_task(f"fetching {name}", total=None)
-            path = fetch(
-                model,
-                self.settings.model_cache,
-                accepted_licences=self.settings.accept_model_licence,
-                report=lambda done, total: progress.update(task, completed=done, total=total),
-            )
+        path = fetch_with_progress(model, self.settings, self.notes)
         self.console.print(f"{name}: sha256 {model.sha256} ok, {path}", soft_wrap=True)
         return 0
 
@@ -124,7 +99,9 @@ class Models(FacestreamCommand):
         pipeline = load_models(self.settings)
         pipeline.warm_up()
         spent = (time.perf_counter() - started) * 1000
-        for part in (pipeline.detector, pipeline.embedder):
+        for part in (pipeline.detector, pipeline.embedder, pipeline.assessor):
+            if part is None:
+                continue
             self.console.print(f"{part.name}: sha256 {part.sha256} ok")
         self.console.print(
             f"models: ok, one real inference done, {pipeline.embedder.dimension} dimensions, "
@@ -134,8 +111,10 @@ class Models(FacestreamCommand):
 
     def _named_or_in_use(self, name: str | None) -> list[ModelDescription]:
         if name is None:
-            return self._in_use()
-        return [describe(name, model_path=self.settings.model_path)]
+            return models_in_use(self.settings)
+        model = describe(name, model_path=self.settings.model_path)
+        check_licence(model, self.settings.accept_model_licence)
+        return [model]
 
     def _print_checked(self, checked: CheckedModel) -> None:
         self.console.print(
@@ -143,3 +122,51 @@ class Models(FacestreamCommand):
             f"{checked.milliseconds:.0f} ms an inference",
             soft_wrap=True,
         )
+
+
+def fetch_with_progress(model: ModelDescription, settings: Settings, notes: Console) -> Path:
+    """The verified weight file, its arrival drawn on ``notes``. Raises as ``fetch``."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=notes) as progress:
+        task = progress.add_task(f"fetching {model.name}", total=None)
+        return fetch(
+            model,
+            settings.model_cache,
+            accepted_licences=settings.accept_model_licence,
+            report=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+
+
+def _table(listed: Sequence[ListedModel]) -> Table:
+    table = Table("name", "task", "size", "dim.", "licence", "commercial")
+    table.add_column("accuracy we measured")
+    table.add_column("in use")
+    table.add_column("weights", overflow="fold")
+    for one in listed:
+        model = one.model
+        table.add_row(
+            model.name,
+            model.task,
+            f"{model.bytes / 1e6:.1f} MB",
+            str(model.dimension or "-"),
+            model.licence,
+            "yes" if model.commercial_use else "[red]no[/]",
+            model.measured or "[dim]not run by us[/]",
+            "yes" if one.in_use else "",
+            _weights(one),
+        )
+    return table
+
+
+def _weights(one: ListedModel) -> Text:
+    if one.path is None:
+        return Text("to be fetched", style="dim")
+    if one.weights == "corrupt":
+        return Text(f"CORRUPT in {one.path.parent}", style="red")
+    return Text(f"present in {one.path.parent}")

@@ -18,6 +18,9 @@ from streams.errors import StreamsError
 from streams.indexing import contract_of, open_index
 from streams.inference import load_models
 
+#: Of two strangers, this share counts as one person at the threshold that is shown.
+FALSE_ACCEPT_RATE = "1e-4"
+
 
 class Search(FacestreamCommand):
     """Find the indexed faces nearest to the most prominent face of a picture."""
@@ -49,12 +52,23 @@ class Search(FacestreamCommand):
             for one in nearest:
                 print(json.dumps(one))
             return 0
-        table = Table("similarity", "user", "face_id", "event_id")
+        threshold = pipeline.embedder.threshold(FALSE_ACCEPT_RATE)
+        table = Table("similarity", "same person", "user", "face_id", "event_id")
         for one in nearest:
             table.add_row(
-                f"{one['similarity']:.3f}", Text(one["user_id"]), one["face_id"], one["event_id"]
+                f"{one['similarity']:.3f}",
+                _same_person(one["similarity"], threshold),
+                Text(one["user_id"]),
+                one["face_id"],
+                one["event_id"],
             )
         self.console.print(table)
+        name = pipeline.embedder.name
+        self.notes.print(
+            f"{name}: nobody measured from which similarity on two faces are one person"
+            if threshold is None
+            else f"{name}: one person from {threshold} on, false for {FALSE_ACCEPT_RATE} of pairs"
+        )
         return 0
 
     async def _nearest(
@@ -95,3 +109,9 @@ class Search(FacestreamCommand):
             if answer.status != 200:
                 raise StreamsError(f"the worker answered {answer.status}: {found}")
             return list(found["nearest"])
+
+
+def _same_person(similarity: float, threshold: float | None) -> str:
+    if threshold is None:
+        return "-"
+    return "[green]yes[/]" if similarity >= threshold else "no"

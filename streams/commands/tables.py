@@ -46,7 +46,7 @@ def milliseconds(face: ScoredFace) -> str:
     spent = face.timings_ms
     if spent is None:
         return "-"
-    steps = (spent.fetch, spent.decode, spent.detect, spent.align, spent.embed)
+    steps = (spent.fetch, spent.decode, spent.detect, spent.align, spent.embed, spent.assess)
     return f"{sum(step or 0 for step in steps):.0f}"
 
 

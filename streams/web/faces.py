@@ -50,20 +50,31 @@ class SearchFaces(View):  # type: ignore[misc]
     """Nearest faces to an embedding: POST {"embedding": [...], "limit": n}."""
 
     async def post(self, request: Any) -> Any:
-        """The nearest faces, most similar first."""
+        """The nearest faces, most similar first.
+
+        ``thresholds``: the similarities from which two faces count as one person, by false accept
+        rate, for the embedder in use; null where nobody measured them.
+        """
         if not app.runtime.index_is_open:
             return self.json({"error": "the index is not open yet"}, status=503)
         try:
             query = SearchQuery.model_validate_json(await request.read())
         except ValidationError as error:
             return self.json({"error": str(error)}, status=400)
-        dimension = app.runtime.pool.pipeline.embedder.dimension
-        if len(query.embedding) != dimension:
-            problem = f"embedding: expected {dimension} numbers, found {len(query.embedding)}"
+        embedder = app.runtime.pool.pipeline.embedder
+        if len(query.embedding) != embedder.dimension:
+            expected = f"{embedder.dimension} numbers"
+            problem = f"embedding: expected {expected}, found {len(query.embedding)}"
             return self.json({"error": problem}, status=400)
         index = await app.runtime.index()
         neighbours = await index.nearest(query.embedding, limit=query.limit)
-        return self.json({"nearest": [_as_json(one) for one in neighbours]})
+        return self.json(
+            {
+                "nearest": [_as_json(one) for one in neighbours],
+                "embedder": embedder.name,
+                "thresholds": embedder.thresholds_by_rate,
+            }
+        )
 
 
 def _as_json(neighbour: Neighbour) -> dict[str, Any]:

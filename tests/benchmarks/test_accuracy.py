@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from io import BytesIO
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import pytest
 from PIL import Image
 
 from benchmarks.accuracy import main
-from benchmarks.accuracy_data import read_data
+from benchmarks.accuracy_data import Picture, carried_labels, read_data
 from benchmarks.accuracy_report import BEGIN, END
+from benchmarks.measure_detection import faces_among
+from models.manifest import manifest
+from streams.settings import load_settings
+from tests.models.generated_graphs import quality_model
 from tests.pictures import portrait
 
 PEOPLE = ("grace-hopper", "eileen-collins")
@@ -56,6 +61,7 @@ def test_the_command_measures_prints_and_writes(
     assert "100.00" == values["mine_accuracy_sface"]
     assert "100.00" == values["tar_1e-3_sface"]
     assert "100.00" == values["recall_yunet_people"]
+    assert "6/6" == values["found_yunet_people"]
     assert "0" == values["false_faces_yunet"]
     assert "6/6" == values["turned180_found_yunet"]
     assert float(values["turned90_cosine_yunet"]) > 0.85
@@ -66,6 +72,81 @@ def test_the_command_measures_prints_and_writes(
     assert "| yunet | people | 6 of 6 | 0 | 6 |" in text
     for plot in ("accuracy-roc.png", "accuracy-reject.png"):
         assert (folder / "images" / plot).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_quality_model_that_is_here_is_measured_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one more signal to leave faces out by."""
+    own = tmp_path / "own"
+    own.mkdir()
+    quality_model(own / "judge.onnx")
+    page = folder / "accuracy.md"
+    page.write_text(PAGE)
+    settings = load_settings(model_path=own)
+    monkeypatch.setattr("benchmarks.accuracy.current", lambda: settings)
+    assert 0 == main([str(folder), "--models", "sface,judge", "--page", str(page)])
+    assert 2 == page.read_text().count("| learned quality |")
+
+
+def test_every_labelled_face_needs_a_box_of_its_own() -> None:
+    """A box beside a face, or a second one on another, does not stand in for it."""
+    labelled = ((10.0, 10.0, 40.0, 40.0), (100.0, 10.0, 40.0, 40.0))
+    picture = Picture("set", "file", "", 2, labelled)
+    first, taller, beside = (12, 8, 36, 50), (98, 0, 50, 60), (60, 10, 30, 30)
+    assert 2 == faces_among([beside, taller, first], picture)
+    assert 1 == faces_among([first, first, beside], picture)
+    assert 0 == faces_among([(0, 0, 300, 300)], picture)
+    counted = Picture("set", "file", "", 2)
+    assert [0, 1, 2] == [faces_among([beside] * number, counted) for number in (0, 1, 5)]
+
+
+def test_boxes_come_from_the_folder_or_are_known_by_the_picture(tmp_path: Path) -> None:
+    """The folder's word counts before ours."""
+    for name in ("a", "b", "c", "d"):
+        (tmp_path / f"{name}.jpg").write_bytes(name.encode())
+    (tmp_path / "index.csv").write_text(
+        "set,file,n_faces\ns,a.jpg,\ns,b.jpg,\ns,c.jpg,5\ns,d.jpg,\ns,absent.jpg,\n"
+    )
+    (tmp_path / "faces.csv").write_text(
+        "file,left,top,width,height\na.jpg,1,2,3,4\na.jpg,5,6,7,8\n"
+    )
+    known = {
+        hashlib.sha256(name).hexdigest(): ((0.0, 0.0, 9.0, 9.0),) for name in (b"a", b"b", b"c")
+    }
+    pictures = {picture.file: picture for picture in read_data(tmp_path, known).pictures}
+    assert ((1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0)) == pictures["a.jpg"].boxes
+    assert (1, ((0.0, 0.0, 9.0, 9.0),)) == (pictures["b.jpg"].n_faces, pictures["b.jpg"].boxes)
+    assert (5, ()) == (pictures["c.jpg"].n_faces, pictures["c.jpg"].boxes)
+    assert pictures["d.jpg"].n_faces is pictures["absent.jpg"].n_faces is None
+
+
+def test_the_manifest_says_what_the_page_says() -> None:
+    """`models list` shows figures of docs/accuracy.md, and only for models that it has."""
+    page = (Path(__file__).parents[2] / "docs" / "accuracy.md").read_text("utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.splitlines()
+        if line.startswith("|")
+    ]
+    accuracy = {row[1]: row[2] for row in rows if row[0] == "lfw (1200)"}
+    found = {(row[0], row[1]): row[2] for row in rows if "of" in row[2:3][0].split()}
+    for model in manifest():
+        if model.task == "embed":
+            expected = accuracy.get(model.name)
+            assert model.measured == (f"LFW, 1200 pairs: {expected} %" if expected else "")
+        elif model.task == "detect":
+            expected = found.get((model.name, "compreface"))
+            dlib = found.get((model.name, "dlib_faces"))
+            assert model.measured == (
+                f"faces of CompreFace {expected}, of dlib {dlib}" if expected else ""
+            )
+
+
+def test_the_carried_labels_are_the_43_faces_of_dlib() -> None:
+    """Nine pictures of its examples."""
+    labels = carried_labels()
+    assert (9, 43) == (len(labels), sum(len(boxes) for boxes in labels.values()))
 
 
 def test_a_folder_that_is_none_is_explained(tmp_path: Path) -> None:

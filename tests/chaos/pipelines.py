@@ -181,7 +181,7 @@ def random_delays(fast_s: float = 0.02, slow_s: float = 0.6) -> RandomDelays:
     """The stand-in with waits up to these, under the names of the default models."""
     detector: FaceDetector = _Described(describe("yunet"))  # type: ignore[assignment]
     embedder: FaceEmbedder = _Described(describe("sface"))  # type: ignore[assignment]
-    return RandomDelays(detector, embedder, DecodeLimits(), fast_s, slow_s)
+    return RandomDelays(detector, embedder, DecodeLimits(), fast_s=fast_s, slow_s=slow_s)
 
 
 def embedding_for(digest: str, face_index: int) -> NDArray[np.float32]:

@@ -129,6 +129,8 @@ def test_search_finds_whose_face_it_is(
     done = facestream(stack, worker, "search", portraits / "eileen-collins.jpg", "--limit", "1")
     row = next(line for line in done.stdout.splitlines() if "1.000" in line)
     assert "eileen-collins" in row
+    assert "yes" in row
+    assert "sface: one person from 0.415 on" in done.stderr
     done = facestream(stack, worker, "search", portraits / "eileen-collins.jpg", "--json")
     nearest = [json.loads(line) for line in done.stdout.splitlines()]
     assert {"similarity", "user_id", "face_id", "event_id"} == set(nearest[0])
@@ -212,6 +214,20 @@ def test_the_demo_shows_every_picture_and_ends_well(
         "both-people.jpg",
         "eileen-sideways.jpg",
     }
+
+
+def test_a_search_answers_with_the_thresholds_of_the_embedder(worker: WorkerProcess) -> None:
+    """So that an app need not know from which similarity on two faces are one person."""
+    embedding = [1.0] + [0.0] * 127
+    request = urllib.request.Request(
+        worker.url + "/index/search", data=json.dumps({"embedding": embedding}).encode()
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        found = json.load(answer)
+    assert ("sface", {"1e-3": 0.358, "1e-4": 0.415, "1e-5": 0.465}) == (
+        found["embedder"],
+        found["thresholds"],
+    )
 
 
 def test_a_search_that_cannot_be_answered_is_a_client_error(

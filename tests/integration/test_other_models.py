@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +29,7 @@ channels = "rgb"
 mean = 127.5
 scale = 127.5
 dimension = 512
+thresholds = [0.33, 0.41, 0.47]
 """
 
 
@@ -33,6 +38,13 @@ def own_model(folder: Path, *, seed: int) -> Path:
     path = embedder_graph(folder / "mine.onnx", 512, seed)
     path.with_suffix(".toml").write_text(DESCRIBED)
     return path
+
+
+def nearest(url: str, embedding: Sequence[float]) -> Any:
+    query = json.dumps({"embedding": embedding}).encode()
+    request = urllib.request.Request(f"{url}/index/search", data=query)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
 
 
 @pytest.mark.timeout(240)
@@ -58,6 +70,9 @@ async def test_512_dimensions_go_through_and_keep_their_models(stack: Stack) -> 
             return worker.get(f"/index/faces/{real.face_id}")[0] == 200
 
         wait_until(indexed, "the face is indexed")
+        found = nearest(worker.url, real.embedding)
+        assert ("mine", str(real.face_id)) == (found["embedder"], found["nearest"][0]["face_id"])
+        assert found["thresholds"] == {"1e-3": 0.33, "1e-4": 0.41, "1e-5": 0.47}
         assert (Path(index) / "collection" / "faces-mine-512").is_dir()
 
     retrained = own_model(stack.folder / "own", seed=4)

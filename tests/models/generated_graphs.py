@@ -8,6 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, checker, helper, numpy_helper, save
 
+QUALITY_MODEL = """
+task = "assess"
+family = "crop_quality"
+input_size = [112, 112]
+channels = "rgb"
+mean = 127.5
+scale = 127.5
+"""
+
 
 def embedder_graph(path: Path, dimension: int, seed: int = 3) -> Path:
     """1 x 3 x 112 x 112 to 1 x `dimension`: a convolution, a PRelu and a projection, random."""
@@ -25,6 +34,24 @@ def embedder_graph(path: Path, dimension: int, seed: int = 3) -> Path:
         helper.make_node("Gemm", ["f", "p", "b"], ["y"], transB=1),
     ]
     return _saved(path, nodes, weights, [1, 3, 112, 112], {"y": [1, dimension]})
+
+
+def quality_model(path: Path, answers: int = 1) -> Path:
+    """1 x 3 x 112 x 112 to 1 x `answers`, eDifFIQA's interface: the mean of the red plane, which
+    comes first, so that order and scale of the input show in the answer. Described beside it."""
+    weights = {
+        "w": np.array([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1),
+        "p": np.ones((answers, 1)),
+        "b": np.zeros(answers),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("GlobalAveragePool", ["c"], ["g"]),
+        helper.make_node("Flatten", ["g"], ["f"]),
+        helper.make_node("Gemm", ["f", "p", "b"], ["y"], transB=1),
+    ]
+    path.with_suffix(".toml").write_text(QUALITY_MODEL)
+    return _saved(path, nodes, weights, [1, 3, 112, 112], {"y": [1, answers]})
 
 
 def constant_graph(

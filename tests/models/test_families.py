@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +21,12 @@ from models.errors import (
     LicenceNotAccepted,
     UnknownModel,
 )
-from models.families import load_detector
-from models.manifest import chosen, describe, known_models
+from models.families import load_assessor, load_detector, load_embedder
+from models.manifest import ModelDescription, chosen, describe, known_models, manifest
 from models.pipeline import FacePipeline, load_pipeline
 from models.session import Cancellation
-from tests.models.generated_graphs import constant_graph, embedder_graph
+from models.weights import find_weights
+from tests.models.generated_graphs import constant_graph, embedder_graph, quality_model
 from tests.models.npm_weights import npm_weights
 
 LIMITS = DecodeLimits()
@@ -131,6 +135,10 @@ def test_thresholds_follow_the_embedder() -> None:
     assert 0.415 == describe("sface").threshold("1e-4")
     assert 0.412 == describe("fr_feature").threshold()
     assert describe("auraface").threshold() is None
+    assert {"1e-3": 0.336, "1e-4": 0.412, "1e-5": 0.475} == describe(
+        "fr_feature"
+    ).thresholds_by_rate
+    assert describe("auraface").thresholds_by_rate is None
 
 
 def test_every_embedder_name_can_name_a_collection() -> None:
@@ -177,6 +185,41 @@ def test_a_graph_that_is_no_scrfd_is_named(tmp_path: Path, cache_dir: Path) -> N
     detector = load_detector(chosen("yunet", "detect", path), path, cache_dir)
     with pytest.raises(InferenceFailed, match="odd failed: outputs .* are not SCRFD's"):
         detector.look(built_in_pixels(), longest_side=320, floor=0.5, cancellation=Cancellation())
+
+
+NOT_RUN = [model for model in manifest() if model.source.startswith("https:")]
+
+
+@pytest.mark.parametrize("model", NOT_RUN, ids=lambda model: model.name)
+def test_every_model_that_has_to_be_fetched_loads_by_its_entry(
+    tmp_path: Path, cache_dir: Path, model: ModelDescription
+) -> None:
+    """From the file of its name, pinned: a graph of its interface, made here, stands in for the
+    weights, which tests cannot fetch."""
+    path = tmp_path / model.file_name
+    if model.task == "embed":
+        embedder_graph(path, model.dimension)
+    elif model.task == "assess":
+        quality_model(path)
+    elif model.family == "scrfd":
+        constant_graph(path, scrfd_outputs(320), [1, 3, "height", "width"])
+    else:
+        shutil.copy(find_weights("yunet"), path)
+    content = path.read_bytes()
+    pinned = replace(model, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    crop = np.full((112, 112, 3), 255, np.uint8)
+    if pinned.task == "embed":
+        embedded = load_embedder(pinned, tmp_path, cache_dir).embed(crop, Cancellation())
+        assert (pinned.dimension,) == embedded.vector.shape
+    elif pinned.task == "assess":
+        answer = load_assessor(pinned, tmp_path, cache_dir).assess(crop, Cancellation())
+        assert answer == pytest.approx(1.0)
+    else:
+        detector = load_detector(pinned, tmp_path, cache_dir)
+        found = detector.look(
+            built_in_pixels(), longest_side=320, floor=0.5, cancellation=Cancellation()
+        )
+        assert 1 == len(found)
 
 
 def agree(one: FacePipeline, other: FacePipeline, picture: bytes) -> float:

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.alignment import align
 from models.decoding import DecodeLimits, decode
+from models.errors import InferenceFailed
 from models.graph import rewrite
 from models.pipeline import FacePipeline
 from models.session import Cancellation, OnnxSession
@@ -119,6 +120,41 @@ def test_batch_normalisation_of_a_shared_result_stays(tmp_path: Path) -> None:
         helper.make_node("Add", ["c", "n"], ["y"]),
     ]
     assert_same_output(saved_model(tmp_path, nodes, constants, [1, 4, 6, 6]), set())
+
+
+def test_what_mxnet_exported_is_repaired(tmp_path: Path) -> None:
+    """`spatial = 0` and a flat vector of slopes, refused by onnxruntime as they stand: the same as
+    the graph that says what was meant."""
+    constants = {"w": normal(5, 4, 3, 3), "a": normal(5), "w2": normal(5, 5, 1, 1)}
+    constants |= norm_constants(5)
+
+    def nodes(**spatial: int) -> list[Any]:
+        return [
+            helper.make_node("Conv", ["x", "w"], ["c"]),
+            helper.make_node("PRelu", ["c", "a"], ["r"]),
+            helper.make_node("BatchNormalization", ["r", *NORM_INPUTS], ["n"], **spatial),
+            helper.make_node("Conv", ["n", "w2"], ["y"]),
+        ]
+
+    old = onnx.load(saved_model(tmp_path, nodes(spatial=0), constants, [1, 5, 4, 4]))
+    old.opset_import[0].version = 8
+    old.ir_version = 4
+    onnx.save(old, tmp_path / "old.onnx")
+    with pytest.raises(InferenceFailed):
+        OnnxSession("old", tmp_path / "old.onnx").run(normal(1, 4, 6, 6), Cancellation())
+    meant = constants | {"a": constants["a"].reshape(5, 1, 1)}
+    good = onnx.load(saved_model(tmp_path, nodes(), meant, [1, 5, 4, 4]))
+    del good.graph.input[1:]
+    x = normal(1, 4, 6, 6)
+    expected = OnnxSession("good", good.SerializeToString()).run(x, Cancellation())["y"]
+    repaired = OnnxSession("new", rewrite(tmp_path / "old.onnx", dynamic_input=False))
+    np.testing.assert_allclose(repaired.run(x, Cancellation())["y"], expected, rtol=2e-5, atol=2e-5)
+
+
+def test_a_vector_of_slopes_that_means_columns_stays(tmp_path: Path) -> None:
+    """As ONNX has it: six slopes for six columns."""
+    nodes = [helper.make_node("PRelu", ["x", "a"], ["y"])]
+    assert_same_output(saved_model(tmp_path, nodes, {"a": normal(6)}, [1, 4, 6, 6]), set())
 
 
 def test_prelu_becomes_convolutions(tmp_path: Path) -> None:

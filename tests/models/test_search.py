@@ -17,7 +17,12 @@ from models.detection import Detection, FaceDetector, without_parts
 from models.errors import LowConfidence, NoFaceFound
 from models.manifest import ModelDescription
 from models.pipeline import Face, FacePipeline
-from models.search import MOST_DOUBTFUL, MOST_LOOKS_A_PICTURE, FaceSearch
+from models.search import (
+    MOST_DOUBTFUL,
+    MOST_LOOKS_A_PICTURE,
+    MOST_STRAIGHTENED,
+    FaceSearch,
+)
 from models.session import Cancellation
 from models.straightening import MOST_LOOKS_A_FACE
 from models.turning import close_up, quarter_turned, shrunk, tilted
@@ -130,6 +135,89 @@ def test_looks_are_bounded_for_a_turned_face(detector: CountingDetector, hopper:
     search(detector, upside_down)
     assert len(detector.looks) <= MOST_LOOKS_A_PICTURE + MOST_LOOKS_A_FACE
     assert set(detector.looks[1:]) <= {192, 320, 600}
+
+
+@dataclass
+class ScriptedDetector(CountingDetector):
+    """Finds `faces` in the whole picture, and in a close-up only, upside down, the `taken_back`."""
+
+    faces: Sequence[Detection] = ()
+    taken_back: float | None = 0.5
+
+    def look(
+        self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
+    ) -> Sequence[Detection]:
+        self.looks.append(longest_side)
+        if longest_side == 400:
+            return self.faces
+        if self.taken_back and longest_side == 192 and 3 == self.looks.count(192):
+            return [upright_face(48, 48, 96, self.taken_back)]
+        return []
+
+
+def upright_face(x: float, y: float, side: float, score: float) -> Detection:
+    eyes_nose_mouth = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+    landmarks = (eyes_nose_mouth * side + (x, y)).astype(np.float32)
+    return Detection((x, y, side, side), landmarks, score)
+
+
+@pytest.mark.parametrize(("taken_back", "best"), [(0.5, "0.500"), (None, "0.000")])
+def test_what_a_closer_look_takes_back_is_no_face(
+    detector: CountingDetector, taken_back: float | None, best: str
+) -> None:
+    """Under the minimum that was asked for, or seen no more: the next one takes its place."""
+    large, small = upright_face(100, 100, 80, 0.8), upright_face(300, 100, 40, 0.95)
+    scripted = ScriptedDetector(detector.inner, faces=[small, large], taken_back=taken_back)
+    image = np.zeros((400, 400, 3), np.uint8)
+    assert (small,) == search(scripted, image)
+    scripted.faces = [large]
+    scripted.looks.clear()
+    with pytest.raises(LowConfidence, match=rf"{best}.*0\.700"):
+        search(scripted, image)
+
+
+def test_what_a_closer_look_leaves_doubtful_comes_last(detector: CountingDetector) -> None:
+    """For who asked for doubtful faces too: behind the others, however large it is."""
+    large, small = upright_face(100, 100, 80, 0.8), upright_face(300, 100, 40, 0.95)
+    image = np.zeros((400, 400, 3), np.uint8)
+    for max_faces, expected in ((1, [0.95]), (2, [0.95, 0.5])):
+        scripted = ScriptedDetector(detector.inner, faces=[small, large])
+        found = FaceSearch(scripted).faces(
+            image, min_confidence=0.3, max_faces=max_faces, cancellation=Cancellation()
+        )
+        assert expected == [face.detection_confidence for face in found]
+
+
+def test_a_thing_that_a_closer_look_takes_back_does_not_hide_a_turned_face(
+    detector: CountingDetector,
+) -> None:
+    """Enough had been found upright, but it was nothing: the other sides follow."""
+
+    @dataclass
+    class Lying(ScriptedDetector):
+        def look(
+            self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
+        ) -> Sequence[Detection]:
+            found = super().look(
+                image, longest_side=longest_side, floor=floor, cancellation=cancellation
+            )
+            upside_down = longest_side == 400 and 3 == self.looks.count(400)
+            return [upright_face(200, 200, 60, 0.95)] if upside_down else found
+
+    scripted = Lying(detector.inner, faces=[upright_face(100, 100, 80, 0.8)], taken_back=None)
+    (face,) = search(scripted, np.zeros((400, 400, 3), np.uint8))
+    assert face.detection_confidence == pytest.approx(0.95)
+    assert abs(face.roll) == pytest.approx(180, abs=1)
+    assert len(scripted.looks) <= MOST_LOOKS_A_PICTURE + 2 * MOST_LOOKS_A_FACE
+
+
+def test_looks_are_bounded_in_a_crowd(detector: CountingDetector) -> None:
+    """However many faces a closer look takes back, and however many were asked for."""
+    crowd = [upright_face(20 + 40 * x, 20 + 40 * y, 20, 0.8) for x in range(9) for y in range(9)]
+    scripted = ScriptedDetector(detector.inner, faces=crowd, taken_back=None)
+    found = search(scripted, np.zeros((400, 400, 3), np.uint8), max_faces=1)
+    assert 1 == len(found)
+    assert len(scripted.looks) <= MOST_LOOKS_A_PICTURE + MOST_STRAIGHTENED * MOST_LOOKS_A_FACE
 
 
 def test_people_who_lie_and_stand_in_one_picture(

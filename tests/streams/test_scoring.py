@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -36,13 +37,14 @@ from streams.image_store import (
     ImageUnavailable,
 )
 from streams.incoming import Incoming
-from streams.inference import InferencePool
+from streams.inference import InferencePool, load_models
 from streams.metrics import Metrics
 from streams.publishing import Outgoing, UnpublishableMessage
 from streams.scoring import Scorer
 from streams.settings import Settings, load_settings
 from streams.topics import topic_names
 from tests.fakes import FakeImages, FakePool, FakePublisher, fake_app, incoming
+from tests.models.generated_graphs import quality_model
 from tests.pictures import encoded, portrait, portrait_bytes
 
 EVENT_ID = UUID("3f2b8c1e-9c1d-4f5e-8a44-0c9f6f3f7a10")
@@ -117,11 +119,32 @@ async def test_a_picture_becomes_a_face_that_carries_the_event(pool: InferencePo
     assert face.image_sha256 == DIGEST
     assert face.model is not None
     assert face.model.embedder_sha256 == pool.pipeline.embedder.sha256
+    assert (face.model.assessor, face.measures.learned_quality) == (None, None)
     assert face.embedding_size == len(face.embedding) == 128
     assert face.bounding_box is not None
     assert face.timings_ms is not None
     assert face.timings_ms.embed is not None
     assert (face.timings_ms.fetch, face.timings_ms.queued) == (None, None)
+
+
+async def test_a_chosen_quality_model_is_published_beside_the_quality(tmp_path: Path) -> None:
+    """FACE_QUALITY: its raw answer, its name and its time; nothing of it without."""
+    quality_model(tmp_path / "judge.onnx")
+    chosen = load_settings(face_quality="judge", model_path=tmp_path, model_cache=tmp_path)
+    judged = InferencePool(lambda: load_models(chosen), threads=1, timeout_s=60.0)
+    await judged.start()
+    (answer,) = await scorer(judged).answers(incoming(event(portrait_bytes())))
+    await judged.stop()
+    face = decode_scored_face(answer.value)
+    assert face.measures.learned_quality is not None
+    assert -1.0 < face.measures.learned_quality < 1.0
+    assert face.model is not None
+    assert ("judge", judged.pipeline.assessor.sha256) == (  # type: ignore[union-attr]
+        face.model.assessor,
+        face.model.assessor_sha256,
+    )
+    assert face.timings_ms is not None
+    assert face.timings_ms.assess is not None
 
 
 async def test_each_face_of_a_picture_is_a_message_of_its_own(pool: InferencePool) -> None:
