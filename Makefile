@@ -8,6 +8,7 @@
 # make overload          a backlog of 100,000 large events, memory must stay flat
 # make soak MINUTES=30   a steady load, sampled and drawn into SOAK_FOLDER
 # make accuracy DATA=folder   accuracy on labelled pictures (docs/accuracy.md)
+# make bench   how fast, beside the bare models and what else one would use (docs/benchmarks.md)
 # make check   ruff, mypy, import-linter, schema and README drift
 # make audit   known vulnerabilities of the locked packages (asks an advisory service)
 # Everything runs in .venv, made from the locks. PYTHON chooses the interpreter it is made with.
@@ -18,7 +19,7 @@ PYTEST_ARGS ?=
 # Of the chaos run on Apache Kafka, about six minutes each.
 KAFKA_SEEDS ?= 1
 
-.PHONY: accuracy demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
+.PHONY: accuracy bench demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -102,7 +103,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes --no
   --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
 lock: .venv/dev.stamp
 	$(COMPILE) --extra embedded --extra build -o locks/run.lock
-	$(COMPILE) --extra embedded --extra build --extra dev -c locks/run.lock -o locks/dev.lock
+	$(COMPILE) --extra embedded --extra build --extra dev --extra bench -c locks/run.lock -o locks/dev.lock
 	$(COMPILE) -c locks/run.lock -o locks/image.lock
 	$(COMPILE:pyproject.toml=) --group audit -o locks/audit.lock
 
@@ -122,3 +123,7 @@ clean:
 accuracy: .venv/dev.stamp
 	@test -n "$(DATA)" || { echo "make accuracy DATA=folder: which folder? docs/accuracy.md has the format" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.accuracy "$(DATA)" --page docs/accuracy.md
+
+# QUICK=1: two minutes, to develop with. PEERS=deepface: beside DeepFace too, see docs/benchmarks.md.
+bench: .venv/dev.stamp
+	@$(BIN)/python -m benchmarks.throughput
