@@ -103,14 +103,18 @@ class Filler:
         """So many events; returns when the broker has them all."""
         pending: list[asyncio.Future[object]] = []
         for _ in range(events):
-            pending.append(await self.send())
+            pending.append((await self._send())[1])
             if len(pending) == 100:
                 await asyncio.gather(*pending)
                 pending.clear()
         await asyncio.gather(*pending)
 
-    async def send(self) -> asyncio.Future[object]:
-        """The next event; the future is done when the broker has it."""
+    async def send_one(self) -> str:
+        """The next event alone; returns its id, once the client has sent it off."""
+        event_id, _ = await self._send()
+        return event_id
+
+    async def _send(self) -> tuple[str, asyncio.Future[object]]:
         number, self._published = self._published, self._published + 1
         event = ImageSubmitted(
             event_id=uuid4(),
@@ -129,7 +133,7 @@ class Filler:
             headers=headers,
             partition=number % PARTITIONS,
         )
-        return sent
+        return str(event.event_id), sent
 
 
 @dataclass
