@@ -118,12 +118,29 @@ audit: .venv-audit/audit.stamp
 	@.venv-audit/bin/python deploy/audit.py .venv-audit/bin/pip-audit locks/dev.lock
 
 clean:
-	rm -rf .venv .venv-audit build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output
+	rm -rf .venv .venv-audit .venv-deepface build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output
 
 accuracy: .venv/dev.stamp
 	@test -n "$(DATA)" || { echo "make accuracy DATA=folder: which folder? docs/accuracy.md has the format" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.accuracy "$(DATA)" --page docs/accuracy.md
 
-# QUICK=1: two minutes, to develop with. PEERS=deepface: beside DeepFace too, see docs/benchmarks.md.
-bench: .venv/dev.stamp
-	@$(BIN)/python -m benchmarks.throughput
+# QUICK=1: two minutes, to develop with. ONLY=facestream,opencv,latency,scaling,growth,start: these.
+# BENCH_DATA=folder of JPEGs in place of the 640x480 ones. PEERS=deepface: beside DeepFace too, in
+# an environment of its own, or DEEPFACE_PYTHON's.
+REPEATS ?= 5
+BENCH_EVENTS ?= $(if $(filter command line environment,$(origin EVENTS)),$(EVENTS),450)
+SETS ?= vga,1080p,12mp
+DEEPFACE_PYTHON ?= $(if $(findstring deepface,$(PEERS)),.venv-deepface/bin/python,python3)
+BENCH := $(BIN)/python -m benchmarks
+bench: .venv/dev.stamp $(if $(filter .venv-deepface/%,$(DEEPFACE_PYTHON)),.venv-deepface/stamp)
+	@$(BENCH) --repeats $(REPEATS) --events $(BENCH_EVENTS) --sets $(SETS) --only "$(ONLY)" \
+	  --peers "$(PEERS)" --deepface-python $(DEEPFACE_PYTHON) \
+	  $(if $(BENCH_DATA),--data "$(BENCH_DATA)") \
+	  $(if $(QUICK),--quick,$(if $(ONLY),,--json docs/benchmarks.json --page docs/benchmarks.md))
+
+# TensorFlow is large: 2 GB.
+.venv-deepface/stamp:
+	@test -x .venv-deepface/bin/python || $(PYTHON) -m venv .venv-deepface
+	@.venv-deepface/bin/python -m pip install -q --disable-pip-version-check \
+	  "deepface==0.0.103" tf-keras werkzeug aiokafka qdrant-client
+	@touch $@

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -19,7 +20,7 @@ from benchmarks.contenders import WARM, must_run
 from benchmarks.facestream_worker import indexed, worker_on
 from benchmarks.picture_sets import PictureSet
 from benchmarks.process_usage import Watch
-from benchmarks.topic_load import Filler, Stuck, answers_of, ground, span
+from benchmarks.topic_load import Filler, Ground, Stuck, answers_of, ground, span
 from models.manifest import describe
 from models.quality import FORMULA_VERSION
 from schemas.scored_face import face_id_of
@@ -57,20 +58,43 @@ async def cpu_ms_behind(backlog: int, folder: Path) -> float:
     return 1000 * watch.cpu_between(*span(moments, WARM)) / MEASURED
 
 
-async def cpu_ms_beside(filled: Path, folder: Path) -> float:
-    """CPU milliseconds an event, written to a copy of an index that holds points already."""
-    async with ground(folder) as place:
-        await asyncio.to_thread(shutil.copytree, filled, place.folder / "index-worker")
-        with worker_on(place, app="benchmarks.stub_app") as worker:
+class GrowingIndexes:
+    """A worker beside each of several indexes, which are full already; they take turns.
+
+    Each measurement adds its 1,000 faces, so that the small one does grow, to some thousands.
+    """
+
+    def __init__(self, folder: Path, sizes: Sequence[int]) -> None:
+        self._folder = folder
+        self._sizes = sizes
+        self._stack = AsyncExitStack()
+        self._running: dict[int, tuple[Ground, WorkerProcess]] = {}
+        self._answered: dict[int, int] = dict.fromkeys(sizes, 0)
+
+    async def __aenter__(self) -> GrowingIndexes:
+        for size in self._sizes:
+            place = await self._stack.enter_async_context(ground(self._folder / str(size)))
+            await filled_index(size, place.folder / "index-worker")
+            worker = self._stack.enter_context(worker_on(place, app="benchmarks.stub_app"))
             await asyncio.to_thread(_until_open, worker)
-            with Watch([worker.pid]) as watch:
-                async with Filler(place, small_pictures(), binary=True) as filler:
-                    await filler.publish(WARM + MEASURED)
-                answers = await answers_of(place, WARM + MEASURED, lambda: must_run(worker))
-                await indexed(worker, answers.faces)
-                done = time.time()
-    moments = answers.moments()
-    return 1000 * watch.cpu_between(moments[WARM - 1], done) / MEASURED
+            self._running[size] = place, worker
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def cpu_ms(self, size: int) -> float:
+        """CPU milliseconds an event that is written to the index of this size. Raises Stuck."""
+        place, worker = self._running[size]
+        before, self._answered[size] = self._answered[size], self._answered[size] + WARM + MEASURED
+        with Watch([worker.pid]) as watch:
+            async with Filler(place, small_pictures(), binary=True) as filler:
+                await filler.publish(WARM + MEASURED)
+            answers = await answers_of(place, self._answered[size], lambda: must_run(worker))
+            await indexed(worker, answers.faces)
+            done = time.time()
+        moments = answers.moments()[before:]
+        return 1000 * watch.cpu_between(moments[WARM - 1], done) / MEASURED
 
 
 def _until_open(worker: WorkerProcess) -> None:
@@ -82,7 +106,7 @@ def _until_open(worker: WorkerProcess) -> None:
         time.sleep(0.1)
 
 
-async def filled_index(points: int, folder: Path) -> Path:
+async def filled_index(points: int, folder: Path) -> None:
     """An embedded index with so many faces of the default models."""
     detector, embedder = describe("yunet"), describe("sface")
     contract = ModelContract(
@@ -102,7 +126,6 @@ async def filled_index(points: int, folder: Path) -> Path:
             [_point(uuid4(), vector, contract, first + at) for at, vector in enumerate(vectors)]
         )
     await index.close()
-    return folder
 
 
 def _point(event: UUID, vector: list[float], contract: ModelContract, number: int) -> FacePoint:

@@ -19,15 +19,24 @@ INDEXED_WITHIN_S = 60.0
 
 @contextmanager
 def worker_on(
-    place: Ground, name: str = "worker", app: str = "streams.app", **settings: str
+    place: Ground,
+    name: str = "worker",
+    *,
+    app: str = "streams.app",
+    talks: bool = False,
+    **settings: str,
 ) -> Iterator[WorkerProcess]:
-    """A worker as it ships; of several on one broker each has its own embedded index."""
+    """A worker as it ships; of several on one broker each has its own embedded index.
+
+    Its log has warnings alone, unless it `talks`.
+    """
     environment = place.environment | {"QDRANT_PATH": str(place.folder / f"index-{name}")}
+    environment["LOG_LEVEL"] = "info" if talks else "warning"
     worker = WorkerProcess(
         environment | settings,
         port=free_port(),
         log_file=place.folder / f"{name}.log",
-        faust_log_level="warn",
+        faust_log_level="info" if talks else "warn",
         app=app,
     )
     with worker:

@@ -22,7 +22,7 @@ async def start_ms(folder: Path, repeats: int) -> list[float]:
         for number in range(repeats + 1):
             name = f"start-{number}"
             started = time.time()
-            with worker_on(place, name, LOG_LEVEL="info") as worker:
+            with worker_on(place, name, talks=True) as worker:
                 warm = await _logged(place.folder / f"{name}.log")
                 worker.kill()
             found.append(1000 * (warm - started))

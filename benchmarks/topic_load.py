@@ -58,7 +58,6 @@ class Ground:
             KAFKA_PARTITIONS=str(PARTITIONS),
             QDRANT_PATH=str(self.folder / "index"),
             LOG_FORMAT="json",
-            LOG_LEVEL="warning",
         )
 
 
