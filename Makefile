@@ -9,6 +9,7 @@
 # make soak MINUTES=30   a steady load, sampled and drawn into SOAK_FOLDER
 # make accuracy DATA=folder   accuracy on labelled pictures (docs/accuracy.md)
 # make bench   how fast, beside the bare models and what else one would use (docs/benchmarks.md)
+# make profile where the time goes: a flame graph of the worker, the operators of the graphs
 # make check   ruff, mypy, import-linter, schema and README drift
 # make audit   known vulnerabilities of the locked packages (asks an advisory service)
 # Everything runs in .venv, made from the locks. PYTHON chooses the interpreter it is made with.
@@ -19,7 +20,7 @@ PYTEST_ARGS ?=
 # Of the chaos run on Apache Kafka, about six minutes each.
 KAFKA_SEEDS ?= 1
 
-.PHONY: accuracy bench demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
+.PHONY: accuracy bench profile demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -137,6 +138,11 @@ bench: .venv/dev.stamp $(if $(filter .venv-deepface/%,$(DEEPFACE_PYTHON)),.venv-
 	  --peers "$(PEERS)" --deepface-python $(DEEPFACE_PYTHON) \
 	  $(if $(BENCH_DATA),--data "$(BENCH_DATA)") \
 	  $(if $(QUICK),--quick,$(if $(ONLY),,--json docs/benchmarks.json --page docs/benchmarks.md))
+
+PROFILE ?= var/bench/worker.svg
+profile: .venv/dev.stamp
+	@$(BIN)/python -m benchmarks.profiling --output $(PROFILE)
+	@echo "flame graph: $(PROFILE)" >&2
 
 # TensorFlow is large: 2 GB.
 .venv-deepface/stamp:

@@ -25,6 +25,7 @@ from benchmarks.results import read_results, write_results
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Status 1 when a contender stopped answering; the others were measured all the same."""
     options = _options(arguments)
     notes = Console(file=sys.stderr, highlight=False)
     if options.render:
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show(results, Console(width=132))
     for figure in figures(results):
         print(figure.line())
-    return 0
+    return 1 if results.failed else 0
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.facestream_worker import indexed, worker_on
 from benchmarks.picture_sets import PictureSet
 from benchmarks.process_usage import Watch
-from benchmarks.topic_load import Filler, Ground, Stuck, answers_of, ground, span
+from benchmarks.topic_load import AnswerReader, Filler, Ground, Stuck, first_of, ground
 from streams.settings import pinned_settings
 from streams.worker_process import WorkerProcess
 
@@ -88,27 +88,21 @@ def bare_run(load: Load, threads: int, pictures: int, warm: int | None = None) -
 
 
 def facestream(*, binary: bool) -> Contender:
-    """The worker as it ships, on a topic that is full before it starts."""
+    """The worker as it ships, on a full topic."""
 
     async def run(load: Load, folder: Path) -> Run:
         async with ground(folder) as place:
-            await fill(place, load, binary=binary)
             with worker_on(place) as worker:
                 return await consumed(
                     place,
                     load,
+                    binary=binary,
                     pids=[worker.pid],
                     check=lambda: must_run(worker),
                     finished=lambda faces: indexed(worker, faces),
                 )
 
     return run
-
-
-async def fill(place: Ground, load: Load, *, binary: bool) -> None:
-    """Publish the events to be warmed up with and those to be measured."""
-    async with Filler(place, load.set, binary=binary) as filler:
-        await filler.publish(load.warm + load.events)
 
 
 def must_run(worker: WorkerProcess) -> None:
@@ -121,29 +115,44 @@ async def consumed(
     place: Ground,
     load: Load,
     *,
+    binary: bool,
     pids: Sequence[int],
     check: Callable[[], None],
     finished: Callable[[int], Awaitable[None]] | None = None,
 ) -> Run:
-    """Watch the processes until every event is answered.
+    """What the processes take for a topic full of events.
 
-    Time counts from the `warm`-th answer to the last; CPU goes on until `finished` returns, which
-    waits for what is done after the answers: writing this many faces to the index.
+    First they warm up: models, index and group are there, every library is imported. Then the
+    topic is filled, in a fraction of a second, and what is answered from there on counts: time to
+    the last answer, CPU until `finished` returns, which waits for what is done after the answers:
+    writing so many faces to the index.
     """
-    events = load.warm + load.events
-    with Watch(pids) as watch:
-        answers = await answers_of(place, events, check)
+    async with (
+        Filler(place, load.set, binary=binary) as filler,
+        AnswerReader(place, check) as reader,
+    ):
+        await filler.publish(load.warm)
+        faces = (await reader.until(load.warm)).faces
         if finished is not None:
-            await finished(answers.faces)
-        done = time.time()
+            await finished(faces)
+        with Watch(pids) as watch:
+            await filler.publish(load.events)
+            full = time.time()
+            answers = await reader.until(load.warm + load.events)
+            if finished is not None:
+                await finished(answers.faces)
+            done = time.time()
     if answers.simulated:
-        raise Stuck(f"{answers.simulated} of {events} events were not scored")
-    start, end = span(answers.moments(), load.warm)
+        raise Stuck(f"{answers.simulated} events were not scored")
+    moments = answers.moments()[load.warm :]
+    first = first_of(moments, full)
+    start, end = moments[first], moments[-1]
+    events = len(moments) - first - 1
     return Run(
-        events=load.events,
+        events=events,
         seconds=end - start,
         # Without anything to do after the answers, what follows them is waiting.
         cpu_s=watch.cpu_between(start, done if finished else end),
-        faces_per_image=answers.faces / events,
+        faces_per_image=answers.faces / len(answers.at),
         rss_mb=watch.rss_between(start, end),
     )

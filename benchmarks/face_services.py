@@ -68,6 +68,8 @@ def call_services(options: argparse.Namespace) -> None:
     def score(image: bytes, _: int) -> list[dict[str, Any]]:
         text = base64.b64encode(image).decode()
         faces = post(f"{options.detect}/api/detect-face", image=text)["faces"]
+        if not faces:
+            return []
         embedded = post(f"{options.embed}/api/extract-embedding", image=text, aligned=False)
         return [{**faces[0], "embedding": embedded["embedding"]}]
 

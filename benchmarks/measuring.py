@@ -20,6 +20,7 @@ from benchmarks.plan import Plan, contenders, expected_minutes, load_for, pictur
 from benchmarks.results import Results, SetFacts, this_machine
 from benchmarks.scaling import images_a_second
 from benchmarks.start_up import start_ms
+from benchmarks.topic_load import Stuck
 
 SMALL, LARGE = 1_000, 100_000
 SCALING_EVENTS = 0.5
@@ -80,17 +81,20 @@ class Bench:
     async def _repeat(
         self, repeat: int, load: Load, found: Mapping[str, Contender], *, main: bool
     ) -> None:
-        runs = self.results.runs.setdefault(load.set.name, {})
-        for name in found:
-            if load_for(load, name, main=main):
-                runs.setdefault(name, [])
+        runs = self.results.runs.setdefault(
+            load.set.name, {} if repeat else _empty(load, found, main=main)
+        )
         for name in rotated(list(runs), repeat):
-            own = load_for(load, name, main=main)
-            if own is None:
-                continue
-            run = await found[name](own, self._place())
-            runs[name].append(replace(run, latencies_ms=()))
-            self._say_run(repeat, load, name, run)
+            try:
+                run = await found[name](load_for(load, name, main=main) or load, self._place())
+            except Stuck as error:
+                # Without a run in each repeat it cannot be compared; the others go on.
+                del runs[name]
+                self.results.failed[f"{name} on {load.set.name}"] = str(error)
+                self._say(f"{name} FAILED: {error}")
+            else:
+                runs[name].append(replace(run, latencies_ms=()))
+                self._say_run(repeat, load, name, run)
 
     async def _latency(self, load: Load) -> None:
         runs = self.results.main_runs.get("facestream-binary")
@@ -143,6 +147,10 @@ class Bench:
         self._notes.print(text, style="dim", markup=False)
 
 
+def _empty(load: Load, found: Mapping[str, Contender], *, main: bool) -> dict[str, list[Run]]:
+    return {name: [] for name in found if load_for(load, name, main=main)}
+
+
 async def measure(plan: Plan, folder: Path, notes: Console) -> Results:
-    """Everything that the plan wants. Raises Stuck, or SystemExit for pictures that are not there."""
+    """Everything that the plan wants. Raises Stuck, or SystemExit for pictures that are missing."""
     return await Bench(plan, folder, notes).run()

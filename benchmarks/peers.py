@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnx
 
-from benchmarks.contenders import ROOT, Contender, Load, Run, consumed, fill
+from benchmarks.contenders import ROOT, Contender, Load, Run, consumed
 from benchmarks.topic_load import Ground, Stuck, ground
 from models.weights import find_weights
 from streams.child_process import end_with_parent
@@ -88,7 +88,6 @@ def two_services(weights: PeerWeights, *, threads: int) -> Contender:
 
     async def run(load: Load, folder: Path) -> Run:
         async with ground(folder) as place:
-            await fill(place, load, binary=False)
             module, urls = ["-m", "benchmarks.face_services"], []
             with ExitStack() as stack:
                 processes = []
@@ -111,7 +110,6 @@ def _consuming(
 ) -> Contender:
     async def run(load: Load, folder: Path) -> Run:
         async with ground(folder) as place:
-            await fill(place, load, binary=False)
             with _consumer(command, place, python, environment) as process:
                 return await _answered(place, load, [process], folder)
 
@@ -126,7 +124,8 @@ async def _answered(
             if process.poll() is not None:
                 raise Stuck(f"a peer ended with status {process.poll()}; its log is in {folder}")
 
-    return await consumed(place, load, pids=[one.pid for one in processes], check=check)
+    pids = [one.pid for one in processes]
+    return await consumed(place, load, binary=False, pids=pids, check=check)
 
 
 def _consumer(

@@ -91,7 +91,8 @@ async def _one_by_one(consumer: Any, producer: Any, index: QdrantClient, score: 
     async for message in consumer:
         event = parsed(message.value)
         faces = score(event.image, event.max_faces)
-        index.upsert(COLLECTION, points_of(event, faces))
+        if faces:
+            index.upsert(COLLECTION, points_of(event, faces))
         for answer in answers_of(event, faces):
             await producer.send_and_wait("scored-face", answer, key=event.user_id.encode())
 
@@ -145,7 +146,8 @@ def _batches(index: QdrantClient) -> Callable[[list[PointStruct]], Awaitable[Non
             while len(batch) < BATCH and not queue.empty():
                 batch.append(queue.get_nowait())
             points = [point for some, _ in batch for point in some]
-            await loop.run_in_executor(writer, index.upsert, COLLECTION, points)
+            if points:
+                await loop.run_in_executor(writer, index.upsert, COLLECTION, points)
             for _, written in batch:
                 written.set_result(None)
 
@@ -174,20 +176,13 @@ def points_of(event: Event, faces: list[dict[str, Any]]) -> list[PointStruct]:
 
 
 def answers_of(event: Event, faces: list[dict[str, Any]]) -> list[bytes]:
-    """One scored-face message a face, as far as a plain consumer fills it in."""
-    return [
-        json.dumps(
-            {
-                "event_id": event.event_id,
-                "face_id": _face_id(event, number),
-                "user_id": event.user_id,
-                "face_index": number,
-                "face_count": len(faces),
-                **face,
-            }
-        ).encode()
+    """One scored-face message a face, as far as a plain consumer fills it in; one without any."""
+    common = {"event_id": event.event_id, "user_id": event.user_id, "face_count": len(faces)}
+    answers = [
+        {**common, "face_id": _face_id(event, number), "face_index": number, **face}
         for number, face in enumerate(faces)
     ]
+    return [json.dumps(answer).encode() for answer in answers or [common]]
 
 
 def _face_id(event: Event, number: int) -> str:

@@ -25,6 +25,7 @@ SLOWER = {
 }
 #: Of the events on a set, and who is measured on it besides the main one.
 LARGER_PICTURES = 0.15
+SLOW_ON_LARGER = {"opencv-threads": 0.05}
 ON_LARGER = ("bare", "facestream-json", "facestream-binary", "opencv-threads")
 IN_QUICK = ("bare", "facestream-json", "facestream-binary", "opencv-threads")
 
@@ -92,7 +93,7 @@ def load_for(load: Load, name: str, *, main: bool) -> Load | None:
     """A contender's share of the events, or None where it is not measured on this set."""
     if not main and name not in ON_LARGER:
         return None
-    share = SLOWER.get(name, 1.0) if main else LARGER_PICTURES
+    share = SLOWER.get(name, 1.0) if main else SLOW_ON_LARGER.get(name, LARGER_PICTURES)
     return replace(load, events=max(3, round(load.events * share)))
 
 

@@ -33,6 +33,8 @@ def show(results: Results, console: Console) -> None:
     _print(console, "what is to be reached", FIGURES, _figure_rows(results))
     for name, reason in results.skipped.items():
         console.print(f"not measured: {name}: {reason}", style="dim", markup=False)
+    for name, reason in results.failed.items():
+        console.print(f"FAILED: {name}: {reason}", style="red", markup=False)
 
 
 def write_page(results: Results, page: Path) -> None:
@@ -66,6 +68,7 @@ def _page(results: Results, plot: str) -> list[str]:
         lines += _markdown(("of", "at 1,000", "at 100,000"), _pair_rows(results.growth))
     lines += ["### What is to be reached", *_markdown(FIGURES, _figure_rows(results))]
     lines += [f"Not measured: {name} ({reason})." for name, reason in results.skipped.items()]
+    lines += [f"Failed: {name} ({reason})." for name, reason in results.failed.items()]
     lines += ["", "```", *(figure.line() for figure in figures(results)), "```"]
     return lines
 
@@ -77,7 +80,7 @@ def _title(results: Results, name: str) -> str:
 
 def _contender_rows(runs: dict[str, list[Run]]) -> list[Row]:
     limit = runs.get("bare")
-    rows = []
+    rows: list[Row] = []
     for name, own in runs.items():
         cpu, speed = [run.cpu_ms for run in own], [run.images_s for run in own]
         memory = spread([run.rss_mb for run in own]).median

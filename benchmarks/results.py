@@ -1,4 +1,4 @@
-"""What one run of `make bench` measured, as it is kept in JSON. Every figure shown comes from it."""
+"""What one run of `make bench` measured, as it is kept in JSON: all figures come from it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Results:
 
     `scaling`: images a second of one worker and of two, by where their threads may run. `growth`:
     CPU milliseconds an event without the models, at the small and the large, by what grows.
+    `skipped`, `failed`: why a contender has no runs.
     """
 
     machine: dict[str, str]
@@ -47,6 +48,7 @@ class Results:
     growth: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     start_ms: list[float] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
     minutes: float = 0.0
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
 import json
 import time
@@ -25,6 +26,9 @@ PARTITIONS = 8
 USERS = 97
 SESSION_S = "4"
 """Short: the embedded broker lets the first member of a group in after half of it."""
+
+AT_ONCE = 500
+"""Events that are made before they are sent: 100 of 12 megapixels take a third of a gigabyte."""
 
 STUCK_S = 60.0
 JSON_TYPE = b"application/json"
@@ -99,21 +103,21 @@ class Filler:
         await self._producer.stop()
 
     async def publish(self, events: int) -> None:
-        """So many events; returns when the broker has them all."""
-        pending: list[asyncio.Future[object]] = []
-        for _ in range(events):
-            pending.append((await self._send())[1])
-            if len(pending) == 100:
-                await asyncio.gather(*pending)
-                pending.clear()
-        await asyncio.gather(*pending)
+        """So many events; returns when the broker has them all.
+
+        They are made first, so that the topic fills as fast as it can.
+        """
+        for first in range(0, events, AT_ONCE):
+            made = [self._made() for _ in range(min(AT_ONCE, events - first))]
+            await asyncio.gather(*[await self._send(message) for message in made])
 
     async def send_one(self) -> str:
         """The next event alone; returns its id, once the client has sent it off."""
-        event_id, _ = await self._send()
-        return event_id
+        message = self._made()
+        await self._send(message)
+        return message.event_id
 
-    async def _send(self) -> tuple[str, asyncio.Future[object]]:
+    def _made(self) -> _Message:
         number, self._published = self._published, self._published + 1
         event = ImageSubmitted(
             event_id=uuid4(),
@@ -125,14 +129,26 @@ class Filler:
             value, headers = encode_image_submitted_binary(event, "image/jpeg")
         else:
             value, headers = encode_image_submitted(event), [("content-type", JSON_TYPE)]
+        return _Message(str(event.event_id), event.user_id, value, headers, number % PARTITIONS)
+
+    async def _send(self, message: _Message) -> asyncio.Future[object]:
         sent: asyncio.Future[object] = await self._producer.send(
             self._place.topics.image_submitted,
-            value,
-            key=event.user_id.encode(),
-            headers=headers,
-            partition=number % PARTITIONS,
+            message.value,
+            key=message.user_id.encode(),
+            headers=message.headers,
+            partition=message.partition,
         )
-        return str(event.event_id), sent
+        return sent
+
+
+@dataclass(frozen=True)
+class _Message:
+    event_id: str
+    user_id: str
+    value: bytes
+    headers: list[tuple[str, bytes]]
+    partition: int
 
 
 @dataclass
@@ -147,7 +163,7 @@ class Answers:
         answer = json.loads(value)
         event, when = answer["event_id"], timestamp_ms / 1000
         self.at[event] = max(when, self.at.get(event, 0.0))
-        self.faces += 1
+        self.faces += answer["face_count"] > 0
         self.simulated += answer.get("provenance", "real") != "real"
 
     def moments(self) -> list[float]:
@@ -155,37 +171,55 @@ class Answers:
         return sorted(self.at.values())
 
 
-async def answers_of(place: Ground, events: int, check: Callable[[], None]) -> Answers:
-    """Read until so many events are answered.
+class AnswerReader:
+    """Reads scored-face from its beginning, in large pieces and seldom.
 
-    Reads large pieces seldom, so as to leave the processor to the contender. `check` raises when
-    there is nobody left to answer. Raises Stuck when nothing comes for a minute.
+    So the processor is left to the contender. `check` raises when there is nobody left to answer.
     """
-    consumer = AIOKafkaConsumer(
-        place.topics.scored_face,
-        bootstrap_servers=place.broker.address,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        fetch_min_bytes=1 << 20,
-        fetch_max_wait_ms=500,
-    )
-    await consumer.start()
-    answers, last = Answers(), time.monotonic()
-    try:
-        while len(answers.at) < events:
-            batches = await consumer.getmany(timeout_ms=500)
+
+    def __init__(self, place: Ground, check: Callable[[], None]) -> None:
+        self.answers = Answers()
+        self._check = check
+        self._consumer = AIOKafkaConsumer(
+            place.topics.scored_face,
+            bootstrap_servers=place.broker.address,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_min_bytes=1 << 20,
+            fetch_max_wait_ms=500,
+        )
+
+    async def until(self, events: int) -> Answers:
+        """All so far, once so many events are answered. Raises Stuck after a minute of silence."""
+        last = time.monotonic()
+        while len(self.answers.at) < events:
+            batches = await self._consumer.getmany(timeout_ms=500)
             for record in (record for batch in batches.values() for record in batch):
-                answers.add(record.value, record.timestamp)
+                self.answers.add(record.value, record.timestamp)
                 last = time.monotonic()
-            check()
+            self._check()
             if time.monotonic() - last > STUCK_S:
-                raise Stuck(f"{len(answers.at)} of {events} events answered, then nothing")
-    finally:
-        with contextlib.suppress(Exception):
-            await consumer.stop()
-    return answers
+                raise Stuck(f"{len(self.answers.at)} of {events} events answered, then nothing")
+        return self.answers
+
+    async def __aenter__(self) -> AnswerReader:
+        await self._consumer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with contextlib.suppress(Exception):  # its broker may be gone
+            await self._consumer.stop()
 
 
-def span(moments: Sequence[float], warm: int) -> tuple[float, float]:
-    """From the `warm`-th answer to the last."""
-    return moments[warm - 1], moments[-1]
+async def answers_of(place: Ground, events: int, check: Callable[[], None]) -> Answers:
+    """Once so many events are answered; see AnswerReader."""
+    async with AnswerReader(place, check) as reader:
+        return await reader.until(events)
+
+
+def first_of(moments: Sequence[float], since: float) -> int:
+    """The index of the first answer at or after a moment, of the middle one where that is later.
+
+    Some are left to be measured even if all were answered while the topic was still filling.
+    """
+    return min(bisect.bisect_left(moments, since), len(moments) // 2)
