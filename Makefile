@@ -20,7 +20,7 @@ PYTEST_ARGS ?=
 # Of the chaos run on Apache Kafka, about six minutes each.
 KAFKA_SEEDS ?= 1
 
-.PHONY: accuracy bench profile demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
+.PHONY: accuracy bench bench-pages profile demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -133,11 +133,16 @@ BENCH_EVENTS ?= $(if $(filter command line environment,$(origin EVENTS)),$(EVENT
 SETS ?= vga,1080p,12mp
 DEEPFACE_PYTHON ?= $(if $(findstring deepface,$(PEERS)),.venv-deepface/bin/python,python3)
 BENCH := $(BIN)/python -m benchmarks
+BENCH_PAGES := --json docs/benchmarks.json --page docs/benchmarks.md --scaling-page docs/scaling.md
 bench: .venv/dev.stamp $(if $(filter .venv-deepface/%,$(DEEPFACE_PYTHON)),.venv-deepface/stamp)
 	@$(BENCH) --repeats $(REPEATS) --events $(BENCH_EVENTS) --sets $(SETS) --only "$(ONLY)" \
 	  --peers "$(PEERS)" --deepface-python $(DEEPFACE_PYTHON) \
 	  $(if $(BENCH_DATA),--data "$(BENCH_DATA)") \
-	  $(if $(QUICK),--quick,$(if $(ONLY),,--json docs/benchmarks.json --page docs/benchmarks.md))
+	  $(if $(QUICK),--quick,$(if $(ONLY),,$(BENCH_PAGES)))
+
+# The pages again, from what was measured last.
+bench-pages: .venv/dev.stamp
+	@$(BENCH) --render $(BENCH_PAGES)
 
 PROFILE ?= var/bench/worker.svg
 profile: .venv/dev.stamp

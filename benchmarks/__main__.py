@@ -22,6 +22,7 @@ from benchmarks.plan import Plan, quick
 from benchmarks.reach import figures
 from benchmarks.report import show, write_page
 from benchmarks.results import read_results, write_results
+from benchmarks.scaling_page import write_scaling_page
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_results(results, options.json)
     if options.page is not None:
         write_page(results, options.page)
+    if options.scaling_page is not None:
+        write_scaling_page(results, options.scaling_page)
     show(results, Console(width=132))
     for figure in figures(results):
         print(figure.line())
@@ -61,6 +64,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="under two minutes")
     parser.add_argument("--json", type=Path, default=Path("var/bench/results.json"))
     parser.add_argument("--page", type=Path, help="page to write tables and plot into")
+    parser.add_argument("--scaling-page", type=Path, help="page to write the sizing into")
     parser.add_argument("--render", action="store_true", help="measure nothing: show the JSON")
     return parser.parse_args(arguments)
 

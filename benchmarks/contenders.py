@@ -45,6 +45,7 @@ class Run:
     cpu_s: float
     faces_per_image: float
     rss_mb: float = 0.0
+    answer_bytes: float = 0.0
     latencies_ms: tuple[float, ...] = ()
 
     @property
@@ -155,4 +156,5 @@ async def consumed(
         cpu_s=watch.cpu_between(start, done if finished else end),
         faces_per_image=answers.faces / len(answers.at),
         rss_mb=watch.rss_between(start, end),
+        answer_bytes=answers.total_bytes / max(1, answers.faces),
     )

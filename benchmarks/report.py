@@ -57,16 +57,16 @@ def _page(results: Results, plot: str) -> list[str]:
         "",
     ]
     for name, runs in results.runs.items():
-        lines += [f"### {_title(results, name)}", *_markdown(CONTENDERS, _contender_rows(runs))]
+        lines += [f"### {_title(results, name)}", *markdown(CONTENDERS, _contender_rows(runs))]
     if results.latency:
-        lines += ["### Latency, ms", *_markdown(("", "p50", "p90", "p99"), _latency_rows(results))]
+        lines += ["### Latency, ms", *markdown(("", "p50", "p90", "p99"), _latency_rows(results))]
     if results.scaling:
         lines += ["### One worker of one thread, and two"]
-        lines += _markdown(("threads may run", "one, images/s", "two"), _pair_rows(results.scaling))
+        lines += markdown(("threads may run", "one, images/s", "two"), _pair_rows(results.scaling))
     if results.growth:
         lines += ["### The stream's own CPU-ms an event, without the models"]
-        lines += _markdown(("of", "at 1,000", "at 100,000"), _pair_rows(results.growth))
-    lines += ["### What is to be reached", *_markdown(FIGURES, _figure_rows(results))]
+        lines += markdown(("of", "at 1,000", "at 100,000"), _pair_rows(results.growth))
+    lines += ["### What is to be reached", *markdown(FIGURES, _figure_rows(results))]
     lines += [f"Not measured: {name} ({reason})." for name, reason in results.skipped.items()]
     lines += [f"Failed: {name} ({reason})." for name, reason in results.failed.items()]
     lines += ["", "```", *(figure.line() for figure in figures(results)), "```"]
@@ -147,6 +147,7 @@ def _print(console: Console, title: str, head: Row, rows: Iterable[Row]) -> None
     console.print(table)
 
 
-def _markdown(head: Row, rows: Iterable[Row]) -> list[str]:
+def markdown(head: Row, rows: Iterable[Row]) -> list[str]:
+    """The lines of a table, an empty one around it."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return ["", *("| " + " | ".join(line) + " |" for line in lines), ""]

@@ -158,9 +158,11 @@ class Answers:
     at: dict[str, float] = field(default_factory=dict)
     faces: int = 0
     simulated: int = 0
+    total_bytes: int = 0
 
     def add(self, value: bytes, timestamp_ms: int) -> None:
         answer = json.loads(value)
+        self.total_bytes += len(value)
         event, when = answer["event_id"], timestamp_ms / 1000
         self.at[event] = max(when, self.at.get(event, 0.0))
         self.faces += answer["face_count"] > 0
