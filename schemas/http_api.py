@@ -103,11 +103,13 @@ class HealthAnswer(_Answer):
 class OverallDetails(ServiceDetails):
     """Both models together as well."""
 
-    overall: bool
+    overall: bool = Field(
+        description="Both answer, and the circuit breaker lets events through to them."
+    )
 
 
 class HealthReport(_Answer):
-    """As in HealthAnswer."""
+    """Healthy when `details.overall` is."""
 
     status: Literal["healthy", "unhealthy"]
     details: OverallDetails
@@ -118,9 +120,13 @@ class Recommendations(_Answer):
 
     should_use_real_ml: bool = Field(
         serialization_alias="shouldUseRealML",
-        description="The models are healthy and USE_REAL_ML is on.",
+        description="All is healthy and USE_REAL_ML is on: events are scored for real.",
     )
-    fallback_mode: bool = Field(serialization_alias="fallbackMode")
+    fallback_mode: bool = Field(
+        serialization_alias="fallbackMode",
+        description="Events are answered simulated. With FALLBACK_TO_SIMULATED=false never: what "
+        "is not scored for real is not answered then.",
+    )
 
 
 class MlStatus(_Answer):
@@ -133,7 +139,7 @@ class MlStatus(_Answer):
 class MlStatusAnswer(_Answer):
     """The state of the models in the older system's shape."""
 
-    success: Literal[True] = True
+    success: bool = Field(default=True, description="false: the models could not be asked.")
     data: MlStatus
 
 

@@ -15,14 +15,15 @@ import structlog
 
 from streams.committing import InOrderConsumer
 from streams.errors import ConfigurationError, StartupError
+from streams.http_metrics import counting_middleware
 from streams.http_requests import api_failures, body_limit
-from streams.kafka import faust_broker_urls, wait_for_broker
+from streams.kafka import faust_broker_urls
 from streams.kafka_security import faust_credentials
 from streams.logging import configure_logging
 from streams.runtime import Runtime
 from streams.settings import Settings, current
 from streams.stopping import arm_hard_exit, die
-from streams.topics import HEADER_ROOM, ensure_topics, largest_letter
+from streams.topics import HEADER_ROOM, largest_letter, wait_for_topics
 from streams.web.index_errors import index_errors
 from streams.web.ports import WebOnSeveralPorts
 from streams.web.token import token_middleware
@@ -41,6 +42,7 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
 
     settings: Settings
     runtime: Runtime
+    _awaits_seek = False
 
     async def on_first_start(self) -> None:
         """Wait for the broker, create topics, open the index; load the models meanwhile."""
@@ -48,8 +50,7 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         try:
             require_compiled_streams()
             await self.runtime.prepare()
-            if await wait_for_broker(self.settings, lambda: self.should_stop):
-                await ensure_topics(self.settings)
+            await wait_for_topics(self.settings, lambda: self.should_stop)
         except StartupError as error:
             die(error)
 
@@ -67,7 +68,11 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         gets to this before anything that the thread asks of it later.
         """
         super().on_rebalance_start()
-        self.loop.call_soon_threadsafe(self.runtime.begin_drain)
+        self.loop.call_soon_threadsafe(self._begin_drain)
+
+    def _begin_drain(self) -> None:
+        self._awaits_seek = False
+        self.runtime.begin_drain()
 
     async def _on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
         """Begin the new generation before Faust lets its first events in.
@@ -76,8 +81,22 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         has been woken by then.
         """
         if not self.should_stop:
+            self._awaits_seek = bool(assigned)
             self.runtime.begin_generation(len(assigned))
+            if not assigned:
+                self.runtime.take_in()
         await super()._on_partitions_assigned(assigned, generation_id)
+
+    def on_sought(self) -> None:
+        """Take events in, now that reading goes on from the committed offsets.
+
+        Not before: the end of an earlier rebalance may come late and let events through while this
+        one is under way. They are thrown away; were those behind them answered before the seek,
+        they would be committed over what was thrown away.
+        """
+        if self._awaits_seek:
+            self._awaits_seek = False
+            self.runtime.take_in()
 
     def _on_rebalance_when_stopped(self) -> None:
         """Leave the consumer open while ``wait_empty`` still commits.
@@ -90,7 +109,10 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
         """Drain within the deadline; a stop that hangs all the same ends the process."""
         # After a crash nothing more is acknowledged, and Faust's stop often hangs (measured), while
         # the heartbeat keeps the partitions from a worker that could go on.
-        arm_hard_exit(AFTER_CRASH_S if self.crashed else self.settings.stop_timeout_s)
+        if self.crashed:
+            arm_hard_exit(AFTER_CRASH_S, "after a crash")
+        else:
+            arm_hard_exit(self.settings.stop_timeout_s)
         self.runtime.begin_drain()
         await self.runtime.answers.close()
         await super().on_stop()
@@ -149,7 +171,12 @@ def create_app(settings: Settings) -> FacestreamApp:
         web_stats_enabled=False,
         web_metrics_enabled=False,
         web_application_options={
-            "middlewares": [token_middleware(settings), api_failures, index_errors],
+            "middlewares": [
+                counting_middleware(lambda: app.runtime.http_metrics),
+                token_middleware(settings),
+                api_failures,
+                index_errors,
+            ],
             "client_max_size": body_limit(settings),
         },
         worker_redirect_stdouts=False,

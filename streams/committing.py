@@ -65,7 +65,8 @@ class InOrderConsumer(Consumer):  # type: ignore[misc]  # faust ships no usable 
     async def perform_seek(self) -> None:
         """Go back to the committed offsets, or to the beginning where there are none.
 
-        Nothing is let through meanwhile; who calls this resumes the flow.
+        Nothing is let through meanwhile; who calls this resumes the flow. The app is told by
+        ``on_sought``.
         """
         self.stop_flow()
         await super().perform_seek()
@@ -78,3 +79,15 @@ class InOrderConsumer(Consumer):  # type: ignore[misc]  # faust ships no usable 
             # Taken away meanwhile: the rebalance that did it seeks anew.
             with contextlib.suppress(IllegalStateError):
                 await self._thread.seek_to_beginning(*never)
+        self.app.on_sought()
+
+    async def seek_to_committed(self) -> Mapping[Any, int]:
+        """As Faust's, but what the broker knows no offset of counts as not committed.
+
+        A commit that failed while its partition was taken away leaves its offset behind.
+        """
+        offsets: Mapping[Any, int | None] = await super().seek_to_committed()
+        for tp, offset in offsets.items():
+            if offset is None:
+                self._committed_offset[tp] = None
+        return offsets  # type: ignore[return-value]

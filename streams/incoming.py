@@ -17,7 +17,7 @@ class Incoming:
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
     timestamp: float
-    """When it was published, in seconds since the epoch."""
+    """When it was published, in seconds since the epoch; 0 where its producer did not say."""
 
     @classmethod
     def from_event(cls, event: Any) -> Incoming:
@@ -33,5 +33,6 @@ class Incoming:
             key=message.key,
             value=message.value,
             headers=tuple(headers),
-            timestamp=message.timestamp or 0.0,
+            # Kafka's "no timestamp" is -1 ms.
+            timestamp=max(message.timestamp or 0.0, 0.0),
         )

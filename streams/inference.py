@@ -140,8 +140,10 @@ class InferencePool:
             )
         )
 
-    async def detect(self, image: bytes, *, min_confidence: float) -> DetectedFaces:
-        """All faces of one picture, which may be none.
+    async def detect(
+        self, image: bytes, *, min_confidence: float, counts: bool = True
+    ) -> DetectedFaces:
+        """All faces of one picture, which may be none; ``counts``: for the circuit.
 
         Raises ``InferenceTimeout``, or what ``FacePipeline.detect`` raises.
         """
@@ -149,14 +151,16 @@ class InferencePool:
         return await self._run(
             lambda cancellation: pipeline.detect(
                 image, min_confidence=min_confidence, cancellation=cancellation
-            )
+            ),
+            counts=counts,
         )
 
-    async def embed_aligned(self, image: bytes) -> CropEmbedding:
-        """The embedding of an aligned crop. Raises as ``detect`` does."""
+    async def embed_aligned(self, image: bytes, *, counts: bool = True) -> CropEmbedding:
+        """The embedding of an aligned crop. As ``detect``."""
         pipeline = self.pipeline
         return await self._run(
-            lambda cancellation: pipeline.embed_aligned(image, cancellation=cancellation)
+            lambda cancellation: pipeline.embed_aligned(image, cancellation=cancellation),
+            counts=counts,
         )
 
     async def probe(self) -> None:
@@ -164,20 +168,20 @@ class InferencePool:
         pipeline = self.pipeline
         await self._run(pipeline.check)
 
-    async def _run(self, work: Callable[[Cancellation], T]) -> T:
+    async def _run(self, work: Callable[[Cancellation], T], *, counts: bool = True) -> T:
         """Do ``work`` in a thread under the deadline, and tell the circuit how it went.
 
         A picture that is refused says nothing about the models, and is not told.
         """
-        mark = self._circuit.begin() if self._circuit else 0
+        if self._circuit is None or not counts:
+            return await self._attempt(work)
+        mark = self._circuit.begin()
         try:
             result = await self._attempt(work)
         except (InferenceFailed, InferenceTimeout):
-            if self._circuit:
-                self._circuit.record(mark, succeeded=False)
+            self._circuit.record(mark, succeeded=False)
             raise
-        if self._circuit:
-            self._circuit.record(mark, succeeded=True)
+        self._circuit.record(mark, succeeded=True)
         return result
 
     async def _attempt(self, work: Callable[[Cancellation], T]) -> T:

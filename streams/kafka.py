@@ -12,10 +12,14 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from streams import unreadable
 from streams.kafka_security import security_options
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+# Here, as every client of ours, the worker's and the commands', is made with what this module has.
+unreadable.install()
 
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
@@ -38,15 +42,26 @@ async def wait_for_broker(
 ) -> bool:
     """Wait until a broker answers, with one clear log line at each try.
 
-    Returns False when ``should_stop`` says so or the deadline passes first.
+    Returns False when ``should_stop`` says so, which is asked ten times a second, or the deadline
+    passes first.
     """
+    waiting = asyncio.ensure_future(_wait_for_broker(settings, deadline_s))
+    try:
+        while not should_stop():
+            done, _ = await asyncio.wait({waiting}, timeout=0.1)
+            if done:
+                return waiting.result()
+        return False
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def _wait_for_broker(settings: Settings, deadline_s: float | None) -> bool:
     loop = asyncio.get_running_loop()
     until = None if deadline_s is None else loop.time() + deadline_s
     wait = FIRST_WAIT_S
-    while not should_stop():
-        reason = await _unreachable(settings)
-        if reason is None:
-            return True
+    while (reason := await _unreachable(settings)) is not None:
         if until is not None and loop.time() + wait > until:
             return False
         hint = (
@@ -63,7 +78,7 @@ async def wait_for_broker(
         )
         await asyncio.sleep(wait)
         wait = min(wait * 2, LONGEST_WAIT_S)
-    return False
+    return True
 
 
 class _Overheard(logging.Handler):

@@ -34,7 +34,11 @@ class ModelHealth:
 
 
 class ModelProbe:
-    """Real inferences through the pool, so that a queue in front of it counts as well."""
+    """Real inferences through the pool, so that a queue in front of it counts as well.
+
+    The circuit is not told: a page that is asked every few seconds would outweigh the pictures of
+    users, which may fail where the built-in one succeeds.
+    """
 
     def __init__(self, pool: InferencePool, *, timeout_s: float) -> None:
         self._pool = pool
@@ -54,9 +58,11 @@ class ModelProbe:
     async def _probe(self) -> ModelHealth:
         picture = built_in_picture()
         detection = await self._problem_of(
-            self._pool.detect(picture, min_confidence=MIN_CONFIDENCE), "detector"
+            self._pool.detect(picture, min_confidence=MIN_CONFIDENCE, counts=False), "detector"
         )
-        embedding = await self._problem_of(self._pool.embed_aligned(picture), "embedder")
+        embedding = await self._problem_of(
+            self._pool.embed_aligned(picture, counts=False), "embedder"
+        )
         problems = [problem for problem in (detection, embedding) if problem]
         return ModelHealth(
             detects=detection is None,

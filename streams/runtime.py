@@ -14,6 +14,7 @@ from streams.answer_follower import AnswerFollower
 from streams.circuit import Circuit, CircuitProbe
 from streams.embedded_broker import port_is_taken
 from streams.errors import ConfigurationError, StartupError
+from streams.http_metrics import HttpMetrics
 from streams.image_store import ImageStore
 from streams.in_flight import InFlightWindow
 from streams.indexing import contract_of, open_index
@@ -50,6 +51,7 @@ class Runtime:
         self.settings = settings
         self.windows: list[InFlightWindow] = []
         self.metrics = Metrics()
+        self.http_metrics = HttpMetrics(self.metrics.registry)
         self.publisher = Publisher(
             app,
             self._note_waiting,
@@ -242,11 +244,21 @@ class Runtime:
             window.begin_drain()
 
     def begin_generation(self, partitions: int) -> None:
-        """A new assignment of ``partitions`` partitions has arrived."""
-        self._draining = False
+        """A new assignment of ``partitions`` partitions has arrived.
+
+        What is left of earlier ones is others' now; its own events come in after ``take_in``.
+        """
+        self._draining = True
         self.partitions = partitions
         self.metrics.rebalance()
         self._assigned.set()
+        for window in self.windows:
+            window.begin_generation()
+            window.begin_drain()
+
+    def take_in(self) -> None:
+        """Reading goes on from the committed offsets: what comes now has nothing missing before."""
+        self._draining = False
         for window in self.windows:
             window.begin_generation()
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
 import numpy as np
@@ -56,6 +56,7 @@ from streams.image_store import (
 from streams.incoming import Incoming
 from streams.inference import InferencePool
 from streams.metrics import Metrics, Tried, outcome_of
+from streams.picture_room import PictureRoom
 from streams.publishing import Outgoing
 from streams.retrying import retrying
 from streams.rollout import not_for_real
@@ -116,6 +117,9 @@ class Scorer:
         self._topics = topics
         self._pool = pool
         self._images = images
+        self._room = PictureRoom(
+            total=settings.max_in_flight_mb * 1024 * 1024, largest=settings.max_image_bytes
+        )
         self._is_leaving = is_leaving
         self._circuit = circuit
         self._metrics = metrics
@@ -144,8 +148,8 @@ class Scorer:
             return [self._dead_letter(incoming, failure, where)]
         attempts = Attempts()
         try:
-            image, fetch_ms = await self.picture_of(event, attempts)
-            scored = await self._score(image, event, attempts)
+            async with self.picture_of(event, attempts) as (image, fetch_ms):
+                scored = await self._score(image, event, attempts)
         except SCORING_ERRORS as error:
             failure = Failure(reason_for(error), str(error), attempts.count)
             self._metrics.operation("real_ml", outcome_of(failure.reason))
@@ -174,34 +178,30 @@ class Scorer:
         self._metrics.fallback(failure.reason)
         return fallback_message(incoming, failure, self._topics.simulated_fallback)
 
+    @asynccontextmanager
     async def picture_of(
         self, event: ImageSubmitted, attempts: Attempts
-    ) -> tuple[bytes, float | None]:
+    ) -> AsyncIterator[tuple[bytes, float | None]]:
         """The picture's bytes, checked against the promised digest, and the fetch's time in ms.
 
-        Raises ``ImageStoreError``.
+        A fetched picture has its room in memory until the block ends. Raises ``ImageStoreError``.
         """
-        started = time.perf_counter()
         if event.image is not None:
-            image = event.image
-        else:
-            uri = str(event.image_uri)
+            _must_be_as_promised(event, event.image)
+            yield event.image, None
+            return
+        async with self._room.taken() as room:
+            started = time.perf_counter()
             image = b""
             async for attempt in self._retrying("fetch", ImageUnavailable):
                 with attempt, self._counting_timeouts("fetch", ImageTimeout):
                     attempts.count = attempt.retry_state.attempt_number
-                    image = await self._images.fetch(uri)
-        fetch_ms = None
-        if event.image is None:
+                    image = await self._images.fetch(str(event.image_uri))
+            room.shrink(len(image))
             fetch_ms = (time.perf_counter() - started) * 1000
             self._metrics.stage("fetch", fetch_ms / 1000)
-        if event.image_sha256 is not None:
-            actual = hashlib.sha256(image).hexdigest()
-            if actual != event.image_sha256.lower():
-                raise WrongDigest(
-                    event.image_sha256.lower(), actual, inline=event.image is not None
-                )
-        return image, fetch_ms
+            _must_be_as_promised(event, image)
+            yield image, fetch_ms
 
     async def _score(self, image: bytes, event: ImageSubmitted, attempts: Attempts) -> ScoredImage:
         transient = (InferenceTimeout, InferenceFailed, InferenceTerminated)
@@ -289,6 +289,15 @@ class Scorer:
                 time=now,
             ),
         )
+
+
+def _must_be_as_promised(event: ImageSubmitted, image: bytes) -> None:
+    """Raises ``WrongDigest`` where the event promises another picture."""
+    if event.image_sha256 is None:
+        return
+    actual = hashlib.sha256(image).hexdigest()
+    if actual != event.image_sha256.lower():
+        raise WrongDigest(event.image_sha256.lower(), actual, inline=event.image is not None)
 
 
 class Attempts:

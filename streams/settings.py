@@ -211,7 +211,10 @@ class Settings(BaseSettings):
         None, ge=1, description="Most events held at once by an agent. Unset: 64 for each thread."
     )
     max_in_flight_mb: int = Field(
-        128, ge=1, description="Most megabytes of events held at once by an agent."
+        128,
+        ge=1,
+        description="Most megabytes of events held at once by an agent; again as many of pictures "
+        "fetched by `image_uri`, for which a fetch takes `MAX_IMAGE_BYTES` until it is done.",
     )
     drain_timeout_s: float = Field(
         20, ge=1, description="How long a stop or rebalance waits for events being worked on."

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 #: EX_CONFIG of sysexits.h: something must be put right before a start can succeed.
 EXIT_CANNOT_START = 78
-#: EX_SOFTWARE of sysexits.h: the stop took longer than STOP_TIMEOUT_S.
+#: EX_SOFTWARE of sysexits.h: the stop took longer than it may.
 EXIT_STOP_TOOK_TOO_LONG = 70
 
 
@@ -23,15 +23,16 @@ def die(error: Exception) -> NoReturn:
     os._exit(EXIT_CANNOT_START)
 
 
-def arm_hard_exit(timeout_s: float) -> None:
+def arm_hard_exit(timeout_s: float, limit: str = "STOP_TIMEOUT_S") -> None:
     """End the process when the stop that begins now takes longer than ``timeout_s``.
 
-    What was not acknowledged by then is processed again by the partitions' next owners.
+    ``limit`` says where that number comes from. What was not acknowledged by then is processed
+    again by the partitions' next owners.
     """
 
     def exit_now() -> None:
         print(
-            f"facestream: the stop took longer than {timeout_s:.0f} s (STOP_TIMEOUT_S); exiting",
+            f"facestream: the stop took longer than {timeout_s:.0f} s ({limit}); exiting",
             file=sys.__stderr__,
             flush=True,
         )

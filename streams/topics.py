@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, for_code
 
 from streams.errors import StartupError
-from streams.kafka import client_options
+from streams.kafka import client_options, wait_for_broker
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -25,6 +25,10 @@ HEADER_ROOM = 64 * 1024
 
 #: A partition may be without a leader for longer while a broker is away; a start goes on then.
 KNOWN_WITHIN_S = 10.0
+
+
+class BrokerLost(StartupError):
+    """The broker was there and went away before all topics were."""
 
 
 def largest_letter(settings: Settings) -> int:
@@ -86,7 +90,8 @@ async def ensure_topics(settings: Settings, *, create: bool = False) -> list[Top
     """Create the topics that are missing, and say what there is.
 
     ``create`` makes them also where KAFKA_CREATE_TOPICS is off: somebody has asked for it.
-    Raises ``StartupError`` when a topic cannot be created, or is missing and may not be.
+    Raises ``StartupError`` when a topic cannot be created, or is missing and may not be;
+    ``BrokerLost`` where trying again may help.
     """
     names = needed_topics(settings)
     admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=20_000)
@@ -103,9 +108,25 @@ async def ensure_topics(settings: Settings, *, create: bool = False) -> list[Top
             await _create(admin, missing, settings)
         return await _describe(admin, names)
     except (KafkaError, OSError) as error:
-        raise StartupError(f"cannot prepare the topics: {error}") from error
+        passing = isinstance(error, OSError) or error.retriable
+        kind = BrokerLost if passing else StartupError
+        raise kind(f"cannot prepare the topics: {error}") from error
     finally:
         await admin.close()
+
+
+async def wait_for_topics(settings: Settings, should_stop: Callable[[], bool]) -> bool:
+    """Wait for a broker and ensure the topics, again where it goes away in between.
+
+    False when ``should_stop`` said so first. Raises ``StartupError`` as ``ensure_topics`` does.
+    """
+    while await wait_for_broker(settings, should_stop):
+        try:
+            await ensure_topics(settings)
+            return True
+        except BrokerLost as error:
+            log.warning("the broker went away again", reason=str(error))
+    return False
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: list[str], settings: Settings) -> None:

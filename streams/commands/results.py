@@ -12,6 +12,9 @@ from streams.commands.base import FacestreamCommand
 from streams.commands.tables import face_row, faces_table
 from streams.topics import topic_names
 
+#: Rows that are printed together: a topic may hold more than the memory does.
+PIECE = 200
+
 
 class Results(FacestreamCommand):
     """Show scored-face events, from the beginning of the topic."""
@@ -23,21 +26,20 @@ class Results(FacestreamCommand):
 
     async def main(self, *, follow: bool, as_json: bool, **_: Any) -> int:
         """Print the events as a table, or line by line."""
-        table = faces_table()
-        rows = 0
+        events = 0
+        piece = faces_table()
         async with TopicReader(self.settings, topic_names(self.settings).scored_face) as reader:
             async for face in reader.scored_faces(follow=follow):
-                rows += 1
+                events += 1
                 if as_json:
                     print(encode_scored_face(face).decode(), flush=follow)
-                elif follow:
-                    # A table is drawn when it is whole; following, each event is its own.
-                    line = faces_table(header=rows == 1)
-                    line.add_row(*face_row(face))
-                    self.console.print(line)
-                else:
-                    table.add_row(*face_row(face))
-        if not as_json and not follow:
-            self.console.print(table)
-            self.notes.print(f"{rows} events")
+                    continue
+                piece.add_row(*face_row(face))
+                if follow or piece.row_count == PIECE:
+                    self.console.print(piece)
+                    piece = faces_table(header=False)
+        if not as_json:
+            if piece.row_count or not events:
+                self.console.print(piece)
+            self.notes.print(f"{events} events")
         return 0

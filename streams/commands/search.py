@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,12 @@ class Search(FacestreamCommand):
             default=0.7,
             help="Least detection confidence.",
         ),
+        option("--json", "as_json", is_flag=True, help="One JSON object a line."),
     ]
 
-    async def main(self, *, picture: str, limit: int, min_confidence: float, **_: Any) -> int:
+    async def main(
+        self, *, picture: str, limit: int, min_confidence: float, as_json: bool, **_: Any
+    ) -> int:
         """Print the nearest faces, most similar first."""
         path = Path(picture)
         if not path.is_file():
@@ -40,8 +44,13 @@ class Search(FacestreamCommand):
         pipeline = load_models(self.settings)
         scored = pipeline.score(path.read_bytes(), min_confidence=min_confidence, max_faces=1)
         embedding = [float(value) for value in scored.faces[0].embedding]
+        nearest = await self._nearest(pipeline, embedding, limit)
+        if as_json:
+            for one in nearest:
+                print(json.dumps(one))
+            return 0
         table = Table("similarity", "user", "face_id", "event_id")
-        for one in await self._nearest(pipeline, embedding, limit):
+        for one in nearest:
             table.add_row(
                 f"{one['similarity']:.3f}", Text(one["user_id"]), one["face_id"], one["event_id"]
             )

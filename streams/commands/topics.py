@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Any
 
+from faust.cli.base import option
 from rich.table import Table
 
 from streams.client import BrokerAway
@@ -17,13 +20,20 @@ PATIENCE_S = 3.0
 class Topics(FacestreamCommand):
     """Create the topics that are missing, and show all of them."""
 
-    async def main(self, **options: Any) -> int:
+    options = [option("--json", "as_json", is_flag=True, help="One JSON object a line.")]
+
+    async def main(self, *, as_json: bool, **_: Any) -> int:
         """Print one row a topic."""
         if not await wait_for_broker(self.settings, lambda: False, PATIENCE_S):
             raise BrokerAway(self.settings, TimeoutError(f"no answer in {PATIENCE_S:.0f} s"))
-        table = Table("topic", "partitions", "replication")
         # Asked for by name, so it may create them whatever KAFKA_CREATE_TOPICS lets a worker do.
-        for topic in await ensure_topics(self.settings, create=True):
+        topics = await ensure_topics(self.settings, create=True)
+        if as_json:
+            for topic in topics:
+                print(json.dumps(dataclasses.asdict(topic)))
+            return 0
+        table = Table("topic", "partitions", "replication")
+        for topic in topics:
             table.add_row(topic.name, str(topic.partitions), str(topic.replication))
         self.console.print(table)
         return 0

@@ -11,6 +11,7 @@ from faust.types import TP
 
 from streams.app import FacestreamApp, create_app
 from streams.settings import load_settings
+from tests.fakes import FakeEvent, fake_app
 
 COMMITTED, FRESH = TP("image-submitted", 0), TP("image-submitted", 1)
 
@@ -54,6 +55,67 @@ async def test_a_partition_without_a_committed_offset_is_read_from_its_beginning
     assert thread.flow_was_active == [False]
     assert app.consumer._read_offset[COMMITTED] == 7
     assert app.consumer._read_offset[FRESH] is None
+
+
+async def test_what_was_committed_in_an_earlier_generation_counts_only_where_the_broker_has_it(
+    app: FacestreamApp,
+) -> None:
+    """A commit that failed as its partition was taken away leaves its offset behind."""
+    thread = app.consumer._thread = Thread(app)
+    app.consumer._committed_offset[FRESH] = 40
+    await app.consumer.perform_seek()
+    assert [FRESH] == thread.to_beginning
+    assert app.consumer._committed_offset[FRESH] is None
+    assert app.consumer._committed_offset[COMMITTED] == 7
+
+
+async def test_nothing_is_taken_in_before_reading_goes_on_from_the_committed_offsets(
+    app: FacestreamApp,
+) -> None:
+    """The late end of the rebalance before lets events through. Some are thrown away, and those
+    behind them must not be answered: their acks would be committed over the others."""
+    handled: list[int] = []
+
+    async def handle(event: FakeEvent) -> None:
+        handled.append(event.message.offset)
+
+    window = app.runtime.window(FRESH.topic, handle, concurrency=4)
+    app.loop = asyncio.get_running_loop()
+    app.consumer._thread = Thread(app)
+    app.crash = _fail
+    reading = fake_app()
+
+    async def let_through(offset: int) -> None:
+        event = reading.event(FRESH.partition, offset, generation_id=app.consumer_generation_id)
+        window._admit(event)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    app.on_rebalance_start()
+    await asyncio.sleep(0)
+    app.consumer_generation_id = 2  # Faust sets it in its consumer's thread
+    await let_through(0)
+    await asyncio.wait_for(app._on_partitions_assigned({FRESH}, 2), 5)
+    await let_through(1)
+    assert handled == []
+    await app.consumer.perform_seek()
+    await let_through(0)
+    assert handled == [0]
+
+    # A seek for the assignment before, which ends when the next rebalance has begun.
+    app.on_rebalance_start()
+    await asyncio.sleep(0)
+    await app.consumer.perform_seek()
+    await let_through(1)
+    assert handled == [0]
+
+
+async def test_a_worker_without_partitions_is_not_leaving(app: FacestreamApp) -> None:
+    """There is nothing to seek in."""
+    app.runtime.begin_drain()
+    app.crash = _fail
+    await asyncio.wait_for(app._on_partitions_assigned(set(), 1), 5)
+    assert not app.runtime.is_leaving()
 
 
 async def test_the_drain_of_a_rebalance_happens_in_the_event_loop(app: FacestreamApp) -> None:

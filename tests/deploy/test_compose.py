@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -150,8 +151,21 @@ def test_production_uses_as_many_threads_as_it_is_given_cores() -> None:
 def test_the_older_services_names_and_ports_lead_to_the_worker(service: dict[str, Any]) -> None:
     """FACE_DETECTION_SERVICE=http://face-detection-service:8001 stays as it was."""
     (network,) = service["networks"].values()
-    assert network["aliases"] == ["face-detection-service", "face-embedding-service"]
+    assert {"face-detection-service", "face-embedding-service"} <= set(network["aliases"])
     assert service_environment(service)["LEGACY_PORTS"] == "8001,8002"
+
+
+def test_the_names_that_the_production_sample_promises_lead_to_the_worker() -> None:
+    """What it says that the Node app has is an alias on the network, at a port that answers."""
+    worker = STACK["services"]["worker"]
+    (network,) = worker["networks"].values()
+    ports = service_environment(worker)["LEGACY_PORTS"].split(",")
+    text = (ROOT / ".env.production").read_text(encoding="utf-8")
+    promised = re.findall(r"FACE_\w+_SERVICE=http://([\w-]+):(\d+)", text)
+    assert len(promised) == 2
+    for name, port in promised:
+        assert name in network["aliases"]
+        assert port in ports
 
 
 def test_the_qdrant_server_fits_the_locked_client() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from streams.settings import Settings, load_settings
+from streams.topics import needed_topics
 from tests.deploy.files import (
     ENV_SAMPLES,
     ROOT,
@@ -110,6 +111,32 @@ def test_only_the_command_that_creates_topics_may_create_them() -> None:
     assert service_environment(services["worker"])["KAFKA_CREATE_TOPICS"] == "false"
     assert pod_environment(pods["topics"])["KAFKA_CREATE_TOPICS"] == "true"
     assert pod_environment(pods["worker"])["KAFKA_CREATE_TOPICS"] == "false"
+
+
+@pytest.mark.parametrize("variables", [{}, {"SHADOW_ML": "true"}], ids=["real", "shadow"])
+def test_the_topics_that_are_created_are_those_that_the_worker_needs(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that may not create topics does not start without the one of its shadows."""
+    services = compose("docker-compose.yml", variables)["services"]
+    pods = dict(our_pods())
+    for created, needed in (
+        (service_environment(services["topics"]), service_environment(services["worker"])),
+        (pod_environment(pods["topics"]), pod_environment(pods["worker"])),
+    ):
+        assert _topics(created, monkeypatch) == _topics(needed, monkeypatch)
+    shadowed = variables.get("SHADOW_ML") == "true"
+    assert shadowed == (
+        "shadow-scored" in _topics(service_environment(services["topics"]), monkeypatch)
+    )
+
+
+def _topics(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    with monkeypatch.context() as patched:
+        for name in ("SHADOW_ML", "KAFKA_TOPIC_PREFIX"):
+            if name in environment:
+                patched.setenv(name, environment[name])
+        return needed_topics(load_settings())
 
 
 def test_the_local_stack_follows_a_sample() -> None:

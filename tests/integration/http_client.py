@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
+import socket
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from streams.worker_process import WorkerProcess
 
 TIMEOUT_S = 30.0
 
@@ -49,6 +53,18 @@ async def call_async(url: str, body: Any = None) -> Answer:
 def text_of(image: bytes) -> str:
     """A picture as the API takes it."""
     return base64.b64encode(image).decode()
+
+
+@contextlib.contextmanager
+def unfinished_request(worker: WorkerProcess) -> Iterator[socket.socket]:
+    """A request whose body has been announced and does not come."""
+    with socket.create_connection(("127.0.0.1", worker.port), timeout=30) as connection:
+        head = (
+            "POST /api/detect-face HTTP/1.1\r\nHost: worker\r\nContent-Type: application/json\r\n"
+            "Content-Length: 100\r\n\r\n{"
+        )
+        connection.sendall(head.encode())
+        yield connection
 
 
 def _answer(status: int, headers: Any, body: bytes) -> Answer:

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from streams.embedded_broker import free_port
 from streams.worker_process import WorkerProcess
 from tests.integration.stack import SESSION_S, Stack, wait_until
-from tests.pictures import portrait_bytes
+from tests.pictures import encoded, portrait_bytes
 
 FACESTREAM = [sys.executable, "-m", "streams.cli"]
 
@@ -75,6 +76,26 @@ def test_submit_and_wait_prints_the_answers(
         assert "real" in row
 
 
+def test_simulated_answers_are_answers_unless_real_ones_are_required(
+    stack: Stack, worker: WorkerProcess, tmp_path: Path
+) -> None:
+    """Each event is answered, so waiting ends well; a check of the models wants more."""
+    (tmp_path / "blank.png").write_bytes(encoded(Image.new("RGB", (64, 64)), "PNG"))
+    blank = ("submit", tmp_path / "blank.png", "--wait")
+    assert "simulated: no_face" in facestream(stack, worker, *blank).stdout
+    done = facestream(stack, worker, *blank, "--require-real", status=1)
+    assert "simulated: no_face" in done.stdout
+    assert "1 of 1 answers are simulated" in done.stderr
+
+
+def test_the_help_lists_what_is_of_use_here(stack: Stack, worker: WorkerProcess) -> None:
+    """Our commands, and Faust's worker; not those about tables that there are none of."""
+    text = facestream(stack, worker, "--help").stdout
+    listed = {line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line}
+    ours = {"demo", "models", "results", "rollout", "search", "submit", "topics", "up"}
+    assert ours | {"worker", "agents", "completion"} == listed
+
+
 def test_submit_without_wait_prints_the_event_ids(
     stack: Stack, worker: WorkerProcess, portraits: Path
 ) -> None:
@@ -108,6 +129,10 @@ def test_search_finds_whose_face_it_is(
     done = facestream(stack, worker, "search", portraits / "eileen-collins.jpg", "--limit", "1")
     row = next(line for line in done.stdout.splitlines() if "1.000" in line)
     assert "eileen-collins" in row
+    done = facestream(stack, worker, "search", portraits / "eileen-collins.jpg", "--json")
+    nearest = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {"similarity", "user_id", "face_id", "event_id"} == set(nearest[0])
+    assert "eileen-collins" == nearest[0]["user_id"]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +174,10 @@ def test_topics_are_shown(stack: Stack, worker: WorkerProcess) -> None:
     done = facestream(stack, worker, "topics")
     for topic in stack.topics.all():
         assert topic in done.stdout
+    lines = facestream(stack, worker, "topics", "--json").stdout.splitlines()
+    assert [{"name": name, "partitions": 4, "replication": 1} for name in stack.topics.all()] == [
+        json.loads(line) for line in lines
+    ]
 
 
 def test_models_are_listed_and_checked(stack: Stack, worker: WorkerProcess) -> None:

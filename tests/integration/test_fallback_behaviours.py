@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -21,6 +22,7 @@ from schemas.scored_face import ScoredFace
 from streams.rollout import is_rolled_out
 from streams.worker_process import WorkerProcess
 from tests.failing_app import MODELS_FAIL
+from tests.integration.http_client import call
 from tests.integration.stack import (
     DEADLINE_S,
     Stack,
@@ -243,6 +245,50 @@ async def test_the_circuit_opens_when_the_models_fail_and_closes_when_they_do_no
         assert metrics["facestream_retries_total", "real_ml"] >= 2
         assert metrics["facestream_circuit_changes_total", "open"] >= 1
         assert 1 == len(logged(worker, "circuit closed: events are scored for real again"))
+
+
+async def test_an_open_circuit_shows_in_ml_status(stack: Stack) -> None:
+    """The models answer when asked one by one; events are answered simulated all the same."""
+    models_fail = stack.folder / MODELS_FAIL
+    with stack.worker(
+        app="tests.failing_app",
+        ML_ATTEMPTS="1",
+        CIRCUIT_MIN_ATTEMPTS="2",
+        CIRCUIT_WINDOW="2",
+        CIRCUIT_PROBE_S="0.2",
+    ) as worker:
+
+        def status() -> Any:
+            answer = call(worker.url + "/api/ml-status")
+            assert (200, True) == (answer.status, answer.body["success"])
+            return answer.body["data"]
+
+        well = {
+            "health": {
+                "status": "healthy",
+                "details": {"faceDetection": True, "faceEmbedding": True, "overall": True},
+            },
+            "recommendations": {"shouldUseRealML": True, "fallbackMode": False},
+        }
+        assert well == status()
+
+        models_fail.touch()
+        await answered(stack, *(image_event(f"user-{n}", portrait_bytes()) for n in range(2)))
+        wait_until(
+            lambda: metrics_of(worker)["facestream_circuit_state", "closed"] == 0, "it is open"
+        )
+        for _ in range(20):  # open and half-open by turns
+            assert status() == {
+                "health": {
+                    "status": "unhealthy",
+                    "details": {"faceDetection": True, "faceEmbedding": True, "overall": False},
+                },
+                "recommendations": {"shouldUseRealML": False, "fallbackMode": True},
+            }
+        assert call(worker.url + "/api/health").status == 200, "its own two calls still work"
+
+        models_fail.unlink()
+        wait_until(lambda: bool(status() == well), "it is closed again")
 
 
 async def test_pictures_without_a_face_do_not_open_the_circuit(stack: Stack) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import gzip
 import json
 import socket
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from streams.http_openapi import COMMITTED
 from streams.inference import load_models
 from streams.settings import load_settings
 from streams.worker_process import WorkerProcess
-from tests.integration.http_client import Answer, call, text_of
+from tests.integration.http_client import Answer, call, text_of, unfinished_request
 from tests.integration.stack import Stack, wait_until
 from tests.pictures import encoded, png_declaring, portrait, portrait_bytes
 
@@ -194,6 +194,16 @@ def test_a_wrong_field_is_named(
     refused(answer, 400, f"{field}: expected")
 
 
+def test_a_compressed_body_is_unpacked_and_bounded(worker: WorkerProcess) -> None:
+    """A kilobyte that unpacks to a hundred megabytes is too large, as it would be unpacked."""
+    compressed = {"Content-Encoding": "gzip"}
+    body = gzip.compress(json.dumps({"image": text_of(portrait_bytes())}).encode())
+    assert len(call(worker.url + DETECT, body, headers=compressed).body["faces"]) == 1
+    bomb = gzip.compress(b" " * (100 * 1024 * 1024))
+    refused(call(worker.url + DETECT, bomb, headers=compressed), 413, "MAX_IMAGE_BYTES")
+    refused(call(worker.url + DETECT, b"not gzip", headers=compressed), 400, "the body broke off")
+
+
 def test_what_does_not_say_that_it_is_json_is_refused(worker: WorkerProcess) -> None:
     """So no web page can make its visitors' browsers call a worker."""
     body = {"image": text_of(portrait_bytes())}
@@ -206,10 +216,10 @@ def test_what_does_not_say_that_it_is_json_is_refused(worker: WorkerProcess) -> 
 
 def test_other_methods_and_pages_are_refused_in_the_same_shape(worker: WorkerProcess) -> None:
     """With the methods that there are."""
-    for method in ("GET", "PUT", "DELETE", "PATCH"):
+    for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS"):
         answer = call(worker.url + DETECT, method=method)
         refused(answer, 405, "POST")
-        assert "POST" in answer.headers["allow"]
+        assert answer.headers["allow"] == "POST"
     assert call(worker.url + DETECT, method="HEAD").status == 405
     refused(call(worker.url + "/api/health", {}), 405, "GET")
     refused(call(worker.url + "/api/nowhere"), 404, "no page /api/nowhere")
@@ -295,18 +305,6 @@ def test_an_older_port_that_is_taken_stops_the_start(stack: Stack, tmp_path: Pat
             log = (worker.log_file or tmp_path).read_text()
             assert f"127.0.0.1:{port} is taken" in log
             assert "LEGACY_PORTS" in log
-
-
-@contextlib.contextmanager
-def unfinished_request(worker: WorkerProcess) -> Iterator[socket.socket]:
-    """A request whose body has been announced and does not come."""
-    with socket.create_connection(("127.0.0.1", worker.port), timeout=30) as connection:
-        head = (
-            f"POST {DETECT} HTTP/1.1\r\nHost: worker\r\nContent-Type: application/json\r\n"
-            "Content-Length: 100\r\n\r\n{"
-        )
-        connection.sendall(head.encode())
-        yield connection
 
 
 def test_too_many_at_once_are_refused_and_not_queued(stack: Stack) -> None:

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from streams.worker_process import WorkerProcess
+from tests.integration.http_client import call, text_of, unfinished_request
 from tests.integration.stack import Stack, answers_for, image_event, wait_until
 from tests.metrics_page import Series, metrics_of, series_of
 from tests.pictures import portrait_bytes
@@ -88,3 +89,31 @@ async def test_a_workers_page_tells_what_it_did(stack: Stack) -> None:
 
         with pytest.raises(urllib.error.HTTPError, match="401"):
             metrics_of(worker)
+
+
+async def test_requests_to_the_http_api_are_counted_and_timed(stack: Stack) -> None:
+    """By page and by whose doing it was; a page that there is not makes no series of its own."""
+    with stack.worker(HTTP_MAX_PENDING="1", ML_SERVICE_TIMEOUT="1500") as worker:
+        picture = {"image": text_of(portrait_bytes())}
+
+        def count(page: str, outcome: str) -> float:
+            return metrics_of(worker)["facestream_http_requests_total", outcome, page]
+
+        assert 0 == count("detect-face", "success") == count("score", "unavailable")
+        assert 200 == call(worker.url + "/api/detect-face", picture).status
+        assert 400 == call(worker.url + "/api/detect-face", {}).status
+        scored = call(worker.url + "/api/attractiveness/score", {**picture, "userId": "ada"}).status
+        assert scored in (200, 202)
+        assert 404 == call(worker.url + "/api/made-up").status
+        with unfinished_request(worker):
+            wait_until(
+                lambda: call(worker.url + "/api/detect-face", picture).status == 503, "it is full"
+            )
+        assert 1 == count("detect-face", "success")
+        assert 1 <= count("detect-face", "rejected")
+        assert 1 <= count("detect-face", "unavailable")
+        assert 1 == count("score", "success")
+        assert 1 == count("other", "rejected")
+        series = metrics_of(worker)
+        assert 0 < series["facestream_http_request_duration_seconds_sum", "score"] < 30
+        assert not any("made-up" in label for key in series for label in key)

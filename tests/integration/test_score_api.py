@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image
 from schemas.codec import decode_scored_face
 from schemas.scored_face import face_id_of
 from streams.commands.demo_pictures import demo_pictures
+from streams.embedded_broker import EmbeddedBroker, free_port
 from streams.worker_process import WorkerProcess
 from tests.integration.http_client import Answer, call, call_async, text_of
 from tests.integration.stack import Stack, first_record, running_stack, wait_until
@@ -211,6 +213,28 @@ async def test_without_simulated_answers_the_reason_comes_back(tmp_path: Path) -
         broken = older_request("broken", image=text_of(b"no picture"))
         refused(await call_async(worker.url + SCORE, broken), 422, "not scored: unreadable_image")
         assert (await call_async(worker.url + SCORE, older_request("ada"))).status == 200
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["nobody-asked-yet", "answers-are-followed"])
+async def test_with_the_broker_away_callers_are_told_to_come_back(
+    tmp_path: Path, before: int
+) -> None:
+    """Within the time that they wait anyway; what needs no broker is answered as ever."""
+    with EmbeddedBroker(free_port(), log_file=tmp_path / "broker.log") as broker:
+        stack = Stack(tmp_path, broker.address)
+        with stack.worker(HTTP_SCORE_TIMEOUT_MS="4000") as worker:
+            for number in range(before):
+                answer = await call_async(worker.url + SCORE, older_request(f"user-{number}"))
+                assert answer.status == 200
+            broker.stop()
+            started = time.monotonic()
+            answer = await call_async(worker.url + SCORE, older_request("late"))
+            assert time.monotonic() - started < 15
+            refused(answer, 503, "")
+            assert int(answer.headers["retry-after"]) >= 1
+            detected = await call_async(worker.url + "/api/detect-face", {"image": PORTRAIT})
+            assert detected.status == 200
+            worker.kill()
 
 
 async def test_results_in_the_older_format(tmp_path: Path) -> None:

@@ -89,6 +89,15 @@ async def test_waiting_ends_when_the_broker_answers(log: Log) -> None:
             broker.stop()
 
 
+async def test_a_stop_is_noticed_in_the_middle_of_a_wait(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that waits for its broker ends at once, and not after the wait."""
+    monkeypatch.setattr(streams.kafka, "FIRST_WAIT_S", 3600.0)
+    async with asyncio.timeout(20):
+        assert not await wait_for_broker(nowhere(), lambda: bool(log.lines))
+
+
 async def test_each_try_is_one_line_that_says_where_why_and_when_next(
     log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,11 +8,17 @@ import time
 from typing import get_args
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 
 from models.pipeline import FacePipeline
 from schemas.fallback import FallbackReason
 from streams.circuit import Circuit, CircuitState
+from streams.http_metrics import HttpMetrics
 from streams.in_flight import InFlightWindow
 from streams.inference import InferencePool
 from streams.metrics import FAILURES, Metrics, Operation, Outcome, Stage, Tried, outcome_of
@@ -139,6 +145,7 @@ def test_the_page_comes_in_the_format_that_was_asked_for(accept: str, content_ty
 def registry_of_a_worker() -> Metrics:
     """Everything that a worker's page holds."""
     metrics = Metrics()
+    HttpMetrics(metrics.registry)
     app = fake_app()
     windows: list[InFlightWindow] = []
     progress = ProgressWatch(app, windows, 60)
@@ -193,17 +200,57 @@ def test_the_state_is_read_when_it_is_asked_for() -> None:
     }.items() <= series.items()
 
 
+def lint(family: Metric) -> list[str]:
+    """What `promtool check metrics` would find, by the rules of its documentation."""
+    name, found = family.name, []
+    if not re.fullmatch(r"facestream_[a-z]+(_[a-z]+)*", name):
+        found.append("facestream_ and words in lower case")
+    if not family.documentation.endswith("."):
+        found.append("help, a sentence")
+    if re.search(r"_(counter|gauge|histogram|summary|info|metric)(_|$)", name):
+        found.append("no type in the name")
+    if re.search(r"_(count|sum|bucket|total|created)$", name):
+        found.append("no suffix that Prometheus gives")
+    if re.search(r"_(s|ms|us|millis\w*|micros\w*|minutes?|hours?|kb|mb|percent|pct)(_|$)", name):
+        found.append("base units, spelled out")
+    if family.type == "histogram" and not name.endswith("_seconds"):
+        found.append("a unit")
+    labels = {label for sample in family.samples for label in sample.labels}
+    if family.type != "histogram" and labels & {"le", "quantile"}:
+        found.append("le belongs to histograms")
+    if family.type == "counter" and not all(
+        sample.name.endswith(("_total", "_created")) for sample in family.samples
+    ):
+        found.append("counters end in _total")
+    return found
+
+
 def test_names_follow_the_conventions() -> None:
     """Our prefix, base units spelled out, `_total` for counters; and every metric has its help."""
-    body, _ = registry_of_a_worker().exposition("")
-    for family in text_string_to_metric_families(body.decode()):
+    for family in registry_of_a_worker().registry.collect():
         assert family.documentation, family.name
-        if family.name.startswith(("process_", "python_")):
-            continue
-        assert re.fullmatch(r"facestream_[a-z_]+", family.name)
-        if family.type == "histogram":
-            assert family.name.endswith("_seconds")
-        assert not re.search(r"_(ms|milliseconds|mb|percent)(_|$)", family.name)
+        if not family.name.startswith(("process_", "python_")):
+            assert [] == lint(family), family.name
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        CounterMetricFamily("faces", "No prefix.", value=1),
+        CounterMetricFamily("facestream_faces", "no sentence", value=1),
+        GaugeMetricFamily("facestream_faces_gauge", "Its type.", value=1),
+        GaugeMetricFamily("facestream_faces_total", "A counter's suffix.", value=1),
+        GaugeMetricFamily("facestream_wait_ms", "No base unit.", value=1),
+        GaugeMetricFamily("facestream_lag_events", "A histogram's label.", labels=["le"]),
+        HistogramMetricFamily("facestream_wait", "No unit.", buckets=[("+Inf", 1)], sum_value=1),
+    ],
+    ids=lambda wrong: wrong.documentation,
+)
+def test_the_conventions_are_really_looked_at(wrong: Metric) -> None:
+    """Each of these breaks one."""
+    if not wrong.samples:
+        wrong.add_sample(wrong.name, {"le": "1"}, 1)
+    assert 1 == len(lint(wrong))
 
 
 def test_an_event_costs_less_than_50_microseconds() -> None:

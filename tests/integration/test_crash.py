@@ -1,0 +1,36 @@
+"""A worker that crashes gives its partitions away soon, however its stop goes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from streams.app import AFTER_CRASH_S
+from streams.stopping import EXIT_STOP_TOOK_TOO_LONG
+from tests.integration.stack import first_record, running_stack, wait_until
+
+STOP_TIMEOUT_S = 600
+
+
+async def test_a_crashed_worker_leaves_long_before_its_stop_must_end(tmp_path: Path) -> None:
+    """Its heartbeat goes on as long as the process does; the next worker answers the event."""
+    with running_stack(tmp_path, STOP_TIMEOUT_S=str(STOP_TIMEOUT_S)) as stack:
+        with stack.worker(app="tests.crashing_app") as worker:
+            await stack.publish(b"not json", key=b"somebody")
+            started = time.monotonic()
+            await asyncio.to_thread(
+                wait_until, lambda: worker.poll() is not None, "the crashed worker ends"
+            )
+            took = time.monotonic() - started
+        assert worker.poll() == EXIT_STOP_TOOK_TOO_LONG
+        assert worker.log_file is not None
+        log = worker.log_file.read_text()
+        assert "a bug in publishing" in log
+        assert "after a crash" in log
+        assert "STOP_TIMEOUT_S)" not in log
+        assert AFTER_CRASH_S <= took < STOP_TIMEOUT_S / 10
+        async with stack.reader(stack.topics.simulated_fallback) as reader:
+            with stack.worker(wait=False):
+                letter = await first_record(reader, lambda record: record.key == b"somebody")
+        assert letter.value == b"not json"
