@@ -9,7 +9,7 @@
 # make soak MINUTES=30   a steady load, sampled and drawn into SOAK_FOLDER
 # make accuracy DATA=folder   accuracy on labelled pictures (docs/accuracy.md)
 # make bench   how fast, beside the bare models and what else one would use (docs/benchmarks.md)
-# make profile where the time goes: a flame graph of the worker, the operators of the graphs
+# make profile   where the time goes: a flame graph of the worker, the operators of the graphs
 # make check   ruff, mypy, import-linter, schema and README drift
 # make audit   known vulnerabilities of the locked packages (asks an advisory service)
 # Everything runs in .venv, made from the locks. PYTHON chooses the interpreter it is made with.

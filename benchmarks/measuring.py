@@ -41,11 +41,11 @@ class Bench:
         self._folder = folder
         self._notes = notes
         self._places = 0
+        self._started = time.monotonic()
         self.results = Results(this_machine(), plan.repeats, plan.events)
 
     async def run(self) -> Results:
         """Raises Stuck when a contender stops answering."""
-        started = time.monotonic()
         plan, results = self._plan, self.results
         loads = [self._load(pictures) for pictures in picture_sets(plan)]
         found, skipped = contenders(plan, peer_weights(self._folder / "weights"))
@@ -65,7 +65,7 @@ class Bench:
         for name, part in parts.items():
             if plan.wants(name):
                 await part(main)
-        results.minutes = (time.monotonic() - started) / 60
+        results.minutes = (time.monotonic() - self._started) / 60
         return results
 
     def _load(self, pictures: PictureSet) -> Load:
@@ -144,7 +144,9 @@ class Bench:
         )
 
     def _say(self, text: str) -> None:
-        self._notes.print(text, style="dim", markup=False)
+        spent = time.monotonic() - self._started
+        clock = f"{spent // 60:02.0f}:{spent % 60:02.0f}"
+        self._notes.print(f"{clock} {text}", style="dim", markup=False)
 
 
 def _empty(load: Load, found: Mapping[str, Contender], *, main: bool) -> dict[str, list[Run]]:
