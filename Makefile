@@ -8,6 +8,8 @@
 # make overload          a backlog of 100,000 large events, memory must stay flat
 # make soak MINUTES=30   a steady load, sampled and drawn into SOAK_FOLDER
 # make accuracy DATA=folder   accuracy on labelled pictures (docs/accuracy.md)
+# make bench   how fast, beside the bare models and what else one would use (docs/benchmarks.md)
+# make profile   where the time goes: a flame graph of the worker, the operators of the graphs
 # make check   ruff, mypy, import-linter, schema and README drift
 # make audit   known vulnerabilities of the locked packages (asks an advisory service)
 # Everything runs in .venv, made from the locks. PYTHON chooses the interpreter it is made with.
@@ -18,7 +20,7 @@ PYTEST_ARGS ?=
 # Of the chaos run on Apache Kafka, about six minutes each.
 KAFKA_SEEDS ?= 1
 
-.PHONY: accuracy demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
+.PHONY: accuracy bench bench-pages profile demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -103,7 +105,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes --no
   --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
 lock: .venv/dev.stamp
 	$(COMPILE) --extra embedded --extra build -o locks/run.lock
-	$(COMPILE) --extra embedded --extra build --extra dev -c locks/run.lock -o locks/dev.lock
+	$(COMPILE) --extra embedded --extra build --extra dev --extra bench -c locks/run.lock -o locks/dev.lock
 	$(COMPILE) -c locks/run.lock -o locks/image.lock
 	$(COMPILE:pyproject.toml=) --group audit -o locks/audit.lock
 
@@ -118,8 +120,39 @@ audit: .venv-audit/audit.stamp
 	@.venv-audit/bin/python deploy/audit.py .venv-audit/bin/pip-audit locks/dev.lock
 
 clean:
-	rm -rf .venv .venv-audit build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output
+	rm -rf .venv .venv-audit .venv-deepface build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache demo-output
 
 accuracy: .venv/dev.stamp
 	@test -n "$(DATA)" || { echo "make accuracy DATA=folder: which folder? docs/accuracy.md has the format" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.accuracy "$(DATA)" --page docs/accuracy.md
+
+# QUICK=1: two minutes, to develop with. ONLY=facestream,opencv,latency,scaling,growth,start: these.
+# BENCH_DATA=folder of JPEGs in place of the 640x480 ones. PEERS=deepface: beside DeepFace too, in
+# an environment of its own, or DEEPFACE_PYTHON's.
+REPEATS ?= 5
+BENCH_EVENTS ?= $(if $(filter command line environment,$(origin EVENTS)),$(EVENTS),450)
+SETS ?= vga,1080p,12mp
+DEEPFACE_PYTHON ?= $(if $(findstring deepface,$(PEERS)),.venv-deepface/bin/python,python3)
+BENCH := $(BIN)/python -m benchmarks
+BENCH_PAGES := --json docs/benchmarks.json --page docs/benchmarks.md --scaling-page docs/scaling.md
+bench: .venv/dev.stamp $(if $(filter .venv-deepface/%,$(DEEPFACE_PYTHON)),.venv-deepface/stamp)
+	@$(BENCH) --repeats $(REPEATS) --events $(BENCH_EVENTS) --sets $(SETS) --only "$(ONLY)" \
+	  --peers "$(PEERS)" --deepface-python $(DEEPFACE_PYTHON) \
+	  $(if $(BENCH_DATA),--data "$(BENCH_DATA)") \
+	  $(if $(QUICK),--quick,$(if $(ONLY),,$(BENCH_PAGES)))
+
+# The pages again, from what was measured last.
+bench-pages: .venv/dev.stamp
+	@$(BENCH) --render $(BENCH_PAGES)
+
+PROFILE ?= var/bench/worker.svg
+profile: .venv/dev.stamp
+	@$(BIN)/python -m benchmarks.profiling --output $(PROFILE)
+	@echo "flame graph: $(PROFILE)" >&2
+
+# TensorFlow is large: 2 GB.
+.venv-deepface/stamp:
+	@test -x .venv-deepface/bin/python || $(PYTHON) -m venv .venv-deepface
+	@.venv-deepface/bin/python -m pip install -q --disable-pip-version-check \
+	  "deepface==0.0.103" tf-keras werkzeug aiokafka qdrant-client
+	@touch $@

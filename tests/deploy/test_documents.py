@@ -20,6 +20,7 @@ OF_OTHERS = {
     "FACE_EMBEDDING_SERVICE",
     "FACESTREAM_IMAGE",  # docker-compose.prod.yml's
     "ENV_FILE",  # where the settings come from
+    "BENCH_DATA",  # the Makefile's
     "FORMULA_VERSION",  # a constant of models/quality.py
     *("SASL_PLAINTEXT", "SASL_SSL"),  # values of KAFKA_SECURITY_PROTOCOL
 }

@@ -1,0 +1,89 @@
+"""`make bench`: the stream beside its limit and beside what people would use instead.
+
+docs/benchmarks.md says what is measured and how. CPU time is the steadiest figure on a shared
+machine; images a second are given beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+from rich.console import Console
+
+from benchmarks.measuring import measure
+from benchmarks.plan import Plan, quick
+from benchmarks.reach import figures
+from benchmarks.report import show, write_page
+from benchmarks.results import read_results, write_results
+from benchmarks.scaling_page import write_scaling_page
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Status 1 when a contender stopped answering; the others were measured all the same."""
+    options = _options(arguments)
+    notes = Console(file=sys.stderr, highlight=False)
+    if options.render:
+        results = read_results(options.json)
+    else:
+        plan = _plan(options)
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+        with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+            results = asyncio.run(
+                measure(quick(plan) if options.quick else plan, Path(folder), notes)
+            )
+        write_results(results, options.json)
+    if options.page is not None:
+        write_page(results, options.page)
+    if options.scaling_page is not None:
+        write_scaling_page(results, options.scaling_page)
+    show(results, Console(width=132))
+    for figure in figures(results):
+        print(figure.line())
+    return 1 if results.failed else 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0]
+    )
+    default = Plan()
+    parser.add_argument("--repeats", type=int, default=default.repeats)
+    parser.add_argument("--events", type=int, default=default.events, help="of the fastest")
+    parser.add_argument("--sets", default=",".join(default.sets), help="picture sets, main first")
+    parser.add_argument("--only", default="", help="contenders and parts whose names begin so")
+    parser.add_argument("--peers", default="", help="deepface")
+    parser.add_argument("--deepface-python", default=sys.executable, help="has deepface")
+    parser.add_argument("--data", type=Path, help="folder of JPEGs in place of the main set")
+    parser.add_argument("--quick", action="store_true", help="under two minutes")
+    parser.add_argument("--json", type=Path, default=Path("var/bench/results.json"))
+    parser.add_argument("--page", type=Path, help="page to write tables and plot into")
+    parser.add_argument("--scaling-page", type=Path, help="page to write the sizing into")
+    parser.add_argument("--render", action="store_true", help="measure nothing: show the JSON")
+    return parser.parse_args(arguments)
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    return Plan(
+        repeats=options.repeats,
+        events=options.events,
+        sets=_words(options.sets),
+        only=_words(options.only),
+        peers=_words(options.peers),
+        deepface_python=options.deepface_python,
+        data=options.data,
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,160 @@
+"""Each contender's whole job on the same pictures, once: what `throughput.py` repeats."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.facestream_worker import indexed, worker_on
+from benchmarks.picture_sets import PictureSet
+from benchmarks.process_usage import Watch
+from benchmarks.topic_load import AnswerReader, Filler, Ground, Stuck, first_of, ground
+from streams.settings import pinned_settings
+from streams.worker_process import WorkerProcess
+
+ROOT = Path(__file__).parents[1]
+WARM = 150
+"""Answers before measuring begins: by then caches are warm and every buffer has its size."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One picture set, its files in `folder` as well, and how many events are measured."""
+
+    set: PictureSet
+    folder: Path
+    events: int
+
+    @property
+    def warm(self) -> int:
+        return min(WARM, max(1, self.events // 3))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one contender did once. CPU of all threads of all its processes, system included."""
+
+    events: int
+    seconds: float
+    cpu_s: float
+    faces_per_image: float
+    rss_mb: float = 0.0
+    answer_bytes: float = 0.0
+    latencies_ms: tuple[float, ...] = ()
+
+    @property
+    def images_s(self) -> float:
+        return self.events / self.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU milliseconds an image."""
+        return 1000 * self.cpu_s / self.events
+
+
+Contender = Callable[[Load, Path], Awaitable[Run]]
+"""Runs once, with a folder for what it keeps."""
+
+
+def bare(threads: int) -> Contender:
+    """Our pipeline in a loop, in a process of its own."""
+
+    async def run(load: Load, _: Path) -> Run:
+        return await asyncio.to_thread(bare_run, load, threads, load.events)
+
+    return run
+
+
+def bare_run(load: Load, threads: int, pictures: int, warm: int | None = None) -> Run:
+    """Raises CalledProcessError."""
+    command = [sys.executable, "-m", "benchmarks.bare", str(load.folder)]
+    command += ["--cache", str(pinned_settings().model_cache)]
+    command += ["--threads", str(threads), "--max-faces", str(load.set.max_faces)]
+    command += ["--pictures", str(pictures), "--warm", str(load.warm if warm is None else warm)]
+    ended = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)  # noqa: S603 - ours
+    found = json.loads(ended.stdout)
+    return Run(
+        events=found["events"],
+        seconds=found["seconds"],
+        cpu_s=found["cpu_s"],
+        faces_per_image=found["faces"] / found["events"],
+        latencies_ms=tuple(found["latencies_ms"]),
+    )
+
+
+def facestream(*, binary: bool) -> Contender:
+    """The worker as it ships, on a full topic."""
+
+    async def run(load: Load, folder: Path) -> Run:
+        async with ground(folder) as place:
+            with worker_on(place) as worker:
+                return await consumed(
+                    place,
+                    load,
+                    binary=binary,
+                    pids=[worker.pid],
+                    check=lambda: must_run(worker),
+                    finished=lambda faces: indexed(worker, faces),
+                )
+
+    return run
+
+
+def must_run(worker: WorkerProcess) -> None:
+    """Raises Stuck when the worker has ended."""
+    if worker.poll() is not None:
+        raise Stuck(f"the worker ended with status {worker.poll()}; see {worker.log_file}")
+
+
+async def consumed(
+    place: Ground,
+    load: Load,
+    *,
+    binary: bool,
+    pids: Sequence[int],
+    check: Callable[[], None],
+    finished: Callable[[int], Awaitable[None]] | None = None,
+) -> Run:
+    """What the processes take for a topic full of events.
+
+    First they warm up: models, index and group are there, every library is imported. Then the
+    topic is filled, in a fraction of a second, and what is answered from there on counts: time to
+    the last answer, CPU until `finished` returns, which waits for what is done after the answers:
+    writing so many faces to the index.
+    """
+    async with (
+        Filler(place, load.set, binary=binary) as filler,
+        AnswerReader(place, check) as reader,
+    ):
+        await filler.publish(load.warm)
+        faces = (await reader.until(load.warm)).faces
+        if finished is not None:
+            await finished(faces)
+        with Watch(pids) as watch:
+            await filler.publish(load.events)
+            full = time.time()
+            answers = await reader.until(load.warm + load.events)
+            if finished is not None:
+                await finished(answers.faces)
+            done = time.time()
+    if answers.simulated:
+        raise Stuck(f"{answers.simulated} events were not scored")
+    moments = answers.moments()[load.warm :]
+    first = first_of(moments, full)
+    start, end = moments[first], moments[-1]
+    events = len(moments) - first - 1
+    return Run(
+        events=events,
+        seconds=end - start,
+        # Without anything to do after the answers, what follows them is waiting.
+        cpu_s=watch.cpu_between(start, done if finished else end),
+        faces_per_image=answers.faces / len(answers.at),
+        rss_mb=watch.rss_between(start, end),
+        answer_bytes=answers.total_bytes / max(1, answers.faces),
+    )

@@ -1,0 +1,149 @@
+"""Whether an event costs more behind a long backlog, or beside a full index.
+
+With a stand-in for the models (`stub_app.py`): their share does not depend on either, and would
+hide what does. Binary mode, small pictures, embedded index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import numpy as np
+
+from benchmarks.contenders import WARM, must_run
+from benchmarks.facestream_worker import indexed, worker_on
+from benchmarks.picture_sets import PictureSet
+from benchmarks.process_usage import Watch
+from benchmarks.topic_load import Filler, Ground, Stuck, answers_of, first_of, ground
+from models.manifest import describe
+from models.quality import FORMULA_VERSION
+from schemas.scored_face import face_id_of
+from streams.indexing import open_index
+from streams.settings import pinned_settings
+from streams.vector_index import FacePoint, ModelContract
+from streams.worker_process import WorkerProcess
+
+MEASURED = 850
+"""Events: with those to warm up, the shorter backlog is 1,000."""
+
+PICTURE_BYTES = 4096
+USERS = 1000
+POINTS_A_BATCH = 1000
+OPEN_WITHIN_S = 180.0
+
+
+def small_pictures() -> PictureSet:
+    """Bytes that only the stand-in takes for pictures."""
+    rng = random.Random(5)  # noqa: S311 - a load
+    pictures = tuple(rng.randbytes(PICTURE_BYTES) for _ in range(101))
+    return PictureSet("small", "4 kB for a stand-in of the models", pictures, 1)
+
+
+async def cpu_ms_behind(backlog: int, folder: Path) -> float:
+    """CPU milliseconds an event of the first 1,000 of a backlog."""
+    async with ground(folder) as place:
+        async with Filler(place, small_pictures(), binary=True) as filler:
+            await filler.publish(backlog)
+        with worker_on(place, app="benchmarks.stub_app") as worker, Watch([worker.pid]) as watch:
+            # The group takes seconds to form; the index is open by then.
+            opening = asyncio.create_task(asyncio.to_thread(_until_open, worker))
+            answers = await answers_of(place, WARM + MEASURED, lambda: must_run(worker))
+            opened = await opening
+            # What the worker does next is not counted, so it need not finish.
+            worker.kill()
+    moments = answers.moments()[: WARM + MEASURED]
+    first = max(WARM, first_of(moments, opened))
+    used = watch.cpu_between(moments[first], moments[-1])
+    return 1000 * used / (len(moments) - first - 1)
+
+
+class GrowingIndexes:
+    """A worker beside each of several indexes, which are full already; they take turns.
+
+    Each measurement adds its 1,000 faces, so that the small one does grow, to some thousands.
+    """
+
+    def __init__(self, folder: Path, sizes: Sequence[int]) -> None:
+        self._folder = folder
+        self._sizes = sizes
+        self._stack = AsyncExitStack()
+        self._running: dict[int, tuple[Ground, WorkerProcess]] = {}
+        self._answered: dict[int, int] = dict.fromkeys(sizes, 0)
+
+    async def __aenter__(self) -> GrowingIndexes:
+        for size in self._sizes:
+            place = await self._stack.enter_async_context(ground(self._folder / str(size)))
+            await filled_index(size, place.folder / "index-worker")
+            worker = self._stack.enter_context(worker_on(place, app="benchmarks.stub_app"))
+            await asyncio.to_thread(_until_open, worker)
+            self._running[size] = place, worker
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def cpu_ms(self, size: int) -> float:
+        """CPU milliseconds an event that is written to the index of this size. Raises Stuck."""
+        place, worker = self._running[size]
+        before, self._answered[size] = self._answered[size], self._answered[size] + WARM + MEASURED
+        with Watch([worker.pid]) as watch:
+            async with Filler(place, small_pictures(), binary=True) as filler:
+                await filler.publish(WARM + MEASURED)
+            answers = await answers_of(place, self._answered[size], lambda: must_run(worker))
+            await indexed(worker, answers.faces)
+            done = time.time()
+        moments = answers.moments()[before:]
+        return 1000 * watch.cpu_between(moments[WARM - 1], done) / MEASURED
+
+
+def _until_open(worker: WorkerProcess) -> float:
+    """Returns when that was, in seconds since the epoch."""
+    worker.wait_ready(OPEN_WITHIN_S)
+    until = time.monotonic() + OPEN_WITHIN_S
+    while not (worker.get("/health/ready")[1] or {}).get("index"):
+        if time.monotonic() > until:
+            raise Stuck(f"the index was not open in {OPEN_WITHIN_S:.0f} s")
+        time.sleep(0.1)
+    return time.time()
+
+
+async def filled_index(points: int, folder: Path) -> None:
+    """An embedded index with so many faces of the default models."""
+    detector, embedder = describe("yunet"), describe("sface")
+    contract = ModelContract(
+        detector=detector.name,
+        detector_sha256=detector.sha256,
+        embedder=embedder.name,
+        embedder_sha256=embedder.sha256,
+        embedding_size=embedder.dimension,
+        formula_version=str(FORMULA_VERSION),
+    )
+    index = await open_index(pinned_settings(qdrant_path=folder), contract)
+    rng = np.random.default_rng(3)
+    for first in range(0, points, POINTS_A_BATCH):
+        batch = min(POINTS_A_BATCH, points - first)
+        vectors = rng.standard_normal((batch, embedder.dimension)).tolist()
+        await index.apply(
+            [_point(uuid4(), vector, contract, first + at) for at, vector in enumerate(vectors)]
+        )
+    await index.close()
+
+
+def _point(event: UUID, vector: list[float], contract: ModelContract, number: int) -> FacePoint:
+    return FacePoint(
+        face_id=str(face_id_of(event, 0)),
+        event_id=str(event),
+        user_id=f"user-{number % USERS}",
+        face_index=0,
+        face_count=1,
+        vector=vector,
+        embedder=contract.embedder,
+        payload={"quality": 0.5, "confidence": 0.5, "formula_version": contract.formula_version},
+        contract=contract,
+    )

@@ -1,0 +1,40 @@
+"""The plain consumer with `DeepFace.represent` (SFace, yunet), on the same weights as ours.
+
+Runs under an interpreter that has deepface, which need not have us. DEEPFACE_HOME names the folder
+whose `.deepface/weights` holds the weights: DeepFace would download them otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import cv2
+import numpy as np
+from deepface import DeepFace
+
+from benchmarks.plain_consumer import consume, consumer_arguments
+
+
+def score(image: bytes, max_faces: int) -> list[dict[str, Any]]:
+    """As its documentation does it: one call does everything."""
+    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    found = DeepFace.represent(
+        pixels, model_name="SFace", detector_backend="yunet", max_faces=max_faces
+    )
+    return [
+        {
+            "bounding_box": {name: face["facial_area"][name] for name in ("x", "y", "w", "h")},
+            "embedding": [float(number) for number in face["embedding"]],
+        }
+        for face in found
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    consume(consumer_arguments(parser).parse_args(), score)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""One run of everything: repeats in which the contenders take turns, then the other parts."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.contenders import Contender, Load, Run
+from benchmarks.cost_growth import GrowingIndexes, cpu_ms_behind
+from benchmarks.latency import LOADED_SHARE, LatencyPlan, measure_latency
+from benchmarks.peers import peer_weights
+from benchmarks.picture_sets import PictureSet
+from benchmarks.plan import Plan, contenders, expected_minutes, load_for, picture_sets, rotated
+from benchmarks.results import Results, SetFacts, this_machine
+from benchmarks.scaling import images_a_second
+from benchmarks.start_up import start_ms
+from benchmarks.topic_load import Stuck
+
+SMALL, LARGE = 1_000, 100_000
+SCALING_EVENTS = 0.5
+"""Of the events."""
+
+ALONE, LOADED = 100, 250
+"""Events of each round of latencies."""
+
+UNKNOWN_RATE = 20.0
+"""Images a second that are taken for full load where the run did not measure throughput."""
+
+
+class Bench:
+    """The parts share a folder, and the console that is told how far it is."""
+
+    def __init__(self, plan: Plan, folder: Path, notes: Console) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._notes = notes
+        self._places = 0
+        self._started = time.monotonic()
+        self.results = Results(this_machine(), plan.repeats, plan.events)
+
+    async def run(self) -> Results:
+        """Raises Stuck when a contender stops answering."""
+        plan, results = self._plan, self.results
+        loads = [self._load(pictures) for pictures in picture_sets(plan)]
+        found, skipped = contenders(plan, peer_weights(self._folder / "weights"))
+        results.skipped |= skipped
+        minutes = expected_minutes(plan, found, len(loads))
+        self._say(f"about {max(1, round(minutes))} minutes on two quiet cores")
+        for repeat in range(plan.repeats):
+            for number, load in enumerate(loads):
+                await self._repeat(repeat, load, found, main=number == 0)
+        main = loads[0]
+        parts: Mapping[str, Callable[[Load], Awaitable[None]]] = {
+            "latency": self._latency,
+            "scaling": self._scaling,
+            "growth": self._growth,
+            "start": self._start,
+        }
+        for name, part in parts.items():
+            if plan.wants(name):
+                await part(main)
+        results.minutes = (time.monotonic() - self._started) / 60
+        return results
+
+    def _load(self, pictures: PictureSet) -> Load:
+        into = self._folder / f"pictures-{pictures.name}"
+        into.mkdir()
+        for index, picture in enumerate(pictures.pictures):
+            (into / f"{index:04}.jpg").write_bytes(picture)
+        self.results.sets[pictures.name] = SetFacts(
+            pictures.what, len(pictures.pictures), pictures.mean_kb, pictures.max_faces
+        )
+        return Load(pictures, into, self._plan.events)
+
+    async def _repeat(
+        self, repeat: int, load: Load, found: Mapping[str, Contender], *, main: bool
+    ) -> None:
+        runs = self.results.runs.setdefault(
+            load.set.name, {} if repeat else _empty(load, found, main=main)
+        )
+        for name in rotated(list(runs), repeat):
+            try:
+                run = await found[name](load_for(load, name, main=main) or load, self._place())
+            except Stuck as error:
+                # Without a run in each repeat it cannot be compared; the others go on.
+                del runs[name]
+                self.results.failed[f"{name} on {load.set.name}"] = str(error)
+                self._say(f"{name} FAILED: {error}")
+            else:
+                runs[name].append(replace(run, latencies_ms=()))
+                self._say_run(repeat, load, name, run)
+
+    async def _latency(self, load: Load) -> None:
+        runs = self.results.main_runs.get("facestream-binary")
+        full = statistics.median(run.images_s for run in runs) if runs else UNKNOWN_RATE
+        plan = LatencyPlan(self._plan.repeats, ALONE, LOADED, LOADED_SHARE * full)
+        self.results.latency = await measure_latency(load, plan, self._place(), self._say)
+
+    async def _scaling(self, load: Load) -> None:
+        own = replace(load, events=max(3, round(load.events * SCALING_EVENTS)))
+        for repeat in range(self._plan.repeats):
+            for where in rotated(["free", "own core"], repeat):
+                tied = where == "own core"
+                one, two = [
+                    await images_a_second(own, workers, self._place(), own_core=tied)
+                    for workers in (1, 2)
+                ]
+                self.results.scaling.setdefault(where, []).append((one, two))
+                self._say(f"scaling {repeat + 1}, {where}: {one:.1f} and {two:.1f} images/s")
+
+    async def _growth(self, _: Load) -> None:
+        growth = self.results.growth
+        async with GrowingIndexes(self._place(), (SMALL, LARGE)) as indexes:
+            for repeat in range(self._plan.repeats):
+                small = await cpu_ms_behind(SMALL, self._place())
+                large = await cpu_ms_behind(LARGE, self._place())
+                growth.setdefault("backlog", []).append((small, large))
+                beside = [await indexes.cpu_ms(points) for points in (SMALL, LARGE)]
+                growth.setdefault("index", []).append((beside[0], beside[1]))
+                self._say(
+                    f"growth {repeat + 1}: backlog {small:.2f} and {large:.2f}, "
+                    f"index {beside[0]:.2f} and {beside[1]:.2f} CPU-ms"
+                )
+
+    async def _start(self, _: Load) -> None:
+        self.results.start_ms = await start_ms(self._place(), self._plan.repeats)
+
+    def _place(self) -> Path:
+        """A folder for one contender; that of the one before is gone, with its index."""
+        shutil.rmtree(self._folder / f"run-{self._places - 1}", ignore_errors=True)
+        self._places += 1
+        return self._folder / f"run-{self._places}"
+
+    def _say_run(self, repeat: int, load: Load, name: str, run: Run) -> None:
+        self._say(
+            f"{load.set.name} {repeat + 1}/{self._plan.repeats} {name}: {run.images_s:.1f} "
+            f"images/s, {run.cpu_ms:.2f} CPU-ms an image"
+        )
+
+    def _say(self, text: str) -> None:
+        spent = time.monotonic() - self._started
+        clock = f"{spent // 60:02.0f}:{spent % 60:02.0f}"
+        self._notes.print(f"{clock} {text}", style="dim", markup=False)
+
+
+def _empty(load: Load, found: Mapping[str, Contender], *, main: bool) -> dict[str, list[Run]]:
+    return {name: [] for name in found if load_for(load, name, main=main)}
+
+
+async def measure(plan: Plan, folder: Path, notes: Console) -> Results:
+    """Everything that the plan wants. Raises Stuck, or SystemExit for pictures that are missing."""
+    return await Bench(plan, folder, notes).run()

@@ -1,0 +1,114 @@
+"""What a run measures, with how many events, in which order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.contenders import Contender, Load, bare, facestream
+from benchmarks.peers import PeerWeights, deepface, deepface_missing, opencv, two_services
+from benchmarks.picture_sets import SETS, PictureSet, from_folder
+
+PARTS = ("latency", "scaling", "growth", "start")
+
+#: Of the events: what is slower gets fewer, so that each takes about as long.
+SLOWER = {
+    "bare-1-thread": 0.5,
+    "opencv-sequential": 0.5,
+    "opencv-threads": 0.5,
+    "opencv-sequential-320": 0.5,
+    "opencv-threads-320": 0.5,
+    "two-services": 0.3,
+    "deepface": 0.3,
+}
+#: Of the events on a set, and who is measured on it besides the main one.
+LARGER_PICTURES = 0.15
+SLOW_ON_LARGER = {"opencv-threads": 0.05}
+ON_LARGER = ("bare", "facestream-json", "facestream-binary", "opencv-threads")
+IN_QUICK = ("bare", "facestream-json", "facestream-binary", "opencv-threads")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`only`: names of contenders and parts, or how they begin; none: all of them."""
+
+    repeats: int = 5
+    events: int = 450
+    sets: tuple[str, ...] = ("vga", "1080p", "12mp")
+    only: tuple[str, ...] = ()
+    quick: bool = False
+    peers: tuple[str, ...] = ()
+    deepface_python: str = ""
+    data: Path | None = None
+
+    def wants(self, name: str) -> bool:
+        """Whether a contender or a part is to be measured."""
+        if self.only:
+            return name.startswith(self.only)
+        return not self.quick or name in (*IN_QUICK, "latency", "start")
+
+
+def quick(plan: Plan) -> Plan:
+    """Under two minutes: to see that it works, and roughly where one stands."""
+    return replace(plan, repeats=min(plan.repeats, 2), events=150, sets=plan.sets[:1], quick=True)
+
+
+def picture_sets(plan: Plan) -> list[PictureSet]:
+    """The main set first; a folder's pictures take its place. Raises SystemExit."""
+    if unknown := [name for name in plan.sets if name not in SETS]:
+        raise SystemExit(f"no such picture set: {', '.join(unknown)}; there are {', '.join(SETS)}")
+    if plan.data is not None:
+        return [from_folder(plan.data)]
+    return [SETS[name]() for name in plan.sets]
+
+
+def contenders(plan: Plan, weights: PeerWeights) -> tuple[dict[str, Contender], dict[str, str]]:
+    """Those that can be measured here, and why each other one cannot."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = cores or 1
+    every: dict[str, Contender] = {
+        "bare": bare(cores),
+        "bare-1-thread": bare(1),
+        "facestream-json": facestream(binary=False),
+        "facestream-binary": facestream(binary=True),
+        "opencv-sequential": opencv(weights, threads=0, same_size=False),
+        "opencv-threads": opencv(weights, threads=cores, same_size=False),
+        "opencv-sequential-320": opencv(weights, threads=0, same_size=True),
+        "opencv-threads-320": opencv(weights, threads=cores, same_size=True),
+        "two-services": two_services(weights, threads=2 * cores),
+    }
+    skipped = {}
+    if "deepface" not in plan.peers:
+        skipped["deepface"] = "not asked for: make bench PEERS=deepface"
+    elif missing := deepface_missing(plan.deepface_python):
+        skipped["deepface"] = missing
+    else:
+        every["deepface"] = deepface(weights, plan.deepface_python)
+    return {name: one for name, one in every.items() if plan.wants(name)}, skipped
+
+
+def load_for(load: Load, name: str, *, main: bool) -> Load | None:
+    """A contender's share of the events, or None where it is not measured on this set."""
+    if not main and name not in ON_LARGER:
+        return None
+    share = SLOWER.get(name, 1.0) if main else SLOW_ON_LARGER.get(name, LARGER_PICTURES)
+    return replace(load, events=max(3, round(load.events * share)))
+
+
+def rotated(names: Sequence[str], repeat: int) -> list[str]:
+    """Another one first in each repeat."""
+    by = repeat % len(names) if names else 0
+    return [*names[by:], *names[:by]]
+
+
+def expected_minutes(plan: Plan, names: Mapping[str, Contender], sets: int) -> float:
+    """As measured on two quiet cores; a busier machine takes longer."""
+    per_event, start_and_stop = 1 / 45, 8.0
+    runs = len(names) * (1.3 * plan.events * per_event + start_and_stop)
+    on_larger = len([name for name in names if name in ON_LARGER]) * 14.0
+    parts = {"latency": 20.0, "scaling": 45.0, "growth": 35.0, "start": 3.0}
+    others = sum(seconds for part, seconds in parts.items() if plan.wants(part))
+    fixed = 90.0 if plan.wants("growth") else 0.0
+    return (plan.repeats * (runs + (sets - 1) * on_larger + others) + fixed) / 60

@@ -1,0 +1,248 @@
+"""The figures that are to be reached, each with its target, computed from a run's results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.contenders import Run
+from benchmarks.latency import LatencyRound
+from benchmarks.ratios import Spread, best_of, percentile, ratios, spread
+from benchmarks.results import Results
+
+AS_SHIPPED = ("opencv-sequential", "opencv-threads")
+SAME_SIZE = ("opencv-sequential-320", "opencv-threads-320")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One figure. `target`: at most, or `at_least`, that much; None: only reported."""
+
+    name: str
+    what: str
+    target: float | None
+    at_least: bool
+    digits: int
+    of: Callable[[Results], Spread | None]
+    """None where the run did not measure it."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A key as it was measured."""
+
+    key: Key
+    value: Spread
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the median keeps to the target."""
+        if self.key.target is None:
+            return None
+        median = self.value.median
+        return median >= self.key.target if self.key.at_least else median <= self.key.target
+
+    @property
+    def target(self) -> str:
+        if self.key.target is None:
+            return ""
+        sign = "≥" if self.key.at_least else "≤"
+        return f"{sign} {self.key.target:g}"
+
+    def line(self) -> str:
+        """`key=median`, then spread, target, and whether it is reached."""
+        digits = self.key.digits
+        words = [
+            f"{self.key.name}={self.value.median:.{digits}f}",
+            f"low={self.value.low:.{digits}f}",
+            f"high={self.value.high:.{digits}f}",
+        ]
+        if self.key.target is not None:
+            words.append(f"target{'>=' if self.key.at_least else '<='}{self.key.target:g}")
+            words.append("reached" if self.reached else "NOT-REACHED")
+        return " ".join(words)
+
+
+def figures(results: Results) -> list[Figure]:
+    """Every key that this run measured."""
+    found = [(key, key.of(results)) for key in KEYS]
+    return [Figure(key, value) for key, value in found if value is not None]
+
+
+def _speed(run: Run) -> float:
+    return run.images_s
+
+
+def _cpu(run: Run) -> float:
+    return run.cpu_ms
+
+
+def _against(
+    value: Callable[[Run], float], ours: str, others: Sequence[str]
+) -> Callable[[Results], Spread | None]:
+    """Our value over that of the best of the others, repeat by repeat."""
+
+    def of(results: Results) -> Spread | None:
+        runs = results.main_runs
+        there = [runs[name] for name in others if runs.get(name)]
+        if not runs.get(ours) or not there:
+            return None
+        best = best_of(there, _speed)
+        return ratios([value(run) for run in runs[ours]], [value(run) for run in best])
+
+    return of
+
+
+def _added(
+    measured: Callable[[LatencyRound], Sequence[float]], share: float
+) -> Callable[[Results], Spread | None]:
+    """A percentile over the bare pipeline's own, round by round."""
+
+    def of(results: Results) -> Spread | None:
+        if not results.latency:
+            return None
+        return spread(
+            [
+                percentile(measured(one), share) - percentile(one.bare_ms, share)
+                for one in results.latency
+            ]
+        )
+
+    return of
+
+
+def _scaling(where: str) -> Callable[[Results], Spread | None]:
+    def of(results: Results) -> Spread | None:
+        pairs = results.scaling.get(where)
+        return spread([two / one for one, two in pairs]) if pairs else None
+
+    return of
+
+
+def _growth(what: str) -> Callable[[Results], Spread | None]:
+    """Of a whole event: the stream's own CPU time with that of the bare models on top."""
+
+    def of(results: Results) -> Spread | None:
+        pairs, bare = results.growth.get(what), results.main_runs.get("bare")
+        if not pairs or not bare:
+            return None
+        models = spread([run.cpu_ms for run in bare]).median
+        return spread([(models + large) / (models + small) for small, large in pairs])
+
+    return of
+
+
+def _rss(results: Results) -> Spread | None:
+    runs = results.main_runs.get("facestream-json")
+    return spread([run.rss_mb for run in runs]) if runs else None
+
+
+def _start(results: Results) -> Spread | None:
+    return spread(results.start_ms) if results.start_ms else None
+
+
+def _alone(one: LatencyRound) -> Sequence[float]:
+    return one.alone_ms
+
+
+def _loaded(one: LatencyRound) -> Sequence[float]:
+    return one.loaded_ms
+
+
+JSON, BINARY = "facestream-json", "facestream-binary"
+
+KEYS = (
+    Key(
+        "cpu_per_image_vs_bare_json",
+        "CPU of the worker an event, over CPU of the bare models an image",
+        *(1.08, False, 3),
+        _against(_cpu, JSON, ("bare",)),
+    ),
+    Key(
+        "cpu_per_image_vs_bare_binary",
+        "the same in binary mode",
+        *(1.05, False, 3),
+        _against(_cpu, BINARY, ("bare",)),
+    ),
+    Key(
+        "throughput_vs_bare_json",
+        "images/s, broker and index on the same cores, over the bare models",
+        *(0.90, True, 3),
+        _against(_speed, JSON, ("bare",)),
+    ),
+    Key(
+        "throughput_vs_bare_binary",
+        "the same in binary mode",
+        *(0.94, True, 3),
+        _against(_speed, BINARY, ("bare",)),
+    ),
+    Key(
+        "throughput_vs_opencv",
+        "images/s over the better OpenCV consumer, as it ships",
+        *(1.7, True, 2),
+        _against(_speed, JSON, AS_SHIPPED),
+    ),
+    Key(
+        "throughput_vs_opencv_same_size",
+        "the same with its detector at our size",
+        *(1.15, True, 2),
+        _against(_speed, JSON, SAME_SIZE),
+    ),
+    Key(
+        "throughput_vs_deepface",
+        "images/s over DeepFace",
+        *(3.0, True, 2),
+        _against(_speed, JSON, ("deepface",)),
+    ),
+    Key(
+        "throughput_vs_two_services",
+        "images/s over two HTTP services",
+        *(2.5, True, 2),
+        _against(_speed, JSON, ("two-services",)),
+    ),
+    Key(
+        "p50_ms_alone",
+        "one event at a time: sender to reader, added to the bare models' time",
+        *(8.0, False, 1),
+        _added(_alone, 0.5),
+    ),
+    Key("p99_ms_alone", "the same, 99th percentile", None, False, 1, _added(_alone, 0.99)),
+    Key(
+        "p50_ms_load60",
+        "at 60 % of what the worker can do, added to the bare models' time alone",
+        *(None, False, 1),
+        _added(_loaded, 0.5),
+    ),
+    Key("p99_ms_load60", "the same, 99th percentile", None, False, 1, _added(_loaded, 0.99)),
+    Key(
+        "scaling_2_workers",
+        "images/s of two workers of one thread over one",
+        *(1.85, True, 2),
+        _scaling("free"),
+    ),
+    Key(
+        "scaling_2_workers_own_core",
+        "the same, each worker tied to a core of its own",
+        *(None, True, 2),
+        _scaling("own core"),
+    ),
+    Key(
+        "cost_growth_backlog",
+        "CPU an event at a backlog of 100,000 over one of 1,000",
+        *(1.05, False, 3),
+        _growth("backlog"),
+    ),
+    Key(
+        "cost_growth_index",
+        "CPU an event at an index of 100,000 faces over one of 1,000",
+        *(1.05, False, 3),
+        _growth("index"),
+    ),
+    Key("rss_mb", "resident memory of the worker at work, MB", 280, False, 0, _rss),
+    Key(
+        "start_ms",
+        "from the process's start to warm models, graphs prepared before",
+        *(2000, False, 0),
+        _start,
+    ),
+)

@@ -1,0 +1,153 @@
+"""A run's results as tables: on the terminal, and between the marks of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.contenders import Run
+from benchmarks.plot import draw
+from benchmarks.ratios import percentile, ratios, spread
+from benchmarks.reach import figures
+from benchmarks.results import Results
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+PLOT = "benchmarks.png"
+
+Row = Sequence[str]
+
+CONTENDERS = ("", "images/s", "CPU-ms an image", "CPU / bare", "images/s / bare", "MB", "faces")
+FIGURES = ("key", "median", "lowest to highest", "target", "reached")
+
+
+def show(results: Results, console: Console) -> None:
+    """Tables for people to read."""
+    for name, runs in results.runs.items():
+        _print(console, _title(results, name), CONTENDERS, _contender_rows(runs))
+    if results.latency:
+        _print(console, "latency, ms", ("", "p50", "p90", "p99"), _latency_rows(results))
+    _print(console, "what is to be reached", FIGURES, _figure_rows(results))
+    for name, reason in results.skipped.items():
+        console.print(f"not measured: {name}: {reason}", style="dim", markup=False)
+    for name, reason in results.failed.items():
+        console.print(f"FAILED: {name}: {reason}", style="red", markup=False)
+
+
+def write_page(results: Results, page: Path) -> None:
+    """Replace what stands between the marks of the page, and draw the plot beside it."""
+    images = page.parent / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    draw(results, images / PLOT)
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    body = "\n".join(_page(results, f"{os.path.relpath(images / PLOT, page.parent)}"))
+    page.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
+
+
+def _page(results: Results, plot: str) -> list[str]:
+    lines = ["", f"![Images a second and CPU time an image, by contender]({plot})", ""]
+    lines += [
+        f"{results.repeats} repeats, {results.minutes:.0f} minutes. "
+        + ", ".join(f"{name} {value}" for name, value in results.machine.items())
+        + ".",
+        "",
+    ]
+    for name, runs in results.runs.items():
+        lines += [f"### {_title(results, name)}", *markdown(CONTENDERS, _contender_rows(runs))]
+    if results.latency:
+        lines += ["### Latency, ms", *markdown(("", "p50", "p90", "p99"), _latency_rows(results))]
+    if results.scaling:
+        lines += ["### One worker of one thread, and two"]
+        lines += markdown(("threads may run", "one, images/s", "two"), _pair_rows(results.scaling))
+    if results.growth:
+        lines += ["### The stream's own CPU-ms an event, without the models"]
+        lines += markdown(("of", "at 1,000", "at 100,000"), _pair_rows(results.growth))
+    lines += ["### What is to be reached", *markdown(FIGURES, _figure_rows(results))]
+    lines += [f"Not measured: {name} ({reason})." for name, reason in results.skipped.items()]
+    lines += [f"Failed: {name} ({reason})." for name, reason in results.failed.items()]
+    lines += ["", "```", *(figure.line() for figure in figures(results)), "```"]
+    return lines
+
+
+def _title(results: Results, name: str) -> str:
+    facts = results.sets[name]
+    return f"{name}: {facts.what}, {facts.pictures} JPEGs of {facts.mean_kb:,.0f} kB"
+
+
+def _contender_rows(runs: dict[str, list[Run]]) -> list[Row]:
+    limit = runs.get("bare")
+    rows: list[Row] = []
+    for name, own in runs.items():
+        cpu, speed = [run.cpu_ms for run in own], [run.images_s for run in own]
+        memory = spread([run.rss_mb for run in own]).median
+        rows.append(
+            [
+                name,
+                spread(speed).text(),
+                spread(cpu).text(2),
+                ratios(cpu, [run.cpu_ms for run in limit]).text(3) if limit else "",
+                ratios(speed, [run.images_s for run in limit]).text(3) if limit else "",
+                f"{memory:.0f}" if memory else "",
+                f"{own[0].faces_per_image:.2f}",
+            ]
+        )
+    return rows
+
+
+def _latency_rows(results: Results) -> list[Row]:
+    kinds = {
+        "bare models, one thread": [one.bare_ms for one in results.latency],
+        "one event at a time": [one.alone_ms for one in results.latency],
+        "at 60 % load": [one.loaded_ms for one in results.latency],
+    }
+    return [
+        [
+            name,
+            *(
+                spread([percentile(one, share) for one in rounds]).text()
+                for share in (0.5, 0.9, 0.99)
+            ),
+        ]
+        for name, rounds in kinds.items()
+    ]
+
+
+def _pair_rows(pairs: dict[str, list[tuple[float, float]]]) -> list[Row]:
+    return [
+        [name, *(spread([pair[at] for pair in found]).text(2) for at in (0, 1))]
+        for name, found in pairs.items()
+    ]
+
+
+def _figure_rows(results: Results) -> list[Row]:
+    words = {True: "yes", False: "no", None: ""}
+    return [
+        [
+            f"{figure.key.name}: {figure.key.what}",
+            f"{figure.value.median:.{figure.key.digits}f}",
+            f"{figure.value.low:.{figure.key.digits}f} to "
+            f"{figure.value.high:.{figure.key.digits}f}",
+            figure.target,
+            words[figure.reached],
+        ]
+        for figure in figures(results)
+    ]
+
+
+def _print(console: Console, title: str, head: Row, rows: Iterable[Row]) -> None:
+    table = Table(title=title, title_justify="left")
+    for index, word in enumerate(head):
+        table.add_column(word, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def markdown(head: Row, rows: Iterable[Row]) -> list[str]:
+    """The lines of a table, an empty one around it."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return ["", *("| " + " | ".join(line) + " |" for line in lines), ""]

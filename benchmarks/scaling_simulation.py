@@ -1,0 +1,116 @@
+"""Partitions, workers and an autoscaler that follows the lag, second by second.
+
+Queues are counted, not simulated event by event: at hundreds a second the difference drowns. What
+it knows: users are hashed to partitions, a partition has one worker, every change of the group
+stops all of it for a moment, new workers take time to come.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rate = Callable[[float], float]
+"""Events a second at a moment."""
+
+
+@dataclass(frozen=True)
+class Autoscaler:
+    """As deploy/kubernetes/scaled-object.yaml has it."""
+
+    least: int = 3
+    most: int = 24
+    lag_threshold: int = 1000
+    every_s: int = 15
+    up_by: int = 4
+    up_every_s: int = 60
+    down_every_s: int = 120
+    down_after_s: int = 300
+    starts_in_s: int = 20
+
+    def wanted(self, lag: float) -> int:
+        """Workers for a lag, as the Kubernetes autoscaler rounds."""
+        return min(self.most, max(self.least, math.ceil(lag / self.lag_threshold)))
+
+
+@dataclass(frozen=True)
+class Group:
+    """`per_worker`: images a second; `rebalance_s`: how long a change of the group stops it."""
+
+    per_worker: float
+    partitions: int = 24
+    rebalance_s: int = 5
+    users: int = 10_000
+
+
+@dataclass
+class Course:
+    """What happened, by second."""
+
+    lag: list[float] = field(default_factory=list)
+    workers: list[int] = field(default_factory=list)
+
+
+def shares(group: Group, seed: int = 0) -> NDArray[np.float64]:
+    """(partitions,) of the events: users hashed to partitions, all equally busy."""
+    rng = np.random.default_rng(seed)
+    counts = np.bincount(rng.integers(0, group.partitions, group.users), minlength=group.partitions)
+    return np.asarray(counts / counts.sum(), np.float64)
+
+
+def busiest(group: Group, workers: int, rounds: int = 50) -> float:
+    """The load of the busiest worker over the mean: what the others' spare time cannot help."""
+    owners = np.arange(group.partitions) % workers
+    found = [
+        np.bincount(owners, shares(group, seed), minlength=workers).max() * workers
+        for seed in range(rounds)
+    ]
+    return float(np.median(found))
+
+
+def simulate(group: Group, rate: Rate, seconds: int, scaler: Autoscaler) -> Course:
+    """Starts with the fewest workers and no lag."""
+    share, queue = shares(group), np.zeros(group.partitions)
+    course, workers, stopped_until = Course(), scaler.least, 0
+    coming: list[int] = []
+    last_up = last_down = -scaler.down_every_s
+    low_since: int | None = None
+    for second in range(seconds):
+        queue += rate(second) * share
+        arrived = sum(at <= second for at in coming)
+        if arrived:
+            coming = [at for at in coming if at > second]
+            workers, stopped_until = workers + arrived, second + group.rebalance_s
+        if second >= stopped_until:
+            _work(queue, workers, group.per_worker)
+        lag = float(queue.sum())
+        if second % scaler.every_s == 0:
+            wanted, have = scaler.wanted(lag), workers + len(coming)
+            low_since = (low_since if low_since is not None else second) if wanted < have else None
+            if wanted > have and second - last_up >= scaler.up_every_s:
+                new = min(scaler.up_by, wanted - have)
+                coming += [second + scaler.starts_in_s] * new
+                last_up = second
+            elif (
+                low_since is not None
+                and second - low_since >= scaler.down_after_s
+                and second - last_down >= scaler.down_every_s
+                and not coming
+            ):
+                workers, last_down = workers - 1, second
+                stopped_until = second + group.rebalance_s
+        course.lag.append(lag)
+        course.workers.append(workers)
+    return course
+
+
+def _work(queue: NDArray[np.float64], workers: int, per_worker: float) -> None:
+    """One second of it: each worker takes from its partitions, in proportion to what they hold."""
+    owners = np.arange(len(queue)) % workers
+    held = np.bincount(owners, queue, minlength=workers)
+    taken = np.minimum(1.0, np.divide(per_worker, held, out=np.ones(workers), where=held > 0))
+    queue *= 1.0 - taken[owners]

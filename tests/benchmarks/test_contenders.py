@@ -1,0 +1,82 @@
+"""The picture sets, and the real contenders on a handful of events: counts, never times."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks.__main__ import main
+from benchmarks.contenders import Load
+from benchmarks.picture_sets import OWN, from_folder, full_hd, phone, vga
+from benchmarks.plan import Plan, load_for, rotated
+from models.decoding import DecodeLimits
+from models.pipeline import load_pipeline
+from streams.settings import pinned_settings
+
+
+def test_the_sets_have_the_faces_that_they_promise() -> None:
+    """Every picture is scored; sizes are as named; the next run has the same bytes."""
+    pipeline = load_pipeline(
+        model_path=None, cache_dir=pinned_settings().model_cache, limits=DecodeLimits()
+    )
+    sets = (vga(3), full_hd(2), phone(1))
+    for pictures, size in zip(sets, ((640, 480), (1920, 1080), (4032, 3024)), strict=True):
+        for picture in pictures.pictures:
+            assert size == Image.open(io.BytesIO(picture)).size
+            found = pipeline.score(picture, min_confidence=0.7, max_faces=pictures.max_faces)
+            assert 1 <= len(found.faces) <= pictures.max_faces
+    assert 3 <= sets[1].max_faces <= 5
+    assert vga(3) == sets[0]
+    assert len(set(sets[0].pictures)) == 3
+
+
+def test_a_folder_takes_the_place_of_the_main_set(tmp_path: Path) -> None:
+    """Its JPEGs alone; none is an error."""
+    with pytest.raises(SystemExit, match="no .jpg"):
+        from_folder(tmp_path)
+    (tmp_path / "b.JPG").write_bytes(b"two")
+    (tmp_path / "a.jpeg").write_bytes(b"one")
+    (tmp_path / "notes.txt").write_bytes(b"no")
+    assert (OWN, (b"one", b"two")) == (
+        from_folder(tmp_path).name,
+        from_folder(tmp_path).pictures,
+    )
+
+
+def test_another_contender_begins_each_repeat() -> None:
+    """So that none always has the machine as the last one left it."""
+    assert [["a", "b"], ["b", "a"], ["a", "b"]] == [rotated(["a", "b"], n) for n in range(3)]
+
+
+def test_the_slow_get_fewer_events_and_large_pictures_fewer_contenders(tmp_path: Path) -> None:
+    """A run must end within half an hour."""
+    load = Load(vga(1), tmp_path, 400)
+    assert 400 == getattr(load_for(load, "bare", main=True), "events", None)
+    assert 120 == getattr(load_for(load, "two-services", main=True), "events", None)
+    assert 60 == getattr(load_for(load, "bare", main=False), "events", None)
+    assert load_for(load, "two-services", main=False) is None
+    assert Plan(only=("bare",)).wants("bare-1-thread")
+    assert not Plan(only=("bare",)).wants("latency")
+
+
+def test_the_contenders_do_the_whole_job(tmp_path: Path) -> None:
+    """Bare, both modes, OpenCV and the two services: every event answered, its face found."""
+    kept = tmp_path / "results.json"
+    only = "bare,facestream,opencv-sequential,two-services"
+    options = ["--events", "12", "--repeats", "1", "--sets", "vga", "--only", only]
+    assert 0 == main([*options, "--json", str(kept)])
+    results = json.loads(kept.read_text())
+    runs = results["runs"]["vga"]
+    assert {
+        *("bare", "bare-1-thread", "facestream-json", "facestream-binary"),
+        *("opencv-sequential", "opencv-sequential-320", "two-services"),
+    } == set(runs)
+    for name, (run,) in runs.items():
+        assert 1.0 == run["faces_per_image"], name
+        assert run["cpu_s"] > 0, name
+        assert 1 <= run["events"] <= 12, name
+    assert {"deepface"} == set(results["skipped"])

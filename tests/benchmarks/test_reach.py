@@ -1,0 +1,106 @@
+"""The keys and the pages, from results whose figures are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.contenders import Run
+from benchmarks.latency import LatencyRound
+from benchmarks.reach import figures
+from benchmarks.report import BEGIN, END
+from benchmarks.results import Results, SetFacts, read_results, write_results
+
+
+def run(images_s: float, cpu_ms: float, rss_mb: float = 0.0) -> Run:
+    """100 images."""
+    return Run(100, 100 / images_s, cpu_ms / 10, 1.0, rss_mb, answer_bytes=3400)
+
+
+@pytest.fixture
+def results() -> Results:
+    """Two repeats; the second on a machine half as fast."""
+    return Results(
+        machine={"cores": "2"},
+        repeats=2,
+        events=100,
+        sets={"vga": SetFacts("640×480", 64, 76.0, 1)},  # noqa: RUF001
+        runs={
+            "vga": {
+                "bare": [run(100, 20), run(50, 20)],
+                "facestream-json": [run(90, 22, 300), run(45, 22, 310)],
+                "facestream-binary": [run(95, 21), run(47.5, 21)],
+                "opencv-sequential": [run(40, 40), run(20, 40)],
+                "opencv-threads": [run(45, 38), run(22.5, 38)],
+            }
+        },
+        latency=[LatencyRound((20.0,) * 10, (26.0,) * 10, (40.0,) * 10)] * 2,
+        scaling={"free": [(40.0, 76.0), (20.0, 38.0)]},
+        growth={"backlog": [(1.0, 2.0)], "index": [(2.0, 2.0)]},
+        start_ms=[1500.0, 2500.0],
+        skipped={"deepface": "not asked for"},
+    )
+
+
+def test_every_key_is_computed_and_judged(results: Results) -> None:
+    """Ratios by repeat, against the better peer, each on its side of the target."""
+    found = {figure.key.name: figure for figure in figures(results)}
+    medians = {name: round(figure.value.median, 3) for name, figure in found.items()}
+    assert {
+        "cpu_per_image_vs_bare_json": 1.1,
+        "cpu_per_image_vs_bare_binary": 1.05,
+        "throughput_vs_bare_json": 0.9,
+        "throughput_vs_bare_binary": 0.95,
+        "throughput_vs_opencv": 2.0,
+        "p50_ms_alone": 6.0,
+        "p99_ms_alone": 6.0,
+        "p50_ms_load60": 20.0,
+        "p99_ms_load60": 20.0,
+        "scaling_2_workers": 1.9,
+        "cost_growth_backlog": 1.048,
+        "cost_growth_index": 1.0,
+        "rss_mb": 305.0,
+        "start_ms": 2000.0,
+    } == medians
+    missed = {name for name, figure in found.items() if figure.reached is False}
+    assert {"cpu_per_image_vs_bare_json", "rss_mb"} == missed
+    assert found["p99_ms_alone"].reached is None
+
+
+def test_the_command_shows_what_was_measured(
+    results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the JSON alone: tables, lines for machines, and both pages with the plot."""
+    kept, page, scaling = (tmp_path / name for name in ("r.json", "page.md", "scaling.md"))
+    write_results(results, kept)
+    assert results == read_results(kept)
+    for one in (page, scaling):
+        one.write_text(f"Before.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n")
+    options = ["--json", str(kept), "--page", str(page), "--scaling-page", str(scaling)]
+    assert 0 == main(["--render", *options])
+    printed = capsys.readouterr().out.splitlines()
+    line = "cpu_per_image_vs_bare_json=1.100 low=1.100 high=1.100 target<=1.08 NOT-REACHED"
+    assert line in printed
+    assert printed[-1].startswith("start_ms=2000 ")
+    assert line in page.read_text()
+    assert "| bare | 75.0 (50.0 to 100.0) | 20.00 (20.00 to 20.00) |" in page.read_text()
+    assert "deepface (not asked for)" in page.read_text()
+    assert (tmp_path / "images" / "benchmarks.png").read_bytes().startswith(b"\x89PNG")
+    # 1,000 images/s of 21 CPU-ms at 70 % use: 30 cores.
+    assert "| 1,000 | 30 | 15 | 36 | 76 | 83 |" in scaling.read_text()
+    for one in (page, scaling):
+        assert one.read_text().startswith("Before.")
+        assert one.read_text().endswith("After.\n")
+        assert "old" not in one.read_text()
+
+
+def test_a_contender_that_failed_is_said_and_ends_in_status_1(
+    results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are shown all the same."""
+    results.failed["opencv-threads on vga"] = "nothing came"
+    write_results(results, tmp_path / "r.json")
+    assert 1 == main(["--render", "--json", str(tmp_path / "r.json")])
+    assert "FAILED: opencv-threads on vga: nothing came" in capsys.readouterr().out
