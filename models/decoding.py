@@ -29,7 +29,8 @@ from PIL import (
 
 from models.containers import check_container, webp_canvas
 from models.errors import ImageTooLarge, ModelsError, UnreadableImage
-from models.orientation import exif_orientation, upright
+from models.orientation import exif_orientation, is_lying, upright
+from models.picture import Picture
 
 # Pillow warns of damaged tags in words that quote the file. Python writes each new text to stderr
 # and remembers it for ever, so that hostile files would fill both.
@@ -42,6 +43,12 @@ MIN_SIDE_PX = 16
 """Below this there is no room for a face: YuNet's smallest anchors are for about 10 pixels."""
 
 EVERYDAY = ("JPEG", "PNG", "WebP")
+
+_REDUCED = {
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 
 TILE_TAGS = (322, 323)
 """TIFF TileWidth and TileLength: one tile is decoded whole, however small the picture is."""
@@ -80,15 +87,28 @@ def decode(data: bytes, limits: DecodeLimits) -> Pixels:
     EXIF orientation is applied, 16 bits are scaled to 8, transparency is laid over white, and of
     an animation the first frame counts. Raises ImageTooLarge or UnreadableImage.
     """
+    return decode_reduced(data, limits, longest_side=None).pixels
+
+
+def decode_reduced(data: bytes, limits: DecodeLimits, *, longest_side: int | None) -> Picture:
+    """As `decode`, but a large JPEG may come at a half, a quarter or an eighth of its size.
+
+    At no less than `longest_side` pixels; None: whole. Such a picture is put together from fewer
+    of its frequencies, which takes a fraction of the time (a half: 0.4 of it) and, other than
+    throwing pixels away, leaves no false patterns.
+    """
     if len(data) > limits.max_bytes:
         raise ImageTooLarge("bytes", len(data), limits.max_bytes)
     kind, header = _read_header(data, limits)
     _check_size(header, limits)
     try:
         late_exif = check_container(kind, data)
-        if kind in EVERYDAY:
-            return _decode_everyday(kind, data, header, late_exif)
-        return _decode_rare(header)
+        if kind not in EVERYDAY:
+            return Picture.whole(_decode_rare(header))
+        reduction = 1
+        if kind == "JPEG" and longest_side is not None:
+            reduction = _reduction(max(header.size), longest_side)
+        return _decode_everyday(kind, data, header, late_exif, reduction)
     except ModelsError:
         raise
     except Exception as error:
@@ -132,22 +152,35 @@ def _check_pixels(size: tuple[int, int], limits: DecodeLimits) -> None:
         raise ImageTooLarge("pixels", pixels, limits.max_pixels)
 
 
+def _reduction(longest: int, wanted: int) -> int:
+    return max((by for by in _REDUCED if longest >= by * wanted), default=1)
+
+
 def _decode_everyday(
-    kind: str, data: bytes, header: ImageFile.ImageFile, late_exif: bytes | None
-) -> Pixels:
+    kind: str,
+    data: bytes,
+    header: ImageFile.ImageFile,
+    late_exif: bytes | None,
+    reduction: int,
+) -> Picture:
     # Colour straight away for JPEG, the fast path; the others may have alpha or 16 bits.
-    colour = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    colour = _REDUCED.get(reduction, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     flags = colour if kind == "JPEG" else cv2.IMREAD_UNCHANGED
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if decoded is None:
         raise UnreadableImage(f"its {kind} data is damaged or cut off")
-    if decoded.shape[:2] != (header.height, header.width):
+    # Reduced sides are rounded up.
+    if decoded.shape[:2] != (-(-header.height // reduction), -(-header.width // reduction)):
         raise UnreadableImage(
             f"its header says {header.width} x {header.height} pixels, its data "
-            f"{decoded.shape[1]} x {decoded.shape[0]}"
+            f"{decoded.shape[1] * reduction} x {decoded.shape[0] * reduction}"
         )
-    exif = header.info.get("exif") or late_exif
-    return upright(_as_bgr(decoded), exif_orientation(exif))
+    orientation = exif_orientation(header.info.get("exif") or late_exif)
+    pixels = upright(_as_bgr(decoded), orientation)
+    width, height = header.size
+    if is_lying(orientation):
+        width, height = height, width
+    return Picture(pixels, width, height)
 
 
 def _decode_rare(picture: ImageFile.ImageFile) -> Pixels:

@@ -53,6 +53,11 @@ class Detection:
         return self.bounding_box[2] * self.bounding_box[3]
 
     @property
+    def interocular(self) -> float:
+        """Between the eyes, source pixels."""
+        return float(np.linalg.norm(self.landmarks[1] - self.landmarks[0]))
+
+    @property
     def roll(self) -> float:
         """Degrees from -180 to 180, positive when the face is turned clockwise."""
         across = self.landmarks[1] - self.landmarks[0]

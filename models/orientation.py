@@ -31,6 +31,11 @@ def exif_orientation(exif: bytes | None) -> int:
         return 1
 
 
+def is_lying(orientation: int) -> bool:
+    """Whether `upright` exchanges width and height."""
+    return orientation in (5, 6, 7, 8)
+
+
 def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """The picture as it is meant to be seen; unknown orientations leave it alone.
 

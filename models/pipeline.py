@@ -14,21 +14,26 @@ from numpy.typing import NDArray
 
 from models.alignment import align, canonical_crop, canonical_landmarks
 from models.built_in import built_in_picture
-from models.decoding import DecodeLimits, decode
+from models.decoding import DecodeLimits, decode, decode_reduced
 from models.detection import Detection, FaceDetector
 from models.embedding import Embedding, FaceEmbedder
 from models.errors import InferenceFailed, LowConfidence, NoFaceFound
 from models.families import load_assessor, load_detector, load_embedder
 from models.learned_quality import QualityAssessor
 from models.manifest import ModelDescription, check_licence, chosen
+from models.picture import Picture
 from models.quality import Measures, measure, recognisability
-from models.search import FaceSearch
+from models.search import LARGE_FRAME, FaceSearch
 from models.session import Cancellation
 
 DOUBTFUL = 0.5
 """Recognisability under which a face is looked at from all sides, though its detection score gave
 no reason: 1 in 100 faces of LFW, two in three of those tilted by 30 degrees whose embedding had
 come out useless. Costs them a second embedding at most."""
+
+ENOUGH_BETWEEN_EYES = 36.0
+"""Pixels between the eyes of a face in a reduced picture from which on the whole picture has no
+more to give: in the aligned crop there are 35."""
 
 MANY_FACES = 1000
 """Tells the detector to look for small faces too; it is no limit."""
@@ -122,19 +127,22 @@ class FacePipeline:
             raise ValueError(f"max_faces must be at least 1, not {max_faces}")
         clock = _StageClock(cancellation or Cancellation())
         with clock.stage("decode"):
-            pixels = decode(image, self.limits)
-        height, width = pixels.shape[:2]
+            picture = self._decoded_for_search(image)
         with clock.stage("detect"):
             found = FaceSearch(self.face_detector).faces(
-                pixels,
+                picture.pixels,
                 min_confidence=min_confidence,
                 max_faces=max_faces,
                 cancellation=clock.cancellation,
             )
+        if picture.is_reduced and any(face.interocular < ENOUGH_BETWEEN_EYES for face in found):
+            found = tuple(picture.in_source(face) for face in found)
+            with clock.stage("decode"):
+                picture = Picture.whole(decode(image, self.limits))
         return ScoredImage(
-            faces=tuple(self._face(pixels, face, min_confidence, clock) for face in found),
-            width=width,
-            height=height,
+            faces=tuple(self._face(picture, face, min_confidence, clock) for face in found),
+            width=picture.width,
+            height=picture.height,
             image_sha256=hashlib.sha256(image).hexdigest(),
             timings_ms=clock.milliseconds,
         )
@@ -149,17 +157,22 @@ class FacePipeline:
         """
         cancellation = cancellation or Cancellation()
         cancellation.raise_if_cancelled()
-        pixels = decode(image, self.limits)
-        height, width = pixels.shape[:2]
+        picture = self._decoded_for_search(image)
         faces: tuple[Detection, ...] = ()
         with suppress(NoFaceFound, LowConfidence):
             faces = FaceSearch(self.face_detector).faces(
-                pixels,
+                picture.pixels,
                 min_confidence=min_confidence,
                 max_faces=MANY_FACES,
                 cancellation=cancellation,
             )
-        return DetectedFaces(faces, width, height)
+        return DetectedFaces(
+            tuple(picture.in_source(face) for face in faces), picture.width, picture.height
+        )
+
+    def _decoded_for_search(self, image: bytes) -> Picture:
+        """With pixels enough to find every face that would be found in all of them."""
+        return decode_reduced(image, self.limits, longest_side=LARGE_FRAME)
 
     def embed_aligned(
         self, image: bytes, *, cancellation: Cancellation | None = None
@@ -191,9 +204,8 @@ class FacePipeline:
         """Score the built-in picture. Raises what `score` raises."""
         self.score(built_in_picture(), min_confidence=0.5, max_faces=1, cancellation=cancellation)
 
-    def _face(
-        self, pixels: NDArray[np.uint8], found: Detection, minimum: float, clock: _StageClock
-    ) -> Face:
+    def _face(self, picture: Picture, found: Detection, minimum: float, clock: _StageClock) -> Face:
+        pixels = picture.pixels
         seen = self._seen(pixels, found, clock)
         recognisable = recognisability(seen.embedding.norm, self.embedder.norm_range)
         # One with a doubtful score has been looked at from all sides already.
@@ -206,15 +218,16 @@ class FacePipeline:
             other = None if held is None else self._seen(pixels, held, clock)
             if other is not None and other.embedding.norm > seen.embedding.norm:
                 seen = other
-        measures = measure(seen.detection, seen.crop, seen.embedding.norm, self.embedder.norm_range)
+        face = picture.in_source(seen.detection)
+        measures = measure(face, seen.crop, seen.embedding.norm, self.embedder.norm_range)
         if self.quality_assessor is not None:
             with clock.stage("assess"):
                 learned = self.quality_assessor.assess(seen.crop, clock.cancellation)
             measures = replace(measures, learned_quality=learned)
         return Face(
-            bounding_box=seen.detection.bounding_box,
-            landmarks=seen.detection.landmarks,
-            detection_confidence=seen.detection.detection_confidence,
+            bounding_box=face.bounding_box,
+            landmarks=face.landmarks,
+            detection_confidence=face.detection_confidence,
             embedding=seen.embedding.vector,
             measures=measures,
         )
