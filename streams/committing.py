@@ -26,15 +26,27 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError
-from faust.transport.drivers.aiokafka import Consumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 
 from streams.delivering import PromptDelivery
 
 
+class FetchingThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no usable hints
+    """Faust's, whose longest wait of a fetch is 1.5 s and no setting."""
+
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = self.app.settings.kafka_fetch_max_wait_ms
+        return consumer
+
+
 class InOrderConsumer(PromptDelivery, Consumer):  # type: ignore[misc]  # faust ships no usable hints
     """Faust's consumer, for acks that come in the order of offsets."""
+
+    def _new_consumer_thread(self) -> FetchingThread:
+        return FetchingThread(self, loop=self.loop, beacon=self.beacon)
 
     def _new_offset(self, tp: Any) -> int | None:
         acked: list[int] = self._acked[tp]

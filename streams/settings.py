@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     kafka_linger_ms: float = Field(
         5, ge=0, description="How long a produced message may wait for company."
     )
+    kafka_fetch_max_wait_ms: int = Field(
+        500,
+        ge=1,
+        le=30_000,
+        description="How long the broker may hold a fetch when there is nothing new. Kafka answers "
+        "as soon as there is; the embedded broker looks again after half of it only.",
+    )
 
     kafka_min_insync_replicas: int | None = Field(
         None,

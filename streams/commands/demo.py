@@ -20,7 +20,7 @@ from streams.client import Submitter, TopicReader
 from streams.commands.base import FacestreamCommand
 from streams.commands.demo_pictures import DemoPicture, demo_pictures
 from streams.commands.tables import face_row, faces_table
-from streams.commands.up import EMBEDDED_SESSION_S
+from streams.commands.up import EMBEDDED_SETTINGS
 from streams.embedded_broker import EmbeddedBroker, free_port
 from streams.errors import StreamsError
 from streams.settings import pinned_environment, pinned_settings
@@ -90,7 +90,7 @@ class Demo(FacestreamCommand):
             environment = pinned_environment(
                 nothing,
                 KAFKA_BOOTSTRAP_SERVERS=broker.address,
-                KAFKA_SESSION_TIMEOUT_S=EMBEDDED_SESSION_S,
+                **{name.upper(): value for name, value in EMBEDDED_SETTINGS.items()},
                 QDRANT_PATH=str(folder / "index"),
                 LOG_FORMAT="json",
             )

@@ -16,7 +16,7 @@ from streams.topics import ensure_topics
 from streams.worker_process import POLL_S, WorkerProcess
 
 #: The embedded broker lets the first member wait for half of this; see docs of KAFKA_SESSION_….
-EMBEDDED_SESSION_S = "4"
+EMBEDDED_SETTINGS = {"kafka_session_timeout_s": "4", "kafka_fetch_max_wait_ms": "20"}
 
 HOW_TO = """
 facestream is up: broker {broker}, web port {url}, index {index}
@@ -111,9 +111,12 @@ def broker_for(settings: Settings) -> Iterator[tuple[Settings, EmbeddedBroker | 
         yield settings, None
         return
     with EmbeddedBroker(settings.kafka_port) as broker:
-        given = "kafka_session_timeout_s" in settings.model_fields_set
-        session = {} if given else {"kafka_session_timeout_s": EMBEDDED_SESSION_S}
-        yield load_settings(kafka_bootstrap_servers=broker.address, **session), broker
+        own = {
+            name: value
+            for name, value in EMBEDDED_SETTINGS.items()
+            if name not in settings.model_fields_set
+        }
+        yield load_settings(kafka_bootstrap_servers=broker.address, **own), broker
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
@@ -121,4 +124,5 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     return {
         "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "KAFKA_SESSION_TIMEOUT_S": str(settings.kafka_session_timeout_s),
+        "KAFKA_FETCH_MAX_WAIT_MS": str(settings.kafka_fetch_max_wait_ms),
     }

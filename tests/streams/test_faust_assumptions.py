@@ -241,6 +241,20 @@ async def producing(broker: EmbeddedBroker) -> AsyncIterator[FacestreamApp]:
     await created.producer.stop()
 
 
+async def test_a_fetch_waits_as_long_as_the_setting_says(broker: EmbeddedBroker) -> None:
+    """streams/committing.py: Faust's own 1.5 s would make an event alone wait for as long."""
+    created = create_app(
+        load_settings(kafka_bootstrap_servers=broker.address, kafka_fetch_max_wait_ms=7)
+    )
+    thread = created.consumer._new_consumer_thread()
+    consumer = thread._create_worker_consumer(created.transport)
+    await consumer.start()
+    try:
+        assert consumer._fetcher._fetch_max_wait_ms == 7
+    finally:
+        await consumer.stop()
+
+
 async def test_what_sending_returns_must_itself_be_awaited_for_the_ack(
     producing: FacestreamApp,
 ) -> None:
