@@ -42,7 +42,7 @@ from schemas.scored_face import (
     face_id_of,
 )
 from streams.circuit import Circuit, CircuitOpen
-from streams.errors import InferenceTimeout
+from streams.errors import Abandoned, InferenceTimeout
 from streams.fallback import Failure, fallback_message
 from streams.image_store import (
     FetchedImageTooLarge,
@@ -216,13 +216,23 @@ class Scorer:
             if refusal := self._circuit.refusal():
                 raise refusal  # it opened while this event was fetched, or waited to retry
             attempts.count = number
-            with self._counting_timeouts("real_ml", InferenceTimeout):
+            with self.leaving_alone(), self._counting_timeouts("real_ml", InferenceTimeout):
                 return await self._pool.score(
                     image, min_confidence=event.min_confidence, max_faces=event.max_faces
                 )
 
         transient = (InferenceTimeout, InferenceFailed, InferenceTerminated)
         return await self._with_retries("real_ml", attempt, *transient)
+
+    @contextmanager
+    def leaving_alone(self) -> Iterator[None]:
+        """An inference that a stop has cut off says nothing about its picture: ``Abandoned``."""
+        try:
+            yield
+        except InferenceTerminated:
+            if self._is_leaving():
+                raise Abandoned from None
+            raise
 
     async def _with_retries(
         self,

@@ -62,9 +62,10 @@ class ShadowScorer:
         event = decode_image_submitted(incoming.value, incoming.key, incoming.headers)
         try:
             async with self._scorer.picture_of(event, Attempts()) as (image, fetch_ms):
-                scored = await self._pool.score(
-                    image, min_confidence=event.min_confidence, max_faces=event.max_faces
-                )
+                with self._scorer.leaving_alone():
+                    scored = await self._pool.score(
+                        image, min_confidence=event.min_confidence, max_faces=event.max_faces
+                    )
         except SCORING_ERRORS as error:
             reason = reason_for(error)
             self._metrics.operation("shadow", outcome_of(reason))

@@ -254,6 +254,14 @@ async def test_a_last_attempt_may_fail_otherwise_than_the_first() -> None:
     assert failure.fallback_attempts == 2
 
 
+async def test_a_last_attempt_that_a_stop_cuts_off_is_abandoned() -> None:
+    """It was cancelled with the pool: the picture has not failed, and must not fall back."""
+    with pytest.raises(Abandoned):
+        await scorer(FakePool([InferenceTerminated()]), leaving=True, ml_attempts=1).answers(
+            incoming(event(b"picture"))
+        )
+
+
 async def test_a_retry_is_abandoned_when_the_worker_leaves() -> None:
     """Then another worker scores the event; it must not fall back."""
     with pytest.raises(Abandoned):
