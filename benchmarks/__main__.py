@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = read_results(options.json)
     else:
         plan = _plan(options)
+        # Large on purpose: what the embedded index costs then is measured.
+        warnings.filterwarnings("ignore", message="Local mode is not recommended")
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
             results = asyncio.run(

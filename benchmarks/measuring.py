@@ -21,6 +21,7 @@ from benchmarks.results import Results, SetFacts, this_machine
 from benchmarks.scaling import images_a_second
 from benchmarks.start_up import start_ms
 from benchmarks.topic_load import Stuck
+from streams.errors import StartupError
 
 SMALL, LARGE = 1_000, 100_000
 SCALING_EVENTS = 0.5
@@ -45,7 +46,7 @@ class Bench:
         self.results = Results(this_machine(), plan.repeats, plan.events)
 
     async def run(self) -> Results:
-        """Raises Stuck when a contender stops answering."""
+        """A contender or part that stops answering is noted as failed; the others go on."""
         plan, results = self._plan, self.results
         loads = [self._load(pictures) for pictures in picture_sets(plan)]
         found, skipped = contenders(plan, peer_weights(self._folder / "weights"))
@@ -64,7 +65,11 @@ class Bench:
         }
         for name, part in parts.items():
             if plan.wants(name):
-                await part(main)
+                try:
+                    await part(main)
+                except (Stuck, TimeoutError, StartupError) as error:
+                    results.failed[name] = f"{type(error).__name__}: {error}"
+                    self._say(f"{name} FAILED: {error}")
         results.minutes = (time.monotonic() - self._started) / 60
         return results
 
@@ -87,7 +92,7 @@ class Bench:
         for name in rotated(list(runs), repeat):
             try:
                 run = await found[name](load_for(load, name, main=main) or load, self._place())
-            except Stuck as error:
+            except (Stuck, StartupError) as error:
                 # Without a run in each repeat it cannot be compared; the others go on.
                 del runs[name]
                 self.results.failed[f"{name} on {load.set.name}"] = str(error)
@@ -154,5 +159,5 @@ def _empty(load: Load, found: Mapping[str, Contender], *, main: bool) -> dict[st
 
 
 async def measure(plan: Plan, folder: Path, notes: Console) -> Results:
-    """Everything that the plan wants. Raises Stuck, or SystemExit for pictures that are missing."""
+    """Everything that the plan wants. Raises SystemExit for pictures that are missing."""
     return await Bench(plan, folder, notes).run()

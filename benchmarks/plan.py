@@ -35,7 +35,7 @@ class Plan:
     """`only`: names of contenders and parts, or how they begin; none: all of them."""
 
     repeats: int = 5
-    events: int = 450
+    events: int = 360
     sets: tuple[str, ...] = ("vga", "1080p", "12mp")
     only: tuple[str, ...] = ()
     quick: bool = False
@@ -105,10 +105,10 @@ def rotated(names: Sequence[str], repeat: int) -> list[str]:
 
 def expected_minutes(plan: Plan, names: Mapping[str, Contender], sets: int) -> float:
     """As measured on two quiet cores; a busier machine takes longer."""
-    per_event, start_and_stop = 1 / 45, 8.0
+    per_event, start_and_stop = 1 / 60, 7.0
     runs = len(names) * (1.3 * plan.events * per_event + start_and_stop)
-    on_larger = len([name for name in names if name in ON_LARGER]) * 14.0
-    parts = {"latency": 20.0, "scaling": 45.0, "growth": 35.0, "start": 3.0}
+    on_larger = len([name for name in names if name in ON_LARGER]) * 10.0
+    parts = {"latency": 20.0, "scaling": 35.0, "growth": 30.0, "start": 2.0}
     others = sum(seconds for part, seconds in parts.items() if plan.wants(part))
-    fixed = 90.0 if plan.wants("growth") else 0.0
+    fixed = 60.0 if plan.wants("growth") else 0.0
     return (plan.repeats * (runs + (sets - 1) * on_larger + others) + fixed) / 60

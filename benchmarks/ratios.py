@@ -39,11 +39,6 @@ def ratios(upper: Sequence[float], lower: Sequence[float]) -> Spread:
     return spread([one / other for one, other in zip(upper, lower, strict=True)])
 
 
-def differences(upper: Sequence[float], lower: Sequence[float]) -> Spread:
-    """Likewise, subtracted."""
-    return spread([one - other for one, other in zip(upper, lower, strict=True)])
-
-
 def best_of(contenders: Sequence[Sequence[T]], value: Callable[[T], float]) -> Sequence[T]:
     """The contender with the highest median. Raises ValueError for none."""
     return max(contenders, key=lambda runs: statistics.median(map(value, runs)))

@@ -63,6 +63,7 @@ def test_the_slow_get_fewer_events_and_large_pictures_fewer_contenders(tmp_path:
     assert not Plan(only=("bare",)).wants("latency")
 
 
+@pytest.mark.timeout(400)  # seven contenders, each with a broker, on a busy machine
 def test_the_contenders_do_the_whole_job(tmp_path: Path) -> None:
     """Bare, both modes, OpenCV and the two services: every event answered, its face found."""
     kept = tmp_path / "results.json"
