@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -269,6 +270,8 @@ def load_pipeline(
     use. Raises UnknownModel, BadDescription, LicenceNotAccepted, MissingWeights, CorruptWeights or
     InferenceFailed.
     """
+    # Pictures are scored side by side by the caller's threads; more for one picture only wait.
+    cv2.setNumThreads(1)
     found, embedding = chosen(detector, "detect", model_path), chosen(embedder, "embed", model_path)
     assessing = None if assessor is None else chosen(assessor, "assess", model_path)
     for model in (found, embedding, *([] if assessing is None else [assessing])):

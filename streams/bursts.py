@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 
 #: Results that are brought together at most.
 MOST_TOGETHER = 8
+#: How long they wait for each other.
+LATE_S = 0.08
 
 
 class Bursts:
@@ -23,20 +26,28 @@ class Bursts:
         self._loop = loop
         self._lock = threading.Lock()
         self._gathered: list[Callable[[], None]] = []
+        self._since = 0.0
 
     def bring(self, deliver: Callable[[], None], *, hurry: bool) -> None:
         """Have ``deliver`` called on the loop: soon in a ``hurry``, else with others.
 
-        From any thread. Somebody on the loop calls ``deliver`` now and then, as the last results
-        before a pause are in no hurry either.
+        From any thread. Somebody on the loop calls ``deliver_late`` now and then, as the last
+        results before a pause are in no hurry either.
         """
         with self._lock:
+            if not self._gathered:
+                self._since = time.monotonic()
             self._gathered.append(deliver)
             enough = len(self._gathered) >= MOST_TOGETHER
         if hurry or enough:
             # A worker that has stopped meanwhile has no loop any more, and nobody who waits.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.deliver)
+
+    def deliver_late(self) -> None:
+        """Do what is gathered when some of it has waited for ``LATE_S``; on the loop."""
+        if self._gathered and time.monotonic() - self._since >= LATE_S:
+            self.deliver()
 
     def deliver(self) -> None:
         """Do what is gathered; on the loop."""

@@ -4,8 +4,7 @@ Decoding, detection and embedding release the GIL, so threads scale with cores. 
 attempt starts when a thread takes it up, not while it waits. One watchdog task looks at what is
 running; an attempt past its deadline is cancelled inside onnxruntime, which frees its thread.
 
-While more attempts wait than there are threads, results come back in bursts (``bursts.py``), at
-most ``WATCH_INTERVAL_S`` late.
+While more attempts wait than there are threads, results come back in bursts (``bursts.py``).
 """
 
 from __future__ import annotations
@@ -262,7 +261,7 @@ class InferencePool:
     async def _watch(self, bursts: Bursts) -> None:
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
-            bursts.deliver()
+            bursts.deliver_late()
             now = time.monotonic()
             for attempt in self._attempts:
                 late = attempt.started is not None and now - attempt.started > self._timeout_s

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from streams.bursts import MOST_TOGETHER, Bursts
+from streams.bursts import LATE_S, MOST_TOGETHER, Bursts
 
 
 async def in_thread(work: Callable[[], None]) -> None:
@@ -44,8 +44,11 @@ async def test_the_last_ones_are_there_for_who_asks() -> None:
     came: list[int] = []
     bursts = Bursts(asyncio.get_running_loop())
     await in_thread(partial(bursts.bring, partial(came.append, 1), hurry=False))
-    bursts.deliver()
-    bursts.deliver()
+    bursts.deliver_late()
+    assert came == []
+    await asyncio.sleep(LATE_S)
+    bursts.deliver_late()
+    bursts.deliver_late()
     assert came == [1]
 
 
