@@ -29,6 +29,10 @@ FETCH_WAIT_MS = 4
 """The embedded broker looks for new records after half of a fetch's longest wait, and not before:
 what this reader adds is 2 ms at most."""
 
+WORKERS_FETCH_WAIT_MS = "10"
+"""What the worker's fetches add is 5 ms at most, on the embedded broker alone: Kafka answers a
+fetch as soon as there is a record."""
+
 LOADED_SHARE = 0.6
 """Of what the worker can do."""
 
@@ -58,7 +62,7 @@ async def measure_latency(
     """Raises TimeoutError when an answer does not come."""
     rounds = []
     async with ground(folder) as place:
-        with worker_on(place) as worker:
+        with worker_on(place, KAFKA_FETCH_MAX_WAIT_MS=WORKERS_FETCH_WAIT_MS) as worker:
             await asyncio.to_thread(worker.wait_ready, READY_S)
             async with _client(place, load) as client:
                 await client.alone(load.warm)
