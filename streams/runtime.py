@@ -15,7 +15,7 @@ from streams.answer_follower import AnswerFollower
 from streams.circuit import Circuit, CircuitProbe
 from streams.embedded_broker import port_is_taken
 from streams.errors import ConfigurationError, StartupError
-from streams.heap import prepare_heap, settle_heap
+from streams.heap import keep_trimming, prepare_heap, settle_heap
 from streams.http_metrics import HttpMetrics
 from streams.image_store import ImageStore
 from streams.in_flight import InFlightWindow
@@ -145,6 +145,7 @@ class Runtime:
             self._start(self._watch_progress(), "watch-progress"),
             self._start(self._circuit_probe.run(), "circuit-probe"),
             self._start(self.metrics.watch_event_loop(), "watch-event-loop"),
+            self._start(keep_trimming(), "trim-heap"),
         ]
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
 import pytest
 
+import streams.heap
 from streams.heap import _glibc
 
 GROWN = """
@@ -37,6 +39,19 @@ def test_what_loading_took_is_given_back(before: str, after: str) -> None:
     code = GROWN.format(before=before, after=after)
     freed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert int(freed.stdout) > 50_000_000
+
+
+@pytest.mark.skipif(_glibc() is None, reason="the C library is not glibc")
+async def test_holes_are_given_back_while_the_worker_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Again and again, until it is cancelled."""
+    trimmed: list[int] = []
+    monkeypatch.setattr(streams.heap, "TRIM_EVERY_S", 0.001)
+    monkeypatch.setattr(streams.heap, "_trim", lambda: trimmed.append(1))
+    trimming = asyncio.create_task(streams.heap.keep_trimming())
+    async with asyncio.timeout(10):
+        while len(trimmed) < 3:
+            await asyncio.sleep(0.001)
+    trimming.cancel()
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
