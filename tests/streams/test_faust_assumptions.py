@@ -16,7 +16,7 @@ import faust.streams
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 from faust.exceptions import NotReady, ProducerSendError
-from faust.transport.drivers.aiokafka import ConsumerRebalanceListener
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ConsumerRebalanceListener
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
@@ -253,6 +253,27 @@ async def test_a_fetch_waits_as_long_as_the_setting_says(broker: EmbeddedBroker)
         assert consumer._fetcher._fetch_max_wait_ms == 7
     finally:
         await consumer.stop()
+
+
+async def test_a_commit_after_all_partitions_were_taken_away_is_no_crash(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """streams/committing.py: Faust's own stops the worker over it."""
+    created = create_app(load_settings(kafka_bootstrap_servers=broker.address))
+    thread = created.consumer._new_consumer_thread()
+    thread._consumer = thread._create_worker_consumer(created.transport)
+    thread._consumer.assign([])
+    crashes: list[BaseException] = []
+
+    async def crash(reason: BaseException) -> None:
+        crashes.append(reason)
+
+    monkeypatch.setattr(thread, "crash", crash)
+    assert await thread._commit({FIRST: 5}) is False
+    assert not crashes
+    await AIOKafkaConsumerThread._commit(thread, {FIRST: 5})
+    assert [type(one) for one in crashes] == [ValueError], "once this fails, the override may go"
+    await thread._consumer.stop()
 
 
 async def test_what_sending_returns_must_itself_be_awaited_for_the_ack(
