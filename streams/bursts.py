@@ -13,6 +13,10 @@ import threading
 import time
 from collections.abc import Callable
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 #: Results that are brought together at most.
 MOST_TOGETHER = 8
 #: How long they wait for each other.
@@ -27,6 +31,7 @@ class Bursts:
         self._lock = threading.Lock()
         self._gathered: list[Callable[[], None]] = []
         self._since = 0.0
+        self._closed = False
 
     def bring(self, deliver: Callable[[], None], *, hurry: bool) -> None:
         """Have ``deliver`` called on the loop: soon in a ``hurry``, else with others.
@@ -38,8 +43,8 @@ class Bursts:
             if not self._gathered:
                 self._since = time.monotonic()
             self._gathered.append(deliver)
-            enough = len(self._gathered) >= MOST_TOGETHER
-        if hurry or enough:
+            due = hurry or self._closed or len(self._gathered) >= MOST_TOGETHER
+        if due:
             # A worker that has stopped meanwhile has no loop any more, and nobody who waits.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.deliver)
@@ -50,8 +55,17 @@ class Bursts:
             self.deliver()
 
     def deliver(self) -> None:
-        """Do what is gathered; on the loop."""
+        """Do what is gathered; on the loop. One that fails does not keep the others."""
         with self._lock:
             gathered, self._gathered = self._gathered, []
         for deliver in gathered:
-            deliver()
+            try:
+                deliver()
+            except Exception:
+                log.exception("a result could not be delivered")
+
+    def close(self) -> None:
+        """Do what is gathered, and let nothing wait for others any more; on the loop."""
+        with self._lock:
+            self._closed = True
+        self.deliver()

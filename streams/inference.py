@@ -61,18 +61,21 @@ def load_models(settings: Settings) -> FacePipeline:
 @dataclass(eq=False, slots=True)
 class _Attempt:
     cancellation: Cancellation
-    ended: asyncio.Future[Any]
+    ended: asyncio.Future[Any] | None
     started: float | None = None
     timed_out: bool = False
 
     def end(self, result: Any, error: Exception | None) -> None:
-        """Tell who waits for it, who may have gone."""
-        if self.ended.done():
+        """Tell who waits for it, who may have gone; at most once."""
+        # An error holds the frames that it came through, and so this attempt. Did this hold the
+        # error in turn, both would stay, picture and all, until the next full collection.
+        ended, self.ended = self.ended, None
+        if ended is None or ended.done():
             return
         if error is None:
-            self.ended.set_result(result)
+            ended.set_result(result)
         else:
-            self.ended.set_exception(error)
+            ended.set_exception(error)
 
 
 class InferencePool:
@@ -134,20 +137,26 @@ class InferencePool:
         self._pipeline = await loop.run_in_executor(self._executor, load)
         self._watchdog = asyncio.create_task(self._watch(self._bursts), name="inference-watchdog")
 
+    async def watch(self) -> None:
+        """Wait until the watchdog ends, which it must not before ``stop``. Raises its error."""
+        assert self._watchdog is not None
+        await asyncio.wait({self._watchdog})
+        if not self._watchdog.cancelled():
+            self._watchdog.result()
+
     async def stop(self) -> None:
         """Cancel what runs and let the threads end."""
         if self._watchdog is not None:
             self._watchdog.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watchdog
-            self._watchdog = None
         if self._bursts is not None:
-            self._bursts.deliver()
+            self._bursts.close()
         for attempt in self._attempts:
             attempt.cancellation.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
         for attempt in self._attempts:
-            if attempt.started is None:
+            if attempt.started is None and attempt.ended is not None:
                 attempt.ended.cancel()
 
     async def score(self, image: bytes, *, min_confidence: float, max_faces: int) -> ScoredImage:
@@ -216,13 +225,17 @@ class InferencePool:
 
     async def _attempt(self, work: Callable[[Cancellation], T], *, hurry: bool) -> T:
         loop = asyncio.get_running_loop()
-        attempt = _Attempt(Cancellation(), loop.create_future())
-        with self._lock:
-            self._waiting += 1
+        ended: asyncio.Future[T] = loop.create_future()
+        attempt = _Attempt(Cancellation(), ended)
+        try:
+            with self._lock:
+                self._executor.submit(self._in_thread, attempt, work, hurry=hurry)
+                self._waiting += 1
+        except RuntimeError:  # the threads have been told to end
+            raise InferenceTerminated from None
         self._attempts.add(attempt)
         try:
-            self._executor.submit(self._in_thread, attempt, work, hurry=hurry)
-            result: T = await attempt.ended
+            return await ended
         except InferenceTerminated:
             if attempt.timed_out:
                 raise InferenceTimeout(self._timeout_s) from None
@@ -232,7 +245,7 @@ class InferencePool:
             raise
         finally:
             self._attempts.discard(attempt)
-        return result
+            del ended  # as in `_Attempt.end`
 
     def _in_thread(
         self, attempt: _Attempt, work: Callable[[Cancellation], Any], *, hurry: bool
@@ -241,22 +254,18 @@ class InferencePool:
         attempt.started = time.monotonic()
         with self._lock:
             self._waiting -= 1
-        result, failure = None, None
         try:
-            result = work(attempt.cancellation)
+            end = partial(attempt.end, work(attempt.cancellation), None)
         except ModelsError as error:
-            failure = error
-        except Exception as error:
+            end, hurry = partial(attempt.end, None, error), True
+        except BaseException as error:
             # A bug that this picture brings out. Raised as it is it would stop the worker, and
             # then the next one that is given the picture, and so on.
             log.exception("scoring raised what it should not")
             failure = InferenceFailed("pipeline", f"{type(error).__name__}: {error}")
-            failure.__cause__ = error
-        is_busy = self._waiting >= self.threads and self._watchdog is not None
-        self._bursts.bring(
-            partial(attempt.end, result, failure),
-            hurry=hurry or failure is not None or not is_busy,
-        )
+            end, hurry = partial(attempt.end, None, failure), True
+        self._bursts.bring(end, hurry=hurry or self._waiting < self.threads)
+        del end  # as in `_Attempt.end`
 
     async def _watch(self, bursts: Bursts) -> None:
         while True:

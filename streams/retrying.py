@@ -38,13 +38,17 @@ async def with_retries(
     except transient as error:
         # The rest is tenacity's, whose machinery costs 0.1 ms: nothing for one that failed.
         first = error
-    async for again in _retrying(settings, transient, is_leaving, on_retry):
-        with again:
-            number = again.retry_state.attempt_number
-            if number == 1:
-                raise first
-            return await attempt(number)
-    raise AssertionError("retrying ends by a return or a raise")
+    try:
+        async for again in _retrying(settings, transient, is_leaving, on_retry):
+            with again:
+                number = again.retry_state.attempt_number
+                if number == 1:
+                    raise first
+                return await attempt(number)
+        raise AssertionError("retrying ends by a return or a raise")
+    finally:
+        # It holds its frames, and they it: the picture would stay until the next full collection.
+        del first
 
 
 def _retrying(

@@ -197,7 +197,9 @@ class Runtime:
             seconds=round(time.monotonic() - started, 3),
         )
         self.metrics.models(self.pool.pipeline)
+        _settle()
         self._models_ready.set()
+        await self.pool.watch()
 
     async def _open_index(self) -> None:
         await self._models_ready.wait()

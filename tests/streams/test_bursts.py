@@ -52,6 +52,28 @@ async def test_the_last_ones_are_there_for_who_asks() -> None:
     assert came == [1]
 
 
+async def test_one_that_fails_does_not_keep_the_others() -> None:
+    """Each is somebody's answer."""
+    came: list[int] = []
+    bursts = Bursts(asyncio.get_running_loop())
+    bursts.bring(lambda: came.append(1 // 0), hurry=False)
+    bursts.bring(lambda: came.append(2), hurry=False)
+    bursts.deliver()
+    assert came == [2]
+
+
+async def test_once_closed_nothing_waits_for_others() -> None:
+    """Nobody would come for them."""
+    came: list[int] = []
+    bursts = Bursts(asyncio.get_running_loop())
+    bursts.bring(lambda: came.append(1), hurry=False)
+    bursts.close()
+    assert came == [1]
+    bursts.bring(lambda: came.append(2), hurry=False)
+    await asyncio.sleep(0)
+    assert came == [1, 2]
+
+
 def test_a_result_without_a_loop_is_no_error() -> None:
     """The worker has stopped; nobody waits any more."""
     loop = asyncio.new_event_loop()

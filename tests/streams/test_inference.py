@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -211,6 +214,57 @@ async def test_what_no_burst_has_taken_along_comes_all_the_same(watched: Watched
         assert pool.waiting == 1
         for one in endless:
             one.cancel()
+
+
+@pytest.mark.parametrize("bug", [SystemExit("a bug"), KeyError("a bug"), GeneratorExit()])
+async def test_whatever_a_picture_brings_out_is_told(
+    watched: WatchedPipeline, monkeypatch: pytest.MonkeyPatch, bug: BaseException
+) -> None:
+    """Nobody waits for ever, and the thread goes on."""
+
+    def raising(*_: object, **__: object) -> None:
+        raise bug
+
+    async with pool_of(watched) as pool:
+        with monkeypatch.context() as broken:
+            broken.setattr(WatchedPipeline, "score", raising)
+            with pytest.raises(InferenceFailed, match="pipeline"):
+                await score(pool, portrait_bytes())
+        assert (await score(pool, portrait_bytes())).faces
+
+
+async def test_a_failure_leaves_nothing_behind_for_the_garbage_collector(
+    watched: WatchedPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures of failed attempts would fill the memory in a storm of time-outs."""
+    kept: list[weakref.ref[threading.Event]] = []
+
+    def failing(*_: object, **__: object) -> None:
+        picture = threading.Event()
+        kept.append(weakref.ref(picture))
+        raise InferenceFailed("sface", "out of memory")
+
+    monkeypatch.setattr(WatchedPipeline, "score", failing)
+    gc.collect()
+    gc.disable()
+    try:
+        async with pool_of(watched) as pool:
+            for _ in range(3):
+                with contextlib.suppress(InferenceFailed):
+                    await score(pool, portrait_bytes())
+            await asyncio.sleep(0)
+            assert [one() for one in kept[:2]] == [None, None], "the last may still be in a frame"
+    finally:
+        gc.enable()
+
+
+async def test_a_pool_that_has_stopped_takes_nothing_more(watched: WatchedPipeline) -> None:
+    """The event is another worker's."""
+    async with pool_of(watched) as pool:
+        pass
+    with pytest.raises(InferenceTerminated):
+        await score(pool, portrait_bytes())
+    assert pool.waiting == 0
 
 
 async def test_stop_cancels_what_runs_and_what_waits(watched: WatchedPipeline) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import json
+import threading
+import weakref
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +43,7 @@ from streams.incoming import Incoming
 from streams.inference import InferencePool, load_models
 from streams.metrics import Metrics
 from streams.publishing import Outgoing, UnpublishableMessage
+from streams.retrying import with_retries
 from streams.scoring import Scorer
 from streams.settings import Settings, load_settings
 from streams.topics import topic_names
@@ -244,6 +248,26 @@ async def test_a_failure_that_passes_is_no_failure(
     flaky = FakePool([InferenceTimeout(5.0), InferenceTimeout(5.0), real], pipeline)
     (answer,) = await scorer(flaky).answers(incoming(event(portrait_bytes())))
     assert decode_scored_face(answer.value).provenance == "real"
+
+
+async def test_an_attempt_that_failed_leaves_nothing_for_the_garbage_collector() -> None:
+    """What it had in its hands goes when it is over, retried or not."""
+    kept: list[weakref.ref[threading.Event]] = []
+
+    async def attempt(number: int) -> int:
+        picture = threading.Event()
+        kept.append(weakref.ref(picture))
+        if number == 1:
+            raise InferenceTimeout(5.0)
+        return number
+
+    gc.collect()
+    gc.disable()
+    try:
+        await with_retries(attempt, settings(), (InferenceTimeout,), lambda: False, lambda: None)
+        assert [one() for one in kept] == [None, None]
+    finally:
+        gc.enable()
 
 
 async def test_a_last_attempt_may_fail_otherwise_than_the_first() -> None:
