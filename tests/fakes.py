@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from models.pipeline import FacePipeline, ScoredImage
 from streams.incoming import Incoming
-from streams.publishing import Outgoing
+from streams.publishing import Outgoing, UnpublishableMessage
 from streams.vector_index import FacePoint, GoneFaces
 
 
@@ -96,12 +96,16 @@ def fake_app(partitions: int = 2) -> FakeApp:
 
 @dataclass
 class FakePublisher:
-    """Writes down what it is asked to publish."""
+    """Writes down what it is asked to publish, but for messages of more than ``largest`` bytes."""
 
     published: list[Outgoing] = field(default_factory=list)
+    largest: int | None = None
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """As the real one, acknowledged at once."""
+        for message in messages:
+            if self.largest is not None and message.size > self.largest:
+                raise UnpublishableMessage(f"{message.size} bytes for {message.topic}")
         self.published.extend(messages)
 
 
