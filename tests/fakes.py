@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -96,15 +97,16 @@ def fake_app(partitions: int = 2) -> FakeApp:
 
 @dataclass
 class FakePublisher:
-    """Writes down what it is asked to publish, but for messages of more than ``largest`` bytes."""
+    """Writes down what it is asked to publish; refuses what is larger than its topic takes."""
 
     published: list[Outgoing] = field(default_factory=list)
-    largest: int | None = None
+    largest: Callable[[str], int] = lambda _: sys.maxsize
+    """Bytes of the largest message for a topic."""
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """As the real one, acknowledged at once."""
         for message in messages:
-            if self.largest is not None and message.size > self.largest:
+            if message.size > self.largest(message.topic):
                 raise UnpublishableMessage(f"{message.size} bytes for {message.topic}")
         self.published.extend(messages)
 

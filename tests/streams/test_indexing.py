@@ -303,7 +303,7 @@ async def test_what_is_not_a_scored_face_is_kept_in_the_fallback_topic(
 async def test_what_is_no_scored_face_and_too_large_to_be_kept_is_left_at_its_source() -> None:
     """Else it would stop every worker in turn."""
     async with indexing() as at:
-        at.publisher.largest = 10_000
+        at.publisher.largest = lambda _: 10_000
         event = incoming(b"x" * 10_001, topic="scored-face")
         await at.indexer.handle(event)
     (letter,) = at.publisher.published
