@@ -8,9 +8,9 @@ from typing import Any
 import structlog
 
 from streams.app import app
-from streams.fallback import without_value
+from streams.fallback import keep
 from streams.incoming import Incoming
-from streams.publishing import Outgoing, UnpublishableMessage
+from streams.publishing import UnpublishableMessage
 from streams.scoring import Scorer
 from streams.shadow import ShadowScorer
 from streams.topics import topic_names
@@ -39,21 +39,6 @@ shadow = ShadowScorer(
 )
 
 
-async def keep(letter: Outgoing, incoming: Incoming) -> None:
-    """Publish a dead letter, without its value where that does not fit the topic."""
-    try:
-        await runtime.publisher.publish([letter])
-    except UnpublishableMessage as error:
-        # The traceback would say no more.
-        log.warning(
-            "event does not fit the fallback topic; left at its source",
-            problem=str(error),
-            partition=incoming.partition,
-            offset=incoming.offset,
-        )
-        await runtime.publisher.publish([without_value(letter, incoming)])
-
-
 async def answer(event: Any) -> None:
     """Publish an event's answers, and its shadow; return when the broker has them."""
     await runtime.models_ready()
@@ -67,12 +52,23 @@ async def answer(event: Any) -> None:
             letter = messages[0]
         else:
             letter = scorer.too_large_to_answer(incoming, error)
-        await keep(letter, incoming)
+        await keep(runtime.publisher.publish, letter, incoming)
     metrics.stage("publish", time.perf_counter() - scored)
     if incoming.timestamp:
         metrics.stage("total", time.time() - incoming.timestamp)
     # After the answer, so that nobody waits for a shadow.
-    await runtime.publisher.publish(await shadow.records(incoming, messages))
+    shadows = await shadow.records(incoming, messages)
+    try:
+        await runtime.publisher.publish(shadows)
+    except UnpublishableMessage as error:
+        # The event is answered all the same.
+        log.warning(
+            "shadow cannot be published; left out",
+            problem=str(error),
+            partition=incoming.partition,
+            offset=incoming.offset,
+        )
+        metrics.operation("shadow", "failure")
 
 
 # Four a thread keeps every thread busy while other events are parsed, fetched or published.

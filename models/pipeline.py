@@ -130,12 +130,7 @@ class FacePipeline:
         with clock.stage("decode"):
             picture = self._decoded_for_search(image)
         with clock.stage("detect"):
-            found = FaceSearch(self.face_detector).faces(
-                picture.pixels,
-                min_confidence=min_confidence,
-                max_faces=max_faces,
-                cancellation=clock.cancellation,
-            )
+            found = self._found(picture, min_confidence, max_faces, clock.cancellation)
         if picture.is_reduced and any(face.interocular < ENOUGH_BETWEEN_EYES for face in found):
             found = tuple(picture.in_source(face) for face in found)
             with clock.stage("decode"):
@@ -161,15 +156,22 @@ class FacePipeline:
         picture = self._decoded_for_search(image)
         faces: tuple[Detection, ...] = ()
         with suppress(NoFaceFound, LowConfidence):
-            faces = FaceSearch(self.face_detector).faces(
-                picture.pixels,
-                min_confidence=min_confidence,
-                max_faces=MANY_FACES,
-                cancellation=cancellation,
-            )
+            faces = self._found(picture, min_confidence, MANY_FACES, cancellation)
         return DetectedFaces(
             tuple(picture.in_source(face) for face in faces), picture.width, picture.height
         )
+
+    def _found(
+        self, picture: Picture, minimum: float, most: int, cancellation: Cancellation
+    ) -> tuple[Detection, ...]:
+        search = FaceSearch(self.face_detector)
+        try:
+            return search.faces(
+                picture.pixels, min_confidence=minimum, max_faces=most, cancellation=cancellation
+            )
+        except NoFaceFound:
+            # Of the picture as it was sent; the search knows but the pixels that it was given.
+            raise NoFaceFound(picture.width, picture.height) from None
 
     def _decoded_for_search(self, image: bytes) -> Picture:
         """With pixels enough to find every face that would be found in all of them."""

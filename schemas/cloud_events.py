@@ -15,6 +15,7 @@ SPEC_VERSION = b"1.0"
 _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.{0,256})?"
 )
+_LONGEST_STATE = 512  # characters that everybody has to pass on; longer ones may be dropped
 _VERSION_0_LENGTH = 55  # a traceparent of version 00 has nothing behind its flags
 
 
@@ -40,7 +41,7 @@ def output_headers(
 
     `ce_specversion`, `ce_id`, `ce_type`, `ce_source`, `ce_time` (UTC, RFC 3339), `content-type`
     (our values are JSON), and `traceparent` with its `tracestate` where the message brought
-    them. Nothing else is carried over.
+    them, unless the latter has more than 512 characters. Nothing else is carried over.
     """
     headers = [
         ("ce_specversion", SPEC_VERSION),
@@ -52,6 +53,7 @@ def output_headers(
     ]
     if trace := traceparent(incoming):
         headers.append(("traceparent", trace))
-        if state := last_value_any_case(incoming, "tracestate"):
+        state = last_value_any_case(incoming, "tracestate")
+        if state and len(state) <= _LONGEST_STATE:
             headers.append(("tracestate", state))
     return headers

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import structlog
 
 from schemas.fallback import (
     MAX_DETAIL_CHARACTERS,
@@ -13,9 +17,13 @@ from schemas.fallback import (
     with_failure,
 )
 from streams.incoming import Incoming
-from streams.publishing import Outgoing
+from streams.publishing import Outgoing, UnpublishableMessage
+
+log = structlog.get_logger(__name__)
 
 WORKER = socket.gethostname()
+#: Bytes of the largest key that a dead letter without its value keeps.
+LARGEST_KEPT_KEY = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +61,37 @@ def fallback_message(incoming: Incoming, failure: Failure, topic: str) -> Outgoi
     )
 
 
+async def keep(
+    publish: Callable[[Sequence[Outgoing]], Awaitable[None]], letter: Outgoing, incoming: Incoming
+) -> None:
+    """Publish a dead letter, without its value where that does not fit the topic."""
+    try:
+        await publish([letter])
+    except UnpublishableMessage as error:
+        # The traceback would say no more.
+        log.warning(
+            "event does not fit the fallback topic; left at its source",
+            problem=str(error),
+            topic=incoming.topic,
+            partition=incoming.partition,
+            offset=incoming.offset,
+        )
+        await publish([without_value(letter, incoming)])
+
+
 def without_value(letter: Outgoing, incoming: Incoming) -> Outgoing:
     """The dead letter of an event that does not fit the fallback topic: its failure, no more.
 
     The event stays where it is, at the source that the headers name; stopping over it would stop
-    every worker in turn.
+    every worker in turn. A large key is left there too, as it may be what does not fit.
     """
     failure = FallbackHeaders.from_headers(letter.headers)
-    detail = (
-        f"the event of {len(incoming.value or b'')} bytes does not fit this topic and was left at "
-        f"its source; {failure.fallback_detail}"
-    )
+    key, size = letter.key, len(incoming.value or b"")
+    detail = f"the event of {size} bytes does not fit this topic and was left at its source"
+    if key is not None and len(key) > LARGEST_KEPT_KEY:
+        digest = hashlib.sha256(key).hexdigest()
+        detail += f", with a key of {len(key)} bytes (sha256 {digest})"
+        key = None
+    detail += f"; {failure.fallback_detail}"
     headers = failure.model_copy(update={"fallback_detail": detail[:MAX_DETAIL_CHARACTERS]})
-    return Outgoing(
-        topic=letter.topic, key=letter.key, value=b"", headers=with_failure((), headers)
-    )
+    return Outgoing(topic=letter.topic, key=key, value=b"", headers=with_failure((), headers))

@@ -25,7 +25,7 @@ from schemas.codec import decode_scored_face
 from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackReason
 from schemas.scored_face import ScoredFace
-from streams.fallback import Failure, fallback_message
+from streams.fallback import Failure, fallback_message, keep
 from streams.incoming import Incoming
 from streams.metrics import Metrics
 from streams.publishing import Outgoing, pause
@@ -180,7 +180,8 @@ class Indexer:
         failure = Failure(FallbackReason.INVALID_EVENT, detail)
         self._metrics.operation("index", "rejected")
         self._metrics.fallback(failure.reason)
-        await self._publish([fallback_message(incoming, failure, self._fallback_topic)])
+        letter = fallback_message(incoming, failure, self._fallback_topic)
+        await keep(self._publish, letter, incoming)
 
 
 def change_for(face: ScoredFace) -> FacePoint | GoneFaces | None:

@@ -120,7 +120,9 @@ class Scorer:
         self._pool = pool
         self._images = images
         self._room = PictureRoom(
-            total=settings.max_in_flight_mb * 1024 * 1024, largest=settings.max_image_bytes
+            total=settings.max_in_flight_mb * 1024 * 1024,
+            largest=settings.max_image_bytes,
+            is_leaving=is_leaving,
         )
         self._is_leaving = is_leaving
         self._circuit = circuit
@@ -187,7 +189,8 @@ class Scorer:
     ) -> AsyncIterator[tuple[bytes, float | None]]:
         """The picture's bytes, checked against the promised digest, and the fetch's time in ms.
 
-        A fetched picture has its room in memory until the block ends. Raises ``ImageStoreError``.
+        A fetched picture has its room in memory until the block ends. Raises ``ImageStoreError``,
+        or ``Abandoned`` when the worker is leaving while it waits.
         """
         if event.image is not None:
             _must_be_as_promised(event, event.image)

@@ -16,7 +16,8 @@ read by the same compiled code as before. Of one that fails,
 - where the checksum is wrong, the batch is fetched again first: its transfer may have damaged it.
 
 A record may also claim an offset behind its batch. aiokafka believes it, and Faust would then take
-every later event of the partition for one that it has seen; such a batch is unreadable too.
+every later event of the partition for one that it has seen; such a batch is unreadable too. So is
+one that begins absurdly far ahead of what was asked for: its beginning is outside its checksum.
 """
 
 from __future__ import annotations
@@ -38,9 +39,12 @@ log = structlog.get_logger(__name__)
 UNREADABLE = "facestream-unreadable-batch"
 #: How often a batch with a wrong checksum is fetched again.
 FETCHES_AGAIN = 3
+#: Offsets; no gap of a compacted log is as wide, and no partition has had as many records.
+FURTHEST_AHEAD = 1 << 40
 
 _BASE_AND_LENGTH = struct.Struct(">qi")
 _MAGIC_AT = 16
+_LARGEST_OFFSET = (1 << 63) - 1
 _SIZE_OF_HEADER = _DefaultRecordBatchPy.HEADER_STRUCT.size
 
 #: By partition, where a batch had a wrong checksum, and how often it was fetched again.
@@ -62,15 +66,20 @@ class Fetched(MemoryRecords):  # type: ignore[misc]  # says it is final; compile
         self._taken = 0
         self.end = 0
         """The first offset behind the batch that was taken last."""
+        self.furthest: int = _LARGEST_OFFSET
+        """No batch begins behind this offset."""
 
     def next_batch(self) -> Any:
-        """As aiokafka's, but raises for a batch that ends before it begins."""
+        """As aiokafka's, but raises for a batch that ends before it begins or is out of reach."""
         self._taken += 1
         batch = super().next_batch()
         if batch is not None:
             self.end = batch.next_offset
-            if self.end <= getattr(batch, "base_offset", -1):
+            base = getattr(batch, "base_offset", self.end - 1)
+            if self.end <= base:
                 raise CorruptRecordException(f"the batch ends at {self.end}, before it begins")
+            if base > self.furthest:
+                raise CorruptRecordException(f"the batch begins at {base}, out of reach")
         return batch
 
     def split(self) -> tuple[bytes, bytes]:
@@ -93,6 +102,7 @@ class EveryRecord(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka h
     def __init__(self, tp: Any, records: Any, aborted: Any, fetch_offset: int, *more: Any) -> None:
         super().__init__(tp, records, aborted, fetch_offset, *more)
         self._asked_for = fetch_offset
+        records.furthest = fetch_offset + FURTHEST_AHEAD
 
     def __next__(self) -> ConsumerRecord:
         while True:
@@ -105,7 +115,7 @@ class EveryRecord(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka h
                 raise
             except Exception as error:
                 batch, rest = self._records.split()
-                sound = _is_sound(batch)
+                sound = _is_sound(batch) and not self._is_astray(batch)
                 if not sound and self._is_fetched_again():
                     self._records_iterator = None
                     raise StopIteration from None
@@ -115,6 +125,10 @@ class EveryRecord(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka h
         if record.offset >= self._records.end:
             raise CorruptRecordException(f"offset {record.offset} is not in its batch")
         return super()._consumer_record(tp, record)
+
+    def _is_astray(self, batch: bytes) -> bool:
+        """Whether the batch says that it lies out of reach."""
+        return _base_of(batch) > self._records.furthest
 
     def _is_fetched_again(self) -> bool:
         """Whether to end in front of the batch, so that it is fetched again."""
@@ -132,6 +146,9 @@ class EveryRecord(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka h
         """What can be made of a batch that failed, and then the others."""
         # The broker has answered a request for the first offset, whatever the batch says.
         end = max(_end_of(batch, sound=sound), self._asked_for + 1)
+        if self._is_astray(batch):
+            # How far it reaches from here nobody knows, and nothing may be passed over.
+            end = self.next_fetch_offset + 1
         where = {"topic": self._tp.topic, "partition": self._tp.partition}
         try:
             if not sound:
@@ -157,7 +174,9 @@ class EveryRecord(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka h
             if self.next_fetch_offset < end:
                 yield self._in_its_place(batch, reason)
         self.next_fetch_offset = max(self.next_fetch_offset, end)
+        furthest = self._records.furthest
         self._records = Fetched(rest)
+        self._records.furthest = furthest
         yield from self._unpack_records()
 
     def _in_its_place(self, batch: bytes, reason: str) -> ConsumerRecord:
@@ -183,9 +202,14 @@ def _is_sound(batch: bytes) -> bool:
     return bool(DefaultRecordBatch(batch).validate_crc())
 
 
+def _base_of(batch: bytes) -> int:
+    base: int = _BASE_AND_LENGTH.unpack_from(batch)[0]
+    return base
+
+
 def _end_of(batch: bytes, *, sound: bool) -> int:
     """The first offset behind a batch, as far as its header can be believed."""
-    base: int = _BASE_AND_LENGTH.unpack_from(batch)[0]
+    base = _base_of(batch)
     if len(batch) < _SIZE_OF_HEADER or batch[_MAGIC_AT] < 2:
         return base + 1
     header = _DefaultRecordBatchPy.HEADER_STRUCT.unpack_from(batch)

@@ -132,8 +132,12 @@ class BatchPlan:
     Points beyond these numbers are left over from an earlier delivery and go. They are looked up
     in two steps, because nearly every event is new to the index: first the ids of the event's own
     faces and `FIRST_LOOK` more; only where one of them is there, all that an event may have. What
-    that misses would be a face whose delivery had lost all of those before it: faces of an event
-    are published, and so indexed, in order.
+    that misses is a face that lies further behind than these, without any of them before it.
+    Faces of an event are sent in order, but each is tried again by itself. So it takes three faults
+    in a row: the first faces of an event are not acknowledged while one at least `FIRST_LOOK`
+    behind them is, and is indexed; the worker dies before it sends the others again; and the event,
+    which then comes again, has so few faces that the one behind is not looked up. It would be left
+    as a stray point of its event.
     """
 
     upserts: Mapping[str, Sequence[FacePoint]]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from models.pipeline import FacePipeline, ScoredImage
 from streams.incoming import Incoming
-from streams.publishing import Outgoing
+from streams.publishing import Outgoing, UnpublishableMessage
 from streams.vector_index import FacePoint, GoneFaces
 
 
@@ -96,12 +97,17 @@ def fake_app(partitions: int = 2) -> FakeApp:
 
 @dataclass
 class FakePublisher:
-    """Writes down what it is asked to publish."""
+    """Writes down what it is asked to publish; refuses what is larger than its topic takes."""
 
     published: list[Outgoing] = field(default_factory=list)
+    largest: Callable[[str], int] = lambda _: sys.maxsize
+    """Bytes of the largest message for a topic."""
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """As the real one, acknowledged at once."""
+        for message in messages:
+            if message.size > self.largest(message.topic):
+                raise UnpublishableMessage(f"{message.size} bytes for {message.topic}")
         self.published.extend(messages)
 
 

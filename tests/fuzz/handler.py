@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,25 @@ from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackHeaders, without_failure
 from streams.answering import SimulatedAnswers
 from streams.circuit import Circuit
+from streams.fallback import LARGEST_KEPT_KEY, keep, without_value
 from streams.image_store import ImageStore
 from streams.incoming import Incoming
 from streams.inference import InferencePool, load_models
 from streams.metrics import Metrics
-from streams.publishing import Outgoing
+from streams.publishing import Outgoing, UnpublishableMessage
 from streams.scoring import Scorer
 from streams.settings import load_settings
-from streams.topics import topic_names
+from streams.topics import HEADER_ROOM, largest_message, topic_names
 from tests.fakes import FakePublisher, incoming
-from tests.fuzz.hostile_events import Message, messages, texts, with_picture, with_uri
+from tests.fuzz.hostile_events import (
+    Message,
+    messages,
+    texts,
+    traces,
+    with_picture,
+    with_trace,
+    with_uri,
+)
 from tests.fuzz.hostile_pictures import recipes
 from tests.fuzz.hostile_uris import allowed_prefixes, uris
 from tests.fuzz.leaks import LogLines, captured_log, tells_picture, tells_secret
@@ -44,6 +53,10 @@ from tests.fuzz.places import (
 )
 
 LONGEST_S = 60.0
+#: The least that a worker may be told; events and keys of the fuzzer are larger than any topic's.
+MAX_MESSAGE_BYTES = 64 * 1024
+#: Bytes of all headers of an answer, whatever its event had.
+LARGEST_HEADERS = 2048
 PASSWORDS = ("kafka-pass-Rw8hJ2pQ", "qdrant-key-Ty5mK4dF", "api-token-Bn2vC6xZ")
 
 # Half of the events have nothing else wrong, so that their pictures are reached.
@@ -67,7 +80,7 @@ class Handler:
     site: PictureSite
     log: LogLines
     runner: asyncio.Runner
-    publisher: FakePublisher = field(default_factory=FakePublisher)
+    publisher: FakePublisher
     ends: Counter[str] = field(default_factory=Counter)
     """How the events ended: "real", or the reason of their dead letter."""
 
@@ -76,7 +89,7 @@ class Handler:
         """Events of every kind, a third each of odd ones, damaged pictures and claim checks."""
         pictures = st.builds(with_picture, recipes, _fields, binary=st.booleans())
         claims = st.builds(with_uri, uris(self.folders, self.site.port), _fields)
-        return messages | pictures | claims
+        return messages | st.builds(with_trace, pictures | claims, st.just(()) | traces)
 
     def check(self, message: Message) -> int:
         """One input. Raises AssertionError, or whatever the handler should not."""
@@ -90,12 +103,29 @@ class Handler:
         async with asyncio.timeout(LONGEST_S):
             answers = await self.scorer.answers(event)
         assert answers
-        await self.publisher.publish(answers)
-        if answers[0].topic == self.fallback_topic:
-            self._check_dead_letter(event, answers)
-        else:
+        letter = await self._published(event, answers)
+        if letter is None:
             self._check_faces(event, answers)
+        else:
+            await self._check_dead_letter(event, letter)
         self._check_secrecy(event)
+
+    async def _published(self, event: Incoming, answers: list[Outgoing]) -> Outgoing | None:
+        """The dead letter of the event, if it has one; published as the agent does it."""
+        letter = answers[0] if answers[0].topic == self.fallback_topic else None
+        if letter is None:
+            try:
+                await self.publisher.publish(answers)
+            except UnpublishableMessage as error:
+                self.ends["too large to answer"] += 1
+                letter = self.scorer.too_large_to_answer(event, error)
+        else:
+            assert answers == [letter]
+        if letter is not None:
+            await keep(self.publisher.publish, letter, event)
+            # The way out of what does not fit must itself fit, needed or not.
+            assert without_value(letter, event).size < HEADER_ROOM
+        return letter
 
     def _check_faces(self, event: Incoming, answers: list[Outgoing]) -> None:
         self.ends["real"] += 1
@@ -106,17 +136,24 @@ class Handler:
             assert (face.event_id, face.user_id) == (record.event_id, record.user_id)
             assert face.provenance == "real"
             assert answer.key == record.user_id.encode()
+            _check_headers(answer)
 
-    def _check_dead_letter(self, event: Incoming, answers: list[Outgoing]) -> None:
-        (letter,) = answers
+    async def _check_dead_letter(self, event: Incoming, letter: Outgoing) -> None:
         failure = FallbackHeaders.from_headers(letter.headers)
         self.ends[failure.fallback_reason.value] += 1
         empty = b"" if event.key is None and event.value is None else event.value
         assert (letter.key, letter.value) == (event.key, empty)
         assert without_failure(letter.headers) == without_failure(event.headers)
-        self._check_simulated(letter)
+        (kept,) = self.publisher.published
+        if kept != letter:
+            self.ends["left at its source"] += 1
+            assert letter.size > self.publisher.largest(letter.topic)
+            assert kept.key == (letter.key if len(letter.key or b"") <= LARGEST_KEPT_KEY else None)
+            assert kept.value == b""
+            assert not without_failure(kept.headers)
+        await self._check_simulated(kept)
 
-    def _check_simulated(self, letter: Outgoing) -> None:
+    async def _check_simulated(self, letter: Outgoing) -> None:
         dead = incoming(
             letter.value,
             key=letter.key,
@@ -132,7 +169,10 @@ class Handler:
             assert (face.event_id, face.user_id) == (identity.event_id, identity.user_id)
             assert face.provenance == "simulated"
             assert face.metadata == identity.metadata
-        self.publisher.published.extend(answers)
+            _check_headers(answer)
+        # Metadata may leave no room for an answer; the agent leaves such a letter where it is.
+        with suppress(UnpublishableMessage):
+            await self.publisher.publish(answers)
 
     def _check_secrecy(self, event: Incoming) -> None:
         assert not self.site.trespasses, self.site.trespasses
@@ -147,6 +187,12 @@ class Handler:
         assert tells_picture(shown, canary()) is None
         if picture := _picture_in(event):
             assert tells_picture(shown, picture) is None
+
+
+def _check_headers(answer: Outgoing) -> None:
+    """What an event brings along must not make its answers, or its shadow, too large."""
+    bare = replace(answer, key=None, value=None)
+    assert bare.size < LARGEST_HEADERS
 
 
 def _picture_in(event: Incoming) -> bytes | None:
@@ -167,6 +213,7 @@ def handler(pipeline: FacePipeline, base: Path, **changes: Any) -> Iterator[Hand
             ml_attempts=2,
             ml_backoff_ms=0,
             max_image_bytes=MAX_IMAGE_BYTES,
+            kafka_max_message_bytes=MAX_MESSAGE_BYTES,
             image_uri_allow=allowed_prefixes(folders, site.port),
             kafka_bootstrap_servers="kafka.test:9093",
             kafka_security_protocol="SASL_SSL",
@@ -196,7 +243,16 @@ def handler(pipeline: FacePipeline, base: Path, **changes: Any) -> Iterator[Hand
             topics, enabled=True, embedding_size=pipeline.embedder.dimension
         )
         try:
-            yield Handler(scorer, simulated, topics.simulated_fallback, folders, site, log, runner)
+            yield Handler(
+                scorer,
+                simulated,
+                topics.simulated_fallback,
+                folders,
+                site,
+                log,
+                runner,
+                FakePublisher(largest=lambda topic: largest_message(settings, topic)),
+            )
         finally:
             runner.run(pool.stop())
             runner.run(images.close())

@@ -20,6 +20,8 @@ from tests.schemas.test_properties import FIELDS, HEADER_NAMES
 #: Deeper than the parser goes, and deeper than metadata may be.
 DEPTHS = (50, 99, 100, 101, 150, 199, 200, 201, 1000, 50_000)
 LONGEST_HEADER = 1 << 20
+LONGEST_KEY = 1 << 20
+TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ keys = (
     | st.binary(max_size=16)
     | st.sampled_from([b"user-1", b"", b"\xff\xfe", b"\xc0\xaf", b"\xed\xa0\x80", b"a" * 300])
     | st.sampled_from(["a\nb", "a\x7f", "\u0085", "\u202euser", "\x1b[2J"]).map(str.encode)
+    | st.builds(lambda n, byte: bytes([byte]) * n, st.integers(0, LONGEST_KEY), st.integers(0, 255))
 )
 header_values = (
     st.none()
@@ -96,11 +99,16 @@ header_values = (
 headers = st.lists(
     st.tuples(st.sampled_from(HEADER_NAMES) | st.text(max_size=8), header_values), max_size=8
 ).map(tuple)
+# What answers carry on: a sound trace, with a state of any size.
+traces = st.builds(
+    lambda n: (("traceparent", TRACE), ("tracestate", b"a=" + b"x" * n)),
+    st.integers(0, LONGEST_HEADER),
+)
 messages = st.builds(
     Message,
     value=st.none() | st.binary(max_size=64) | objects | texts.map(lambda text: text.encode()),
     key=keys,
-    headers=headers,
+    headers=headers | traces,
 )
 
 
@@ -122,6 +130,11 @@ def almost_scored_faces(draw: st.DrawFn) -> bytes:
     for name in draw(st.lists(st.sampled_from(list(ScoredFace.model_fields)), max_size=3)):
         fields[name] = draw(texts)
     return _object(list(fields.items()))
+
+
+def with_trace(message: Message, trace: tuple[Header, ...]) -> Message:
+    """The message as a part of that trace."""
+    return Message(message.value, message.key, (*message.headers, *trace))
 
 
 def with_picture(recipe: Recipe, fields: list[tuple[str, str]], *, binary: bool) -> Message:

@@ -18,8 +18,9 @@ from tests.fuzz.memory import peak_rss_mb, reset_peak, rss_mb
 BATCH = 1000
 #: Processor seconds of one input, the pool's threads included.
 MOST_SECONDS = 10.0
-#: How much more than before the process may hold while it works on one input.
-MOST_MB = 160.0
+#: How much more than before the process may hold while it works on one input. Pictures of nine
+#: megapixels take up to 150 with the models; what the heap had given back before comes on top.
+MOST_MB = 200.0
 MOST_FAILURES = 5
 SHOWN = 4000
 

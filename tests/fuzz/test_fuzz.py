@@ -48,7 +48,8 @@ def test_every_event_ends_as_answers_or_as_one_dead_letter(
         part.run(600, SEED)
         assert_unharmed(part, 600)
     # Not all of it is refused at the door.
-    assert {"real", "invalid_event", "unreadable_image", "image_unavailable"} <= set(whole.ends)
+    ends = {"real", "invalid_event", "unreadable_image", "image_unavailable"}
+    assert {*ends, "left at its source"} <= set(whole.ends)
 
 
 def test_an_input_that_breaks_something_is_shown() -> None:

@@ -192,21 +192,35 @@ async def test_a_dead_letter_can_be_driven_again(
                 break
 
 
+@pytest.mark.parametrize("topic", ["image_submitted", "scored_face"])
+@pytest.mark.parametrize("large", ["value", "key", "header"])
 async def test_an_event_too_large_to_be_kept_is_left_at_its_source(
-    stack: Stack, worker: WorkerProcess
+    topic: str, large: str, stack: Stack, worker: WorkerProcess
 ) -> None:
     """A producer that compresses gets more into a topic than a dead letter may hold."""
     mark = ("mark", str(new_event_id()).encode())
-    largest = stack.settings.kafka_max_message_bytes
+    source: str = getattr(stack.topics, topic)
+    huge = b"x" * (2 * stack.settings.kafka_max_message_bytes + 500_000)
+    sent: dict[str, Any] = {"value": b"not json", "key": b"huge", "headers": []}
+    sent |= {"headers": [("large", huge)]} if large == "header" else {large: huge}
+    async with stack.producer(compression_type="gzip") as producer:
+        at = await producer.send_and_wait(source, **sent)
+
+    def is_its_letter(record: ConsumerRecord) -> bool:
+        failure = FallbackHeaders.from_headers(record.headers)
+        place = (failure.source_topic, failure.source_partition, failure.source_offset)
+        return bool(place == (source, at.partition, at.offset))
+
     async with stack.reader(stack.topics.simulated_fallback) as reader:
-        huge = b"x" * (2 * largest + 500_000)
-        await stack.publish(huge, key=b"huge", compression_type="gzip")
-        letter = await first_record(reader, lambda record: record.key == b"huge")
-        failure = FallbackHeaders.from_headers(letter.headers)
+        letter = await first_record(reader, is_its_letter)
+        detail = FallbackHeaders.from_headers(letter.headers).fallback_detail
         assert letter.value == b""
-        assert failure.source_topic == stack.topics.image_submitted
-        assert "left at its source" in failure.fallback_detail
+        assert letter.key == (None if large == "key" else b"huge")
+        assert "left at its source" in detail
+        if large == "key":
+            assert f"a key of {len(huge)} bytes" in detail
+            assert hashlib.sha256(huge).hexdigest() in detail
         # And the worker goes on.
-        await stack.publish(b"not json", headers=[mark])
+        await stack.publish(b"not json", headers=[mark], topic=source)
         await first_record(reader, lambda record: mark in record.headers)
     assert worker.poll() is None

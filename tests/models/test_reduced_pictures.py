@@ -10,7 +10,7 @@ from PIL import Image
 
 import models.pipeline
 from models.decoding import DecodeLimits, decode, decode_reduced
-from models.errors import UnreadableImage
+from models.errors import NoFaceFound, UnreadableImage
 from models.pipeline import FacePipeline, ScoredImage
 from tests.pictures import encoded, portrait
 
@@ -90,6 +90,20 @@ def test_faces_that_are_only_detected_are_in_source_pixels_too(
     assert (reduced.width, reduced.height) == PHONE
     assert len(reduced.faces) == len(plain.faces) == 1
     assert np.allclose(reduced.faces[0].bounding_box, plain.faces[0].bounding_box, atol=12)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_picture_without_a_face_is_told_by_its_own_size(
+    pipeline: FacePipeline, orientation: int
+) -> None:
+    """Whoever reads of 2016 x 1512 pixels would look for another picture."""
+    size = PHONE if orientation == 1 else PHONE[::-1]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = encoded(Image.new("RGB", size, (128, 120, 110)), "JPEG", exif=exif)
+    with pytest.raises(NoFaceFound, match="4032 x 3024 pixels") as missing:
+        score(pipeline, image)
+    assert (missing.value.width, missing.value.height) == PHONE
 
 
 @pytest.mark.parametrize(

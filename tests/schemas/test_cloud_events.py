@@ -48,6 +48,16 @@ def test_trace_is_carried() -> None:
     assert _output(incoming)[-2:] == [("traceparent", TRACE), ("tracestate", b"vendor=1")]
 
 
+@pytest.mark.parametrize(("length", "carried"), [(512, True), (513, False), (300_000, False)])
+def test_a_long_tracestate_is_dropped(length: int, carried: bool) -> None:
+    """Trace Context asks for no more than 512 characters, and an answer must fit its topic."""
+    state = b"a=" + b"x" * (length - 2)
+    found = _output([("traceparent", TRACE), ("tracestate", state)])
+
+    assert ("traceparent", TRACE) in found
+    assert (("tracestate", state) in found) == carried
+
+
 def test_a_newer_traceparent_is_carried() -> None:
     """Later versions may say more behind the flags."""
     newer = b"01" + TRACE[2:] + b"-more"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from schemas.fallback import FallbackHeaders, FallbackReason, without_failure
-from streams.fallback import Failure, fallback_message
+from streams.fallback import LARGEST_KEPT_KEY, Failure, fallback_message, without_value
 from streams.incoming import Incoming
 from tests.fakes import FakeMessage, FakePartition, fake_app, incoming
 
@@ -65,6 +66,24 @@ def test_the_headers_of_an_earlier_failure_are_replaced() -> None:
     assert failure.fallback_reason is FallbackReason.INFERENCE_TIMEOUT
     assert failure.source_offset == 99
     assert tuple(without_failure(second.headers)) == own
+
+
+@pytest.mark.parametrize("size", [0, LARGEST_KEPT_KEY, LARGEST_KEPT_KEY + 1, 300_000])
+def test_what_does_not_fit_is_told_by_its_size(size: int) -> None:
+    """The value, the headers, and a key that may itself be too large."""
+    key = b"\xff" * size
+    event = incoming(b"x" * 5000, key=key, headers=(("large", b"x" * 300_000),))
+    letter = without_value(fallback_message(event, FAILURE, "t"), event)
+    failure = FallbackHeaders.from_headers(letter.headers)
+    assert letter.size < 4096
+    assert letter.value == b""
+    assert "event of 5000 bytes" in failure.fallback_detail
+    assert FAILURE.detail in failure.fallback_detail
+    assert (failure.source_partition, failure.source_offset) == (event.partition, event.offset)
+    large = size > LARGEST_KEPT_KEY
+    assert letter.key == (None if large else key)
+    assert (f"key of {size} bytes" in failure.fallback_detail) == large
+    assert (hashlib.sha256(key).hexdigest() in failure.fallback_detail) == large
 
 
 def test_a_failure_counts_no_attempts_unless_told() -> None:

@@ -300,6 +300,19 @@ async def test_what_is_not_a_scored_face_is_kept_in_the_fallback_topic(
     assert at.index.tried == []
 
 
+async def test_what_is_no_scored_face_and_too_large_to_be_kept_is_left_at_its_source() -> None:
+    """Else it would stop every worker in turn."""
+    async with indexing() as at:
+        at.publisher.largest = lambda _: 10_000
+        event = incoming(b"x" * 10_001, topic="scored-face")
+        await at.indexer.handle(event)
+    (letter,) = at.publisher.published
+    failure = FallbackHeaders.from_headers(letter.headers)
+    assert letter.value == b""
+    assert "left at its source" in failure.fallback_detail
+    assert (failure.source_topic, failure.source_offset) == ("scored-face", event.offset)
+
+
 def test_a_point_says_whose_face_it_is_and_by_which_model() -> None:
     """What is in the payload is what a search can tell."""
     face = scored(index=1)

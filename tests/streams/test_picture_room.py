@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from models.errors import NoFaceFound
+from streams.errors import Abandoned
 from streams.picture_room import PictureRoom
 from tests.fakes import incoming
 from tests.streams.test_scoring import scorer
@@ -81,7 +82,7 @@ async def test_fetched_pictures_take_no_more_memory_than_the_events_may() -> Non
 
 async def test_a_picture_that_may_be_larger_than_all_room_is_alone() -> None:
     """A small MAX_IN_FLIGHT_MB slows fetching down and does not stop it."""
-    room = PictureRoom(total=10, largest=100)
+    room = PictureRoom(total=10, largest=100, is_leaving=lambda: False)
     inside = most = 0
 
     async def one() -> None:
@@ -99,7 +100,7 @@ async def test_a_picture_that_may_be_larger_than_all_room_is_alone() -> None:
 @pytest.mark.parametrize("when", ["while it waits", "as its turn comes", "after its turn came"])
 async def test_who_is_cancelled_leaves_no_hole(when: str) -> None:
     """A rebalance cancels handlers at any moment; their room is free afterwards."""
-    room = PictureRoom(total=10, largest=10)
+    room = PictureRoom(total=10, largest=10, is_leaving=lambda: False)
 
     async def hold() -> None:
         async with room.taken():
@@ -126,7 +127,7 @@ async def test_who_is_cancelled_leaves_no_hole(when: str) -> None:
 
 async def test_first_come_first_served() -> None:
     """A free place goes to who waits longest, not to who comes at the right moment."""
-    room = PictureRoom(total=10, largest=10)
+    room = PictureRoom(total=10, largest=10, is_leaving=lambda: False)
     order: list[int] = []
 
     async def one(number: int) -> None:
@@ -137,3 +138,30 @@ async def test_first_come_first_served() -> None:
 
     await asyncio.wait_for(asyncio.gather(*(one(number) for number in range(6))), 10)
     assert order == list(range(6))
+
+
+async def test_nobody_waits_for_room_in_a_worker_that_is_leaving() -> None:
+    """A drain lasts as long as its longest handler; who has room goes on."""
+    leaving: list[None] = []
+    room = PictureRoom(total=10, largest=10, is_leaving=lambda: bool(leaving))
+    may_end = asyncio.Event()
+
+    async def one() -> None:
+        async with room.taken():
+            await may_end.wait()
+
+    working = [asyncio.create_task(one()) for _ in range(3)]
+    await until_quiet()
+    leaving.append(None)
+    done, at_work = await asyncio.wait(working, timeout=10, return_when=asyncio.FIRST_EXCEPTION)
+    while len(done) < 2:
+        more, at_work = await asyncio.wait(at_work, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        assert more
+        done |= more
+    assert all(isinstance(task.exception(), Abandoned) for task in done)
+    assert at_work == {working[0]}
+    leaving.clear()
+    may_end.set()
+    await working[0]
+    async with asyncio.timeout(5), room.taken() as mine:
+        assert mine.size == 10

@@ -496,3 +496,22 @@ async def test_a_dead_letter_that_is_too_large_is_kept_without_its_value(
     failure = failure_of([kept])
     assert (failure.source_partition, failure.source_offset) == (3, 5)
     assert "left at its source" in failure.fallback_detail
+
+
+async def test_a_shadow_that_is_too_large_does_not_stop_the_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The event is answered by then; its shadow is counted as failed and left out."""
+
+    class Shadows:
+        async def records(self, *_: Any) -> list[Outgoing]:
+            return [Outgoing("shadow-scored", b"", b"x" * 100, [])]
+
+    monkeypatch.setattr(agents.score_faces, "shadow", Shadows())
+    failed = ("facestream_operations_total", {"operation": "shadow", "outcome": "failure"})
+    registry = agents.score_faces.metrics.registry
+    before = registry.get_sample_value(*failed) or 0
+    publisher = RefusingPublisher("shadow-scored")
+    await handled_by_the_agent(monkeypatch, publisher, Outgoing("scored-face", b"", b"", []))
+    assert [message.topic for message in publisher.published] == ["scored-face"]
+    assert registry.get_sample_value(*failed) == before + 1

@@ -130,6 +130,40 @@ def test_a_damaged_header_does_not_lead_out_of_the_log() -> None:
     assert read(damaged, at=30)[1] == 31
 
 
+@pytest.mark.parametrize("base", [(1 << 41), 58_000_000_000_000_000, (1 << 63) - 2])
+def test_a_batch_that_lies_absurdly_far_ahead_does_not_take_reading_there(base: int) -> None:
+    """Where a batch begins is not under its checksum; Faust would drop every later event."""
+    before, after = batch(THREE, base=10), batch(THREE, base=16)
+    astray = batch(THREE, base=13, damage=put(0, "q", base))
+    for _ in range(FETCHES_AGAIN):
+        found, following = read(before + astray + after, at=10)
+        assert [record.offset for record in found] == [10, 11, 12]
+        assert following == 13
+    found, following = read(before + astray + after, at=10)
+    assert [record.offset for record in found] == [10, 11, 12, 13, 16, 17, 18]
+    assert found[3].value == astray
+    assert following == 19
+
+
+def test_a_batch_astray_that_is_right_the_next_time_is_read() -> None:
+    """It was its transfer."""
+    astray = batch(THREE, base=60, damage=put(0, "q", 1 << 50))
+    assert read(astray, at=60) == ([], 60)
+    found, following = read(batch(THREE, base=60), at=60)
+    assert [record.offset for record in found] == [60, 61, 62]
+    assert following == 63
+
+
+def test_a_batch_that_stays_astray_moves_reading_on_by_one() -> None:
+    """How far it really reaches nobody knows; nothing behind it must be passed over."""
+    astray = batch(THREE, base=70, damage=put(0, "q", 1 << 50))
+    for _ in range(FETCHES_AGAIN):
+        assert read(astray, at=71) == ([], 71)
+    (stand_in,), following = read(astray, at=71)
+    assert (stand_in.offset, stand_in.value) == (71, astray)
+    assert following == 72
+
+
 @pytest.mark.parametrize("length", [-1, 3])
 def test_a_batch_without_room_for_a_header_does_not_stop_reading(length: int) -> None:
     """The length is not under the checksum."""
