@@ -23,6 +23,7 @@ from models.errors import (
 )
 from schemas.errors import InvalidEvent
 from schemas.http_api import Failure
+from schemas.json_room import FIELDS_ROOM
 from streams.admission import Busy
 from streams.errors import InferenceTimeout, StreamsError
 from streams.settings import Settings
@@ -35,8 +36,6 @@ API = "/api/"
 JSON_TYPE = "application/json"
 RETRY_AFTER_S = 1
 
-#: A body's room beside its picture: the other fields, and a data URL's head.
-FIELDS_ROOM = 64 * 1024
 #: Base64 takes 4/3 of the picture's bytes, and line breaks in it some more.
 BASE64_SHARE = 1.4
 
@@ -73,20 +72,21 @@ def body_limit(settings: Settings) -> int:
     return int(settings.max_image_bytes * BASE64_SHARE) + FIELDS_ROOM
 
 
-def declared_size(request: web.Request, settings: Settings) -> int:
-    """How many bytes the body will have, at most. Raises ``Refusal`` when that is too many.
+def declared_size(request: web.Request, limit: int) -> int:
+    """How many bytes the body will have, at most. Raises ``Refusal`` when that is over ``limit``.
 
-    A body that is sent compressed says nothing of its size: aiohttp unpacks it, up to the limit.
+    A body that is sent compressed says nothing of its size: it is unpacked, up to the limit.
     """
-    limit = body_limit(settings)
     size = request.content_length
     if size is not None and size > limit:
         raise _body_too_large(limit)
     return limit if size is None or "Content-Encoding" in request.headers else size
 
 
-async def read_body(request: web.Request, settings: Settings) -> bytes:
-    """The JSON text of a request. Raises ``Refusal``.
+async def read_body(request: web.Request, settings: Settings, limit: int | None = None) -> bytes:
+    """The JSON text of a request. Raises ``Refusal``, as when it is over ``limit`` bytes.
+
+    ``limit`` is ``body_limit`` where none is given.
 
     The content type must say that it is JSON: a browser sends that to a foreign origin only after
     asking, so that no web page can make its visitors' browsers call a worker on loopback.
@@ -97,17 +97,21 @@ async def read_body(request: web.Request, settings: Settings) -> bytes:
             f"expected the header Content-Type: {JSON_TYPE}, found {request.content_type}",
         )
     timeout_s = settings.ml_service_timeout / 1000
+    limit = body_limit(settings) if limit is None else limit
+    body = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
-            return await request.read()
+            async for part in request.content.iter_any():
+                body += part
+                if len(body) > limit:
+                    raise _body_too_large(limit)
     except TimeoutError:
         raise Refusal(
             HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive in {timeout_s * 1000:.0f} ms"
         ) from None
-    except web.HTTPRequestEntityTooLarge:
-        raise _body_too_large(body_limit(settings)) from None
     except (ConnectionResetError, web.RequestPayloadError) as error:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"the body broke off: {error}") from None
+    return bytes(body)
 
 
 async def in_time(work: Awaitable[T], settings: Settings) -> T:
@@ -177,5 +181,5 @@ def _http_failure(request: web.Request, error: web.HTTPException) -> web.Respons
 def _body_too_large(limit: int) -> Refusal:
     return Refusal(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the body is larger than {limit:,} bytes (MAX_IMAGE_BYTES, in base64)",
+        f"the body is larger than {limit:,} bytes (of a picture: MAX_IMAGE_BYTES, in base64)",
     )
