@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 API = "/api/"
 JSON_TYPE = "application/json"
 RETRY_AFTER_S = 1
+#: What the pool may need to end an inference that is late.
+GRACE_S = 1.0
 
 #: Base64 takes 4/3 of the picture's bytes, and line breaks in it some more.
 BASE64_SHARE = 1.4
@@ -114,17 +116,27 @@ async def read_body(request: web.Request, settings: Settings, limit: int | None 
     return bytes(body)
 
 
-async def in_time(work: Awaitable[T], settings: Settings) -> T:
-    """The result of an inference. Raises ``Busy`` when it took too long, queue included.
+async def in_time(work: Awaitable[T], settings: Settings, on_timeout: Callable[[], None]) -> T:
+    """The result of an inference that waits ``patience_s`` for a thread. Raises ``Busy``.
 
-    Nobody waits for it any more by then: the older clients' own time-out is the same.
+    Once it runs, the pool's own clock ends it and tells the circuit, and ``on_timeout`` is called:
+    were it cut off here by a clock that started earlier, models that hang would never be noticed.
     """
-    timeout_s = settings.ml_service_timeout / 1000
+    timeout_s = 2 * patience_s(settings) + GRACE_S
     try:
         async with asyncio.timeout(timeout_s):
             return await work
+    except InferenceTimeout:
+        on_timeout()
+        raise
     except TimeoutError:
+        on_timeout()
         raise Busy(f"there was no result in {timeout_s * 1000:.0f} ms; try again soon") from None
+
+
+def patience_s(settings: Settings) -> float:
+    """How long a request waits for a thread: the older clients' own time-out is the same."""
+    return settings.ml_service_timeout / 1000
 
 
 def failure_response(

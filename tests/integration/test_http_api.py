@@ -22,6 +22,7 @@ from streams.settings import load_settings
 from streams.worker_process import WorkerProcess
 from tests.integration.http_client import Answer, call, text_of, unfinished_request
 from tests.integration.stack import Stack, wait_until
+from tests.metrics_page import metrics_of
 from tests.pictures import encoded, png_declaring, portrait, portrait_bytes
 
 DETECT, EXTRACT = "/api/detect-face", "/api/extract-embedding"
@@ -282,8 +283,29 @@ def test_models_that_do_not_answer_show(stack: Stack) -> None:
             "recommendations": {"shouldUseRealML": False, "fallbackMode": True},
         }
         late = call(worker.url + EXTRACT, {"image": text_of(blank()), "aligned": True})
-        refused(late, 503, "no result in 500 ms")
+        refused(late, 503, "no result in 2000 ms")
         assert int(late.headers["retry-after"]) >= 1
+
+
+def test_calls_to_models_that_hang_open_the_circuit(stack: Stack) -> None:
+    """Each is a time-out that is counted, though its caller's clock starts earlier."""
+    calls: list[tuple[str, dict[str, Any]]] = [
+        (DETECT, {}),
+        (EXTRACT, {}),
+        (EXTRACT, {"aligned": True}),
+    ]
+    with stack.worker(
+        app="tests.hanging_app",
+        ML_SERVICE_TIMEOUT="300",
+        CIRCUIT_MIN_ATTEMPTS="2",
+        CIRCUIT_WINDOW="4",
+    ) as worker:
+        for page, fields in calls:
+            late = call(worker.url + page, {"image": text_of(portrait_bytes()), **fields})
+            refused(late, 503, "longer than 300 ms")
+        shown = metrics_of(worker)
+        assert 3 == shown["facestream_timeouts_total", "real_ml"]
+        assert 1 == shown["facestream_circuit_changes_total", "open"]
 
 
 def test_the_older_ports_answer_as_well(stack: Stack) -> None:
