@@ -111,8 +111,10 @@ async def read_body(request: web.Request, settings: Settings, limit: int | None 
         raise Refusal(
             HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive in {timeout_s * 1000:.0f} ms"
         ) from None
-    except (ConnectionResetError, web.RequestPayloadError) as error:
-        raise Refusal(HTTPStatus.BAD_REQUEST, f"the body broke off: {error}") from None
+    except (ConnectionResetError, web.RequestPayloadError):
+        packed = request.headers.get("Content-Encoding")
+        why = f", or cannot be unpacked as {packed[:20]!r}" if packed else ""
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"the body broke off{why}") from None
     return bytes(body)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import urllib.error
+import urllib.request
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -203,7 +206,36 @@ def test_a_compressed_body_is_unpacked_and_bounded(worker: WorkerProcess) -> Non
     assert len(call(worker.url + DETECT, body, headers=compressed).body["faces"]) == 1
     bomb = gzip.compress(b" " * (100 * 1024 * 1024))
     refused(call(worker.url + DETECT, bomb, headers=compressed), 413, "MAX_IMAGE_BYTES")
-    refused(call(worker.url + DETECT, b"not gzip", headers=compressed), 400, "the body broke off")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_body_that_is_not_what_its_encoding_says_is_refused(
+    worker: WorkerProcess, encoding: str
+) -> None:
+    """In the API's shape; deflate itself is taken, as gzip is."""
+    compressed = {"Content-Encoding": encoding}
+    answer = call(worker.url + DETECT, b"neither of them", headers=compressed)
+    refused(answer, 400, f"the body broke off, or cannot be unpacked as '{encoding}'")
+    assert "\n" not in answer.body["message"]
+    body = json.dumps({"image": text_of(portrait_bytes())}).encode()
+    packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
+    assert call(worker.url + DETECT, packed, headers=compressed).status == 200
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+def test_other_encodings_are_refused_by_the_server_itself(
+    worker: WorkerProcess, encoding: str
+) -> None:
+    """In plain text, as docs/http-api.md says: no page of ours has seen the request yet."""
+    request = urllib.request.Request(
+        worker.url + DETECT,
+        data=b"anything",
+        headers={"Content-Type": "application/json", "Content-Encoding": encoding},
+    )
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        urllib.request.urlopen(request, timeout=30)
+    assert answer.value.code == 400
+    assert call(worker.url + "/api/health").status == 200
 
 
 def test_what_does_not_say_that_it_is_json_is_refused(worker: WorkerProcess) -> None:
