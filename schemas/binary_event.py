@@ -7,9 +7,10 @@ from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
 from schemas.errors import describe
-from schemas.event_metadata import add_entries
+from schemas.event_metadata import add_entries, bound_metadata
 from schemas.headers import Headers, content_type, last_value
 from schemas.image_submitted import EXPECTED, ImageSubmitted
+from schemas.json_room import FIELDS_EXPECTED, FIELDS_ROOM, crowded
 from schemas.sent_event import SentEvent, read_iso
 
 # The record's name on the wire: the headers that may hold it.
@@ -81,6 +82,8 @@ def _text(sent: SentEvent, headers: Headers, name: str, wire_name: str) -> str |
 
 def _json_or_text(text: str) -> JsonValue:
     # What is no JSON stays the text it is: the record refuses it and the error shows it.
+    if len(text) > FIELDS_ROOM:
+        return text
     try:
         parsed: JsonValue = from_json(text.strip().lower(), allow_inf_nan=False)
     except ValueError:
@@ -92,6 +95,9 @@ def _take_metadata(sent: SentEvent, headers: Headers) -> None:
     text = _text(sent, headers, "metadata", "metadata")
     if text is None:
         return
+    if found := crowded(text.encode()):
+        sent.refuse("metadata", "metadata", FIELDS_EXPECTED, found)
+        return
     try:
         metadata: JsonValue = from_json(text, allow_inf_nan=True)
     except ValueError:
@@ -100,3 +106,4 @@ def _take_metadata(sent: SentEvent, headers: Headers) -> None:
         sent.refuse("metadata", "metadata", EXPECTED["metadata"], describe(metadata))
         return
     add_entries(sent, metadata, "metadata.")
+    bound_metadata(sent)

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 SHOWN_CHARACTERS = 40
 SHOWN_PROBLEMS = 10
+# More are only counted: no honest mistake makes them, and each takes a kilobyte.
+MOST_PROBLEMS = 1000
 # Beyond this a number's digits tell a reader nothing, and Python prints no very long ones.
 SHOWN_INTEGER_BITS = 128
 # Told by their length only: a URI may carry a password, and what stands in either may be a picture.
@@ -100,6 +102,8 @@ def problems_of(
     `expected` and `found` in the context of its error; these win.
     """
     names, expected = names or {}, expected or {}
+    if error.error_count() > MOST_PROBLEMS:
+        return [Problem("value", "another shape", f"{error.error_count():,} problems")]
     problems = []
     for finding in error.errors(include_url=False):
         context = finding.get("ctx", {})

@@ -8,6 +8,7 @@ from pydantic_core import to_json
 
 from schemas.errors import Problem, describe, shown_name
 from schemas.field_types import JSON_EXPECTED, json_flaw
+from schemas.json_room import FIELDS_EXPECTED, FIELDS_ROOM
 from schemas.sent_event import SentEvent
 
 # Older names of entries; they may stand at the top of an event or in its metadata.
@@ -32,3 +33,11 @@ def add_entries(sent: SentEvent, entries: Mapping[str, JsonValue], prefix: str) 
             sent.problems.append(Problem(shown, expected, f"another: {describe(value)}"))
         else:
             sent.metadata[ours] = value
+
+
+def bound_metadata(sent: SentEvent) -> None:
+    """Leave all entries out, and note it, where they take more than FIELDS_ROOM bytes of JSON."""
+    size = len(to_json(sent.metadata))
+    if size > FIELDS_ROOM:
+        sent.problems.append(Problem("metadata", FIELDS_EXPECTED, f"{size:,} bytes"))
+        sent.metadata.clear()

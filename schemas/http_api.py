@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from schemas.errors import InvalidEvent, Problem, describe, problems_of
 from schemas.field_types import Share
 from schemas.image_submitted import EXPECTED, Picture
+from schemas.json_room import FIELDS_EXPECTED, crowded
 from schemas.legacy_result import DetectedFace
 from schemas.scored_face import Embedding
 
@@ -155,6 +156,8 @@ class ScorePending(_Answer):
 
 def read_request(kind: type[_Request], body: bytes) -> _Request:
     """The record in a request's body. Raises InvalidEvent with every problem that was found."""
+    if found := crowded(body):
+        raise InvalidEvent([Problem("body", FIELDS_EXPECTED, found)])
     try:
         parsed = from_json(body, allow_inf_nan=True)
     except ValueError as error:

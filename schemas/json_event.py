@@ -8,9 +8,10 @@ from pydantic import JsonValue
 from pydantic_core import from_json
 
 from schemas.errors import InvalidEvent, Problem, describe
-from schemas.event_metadata import add_entries
+from schemas.event_metadata import add_entries, bound_metadata
 from schemas.field_types import instant_from_epoch_ms
 from schemas.image_submitted import EXPECTED
+from schemas.json_room import FIELDS_EXPECTED, crowded
 from schemas.sent_event import PICTURES, SentEvent, read_iso
 
 # The record's name on the wire: every name a sender may use for it, ours first.
@@ -70,6 +71,8 @@ def read_json_event(value: bytes | None, key: bytes | None) -> SentEvent:
 def _object_in(value: bytes | None) -> dict[str, JsonValue]:
     if not value:
         raise InvalidEvent([Problem("value", "a JSON object", "no bytes")])
+    if found := crowded(value):
+        raise InvalidEvent([Problem("value", FIELDS_EXPECTED, found)])
     try:
         # NaN and Infinity are let through here, so that the field that holds one can be named.
         parsed: JsonValue = from_json(value, allow_inf_nan=True)
@@ -111,3 +114,4 @@ def _take_metadata(sent: SentEvent, fields: Mapping[str, JsonValue]) -> None:
         add_entries(sent, explicit, "metadata.")
     elif explicit is not None:
         sent.refuse("metadata", "metadata", EXPECTED["metadata"], describe(explicit))
+    bound_metadata(sent)

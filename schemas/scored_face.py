@@ -6,7 +6,15 @@ from typing import Annotated, Literal, Self
 from uuid import UUID, uuid5
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from schemas.fallback import FallbackReason
@@ -49,9 +57,13 @@ _LEAST_SCALED, _MOST_SCALED = 1e-13, 1e8
 
 # A list is taken from Python callers, a tuple is kept: the record is frozen.
 Point = Annotated[tuple[float, float], Field(strict=False)]
+# Far above any embedder's. With FailFast the first wrong number ends it: megabytes of them would
+# be gigabytes of findings.
+MAX_EMBEDDING_SIZE = 8192
 Embedding = Annotated[
     tuple[float, ...],
-    Field(strict=False),
+    Field(strict=False, max_length=MAX_EMBEDDING_SIZE),
+    FailFast(),
     AfterValidator(_to_float32),
     PlainSerializer(_shortest_float32, return_type=list[float], when_used="json"),
 ]

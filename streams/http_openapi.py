@@ -35,8 +35,9 @@ Json = dict[str, Any]
 
 DESCRIPTION = """\
 What the worker's web port answers to clients of the older detection and embedding services, and
-to apps that cannot speak Kafka. Every failure is `{"success": false, "message": …}`. Bodies are
-JSON and say so in their content type. Where API_TOKEN is set, every call wants it.
+to apps that cannot speak Kafka. A failure is `{"success": false, "message": …}`. Bodies are JSON
+and say so in their content type; they may be packed by gzip or deflate. Where API_TOKEN is set,
+every call wants it.
 """
 
 #: Of image-submitted's names, those that a caller of /api/score needs to know.

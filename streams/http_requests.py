@@ -23,6 +23,7 @@ from models.errors import (
 )
 from schemas.errors import InvalidEvent
 from schemas.http_api import Failure
+from schemas.json_room import FIELDS_ROOM
 from streams.admission import Busy
 from streams.errors import InferenceTimeout, StreamsError
 from streams.settings import Settings
@@ -34,9 +35,9 @@ log = structlog.get_logger(__name__)
 API = "/api/"
 JSON_TYPE = "application/json"
 RETRY_AFTER_S = 1
+#: What the pool may need to end an inference that is late.
+GRACE_S = 1.0
 
-#: A body's room beside its picture: the other fields, and a data URL's head.
-FIELDS_ROOM = 64 * 1024
 #: Base64 takes 4/3 of the picture's bytes, and line breaks in it some more.
 BASE64_SHARE = 1.4
 
@@ -73,20 +74,21 @@ def body_limit(settings: Settings) -> int:
     return int(settings.max_image_bytes * BASE64_SHARE) + FIELDS_ROOM
 
 
-def declared_size(request: web.Request, settings: Settings) -> int:
-    """How many bytes the body will have, at most. Raises ``Refusal`` when that is too many.
+def declared_size(request: web.Request, limit: int) -> int:
+    """How many bytes the body will have, at most. Raises ``Refusal`` when that is over ``limit``.
 
-    A body that is sent compressed says nothing of its size: aiohttp unpacks it, up to the limit.
+    A body that is sent compressed says nothing of its size: it is unpacked, up to the limit.
     """
-    limit = body_limit(settings)
     size = request.content_length
     if size is not None and size > limit:
         raise _body_too_large(limit)
     return limit if size is None or "Content-Encoding" in request.headers else size
 
 
-async def read_body(request: web.Request, settings: Settings) -> bytes:
-    """The JSON text of a request. Raises ``Refusal``.
+async def read_body(request: web.Request, settings: Settings, limit: int | None = None) -> bytes:
+    """The JSON text of a request. Raises ``Refusal``, as when it is over ``limit`` bytes.
+
+    ``limit`` is ``body_limit`` where none is given.
 
     The content type must say that it is JSON: a browser sends that to a foreign origin only after
     asking, so that no web page can make its visitors' browsers call a worker on loopback.
@@ -97,30 +99,46 @@ async def read_body(request: web.Request, settings: Settings) -> bytes:
             f"expected the header Content-Type: {JSON_TYPE}, found {request.content_type}",
         )
     timeout_s = settings.ml_service_timeout / 1000
+    limit = body_limit(settings) if limit is None else limit
+    body = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
-            return await request.read()
+            async for part in request.content.iter_any():
+                body += part
+                if len(body) > limit:
+                    raise _body_too_large(limit)
     except TimeoutError:
         raise Refusal(
             HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive in {timeout_s * 1000:.0f} ms"
         ) from None
-    except web.HTTPRequestEntityTooLarge:
-        raise _body_too_large(body_limit(settings)) from None
-    except (ConnectionResetError, web.RequestPayloadError) as error:
-        raise Refusal(HTTPStatus.BAD_REQUEST, f"the body broke off: {error}") from None
+    except (ConnectionResetError, web.RequestPayloadError):
+        packed = request.headers.get("Content-Encoding")
+        why = f", or cannot be unpacked as {packed[:20]!r}" if packed else ""
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"the body broke off{why}") from None
+    return bytes(body)
 
 
-async def in_time(work: Awaitable[T], settings: Settings) -> T:
-    """The result of an inference. Raises ``Busy`` when it took too long, queue included.
+async def in_time(work: Awaitable[T], settings: Settings, on_timeout: Callable[[], None]) -> T:
+    """The result of an inference that waits ``patience_s`` for a thread. Raises ``Busy``.
 
-    Nobody waits for it any more by then: the older clients' own time-out is the same.
+    Once it runs, the pool's own clock ends it and tells the circuit, and ``on_timeout`` is called:
+    were it cut off here by a clock that started earlier, models that hang would never be noticed.
     """
-    timeout_s = settings.ml_service_timeout / 1000
+    timeout_s = 2 * patience_s(settings) + GRACE_S
     try:
         async with asyncio.timeout(timeout_s):
             return await work
+    except InferenceTimeout:
+        on_timeout()
+        raise
     except TimeoutError:
+        on_timeout()
         raise Busy(f"there was no result in {timeout_s * 1000:.0f} ms; try again soon") from None
+
+
+def patience_s(settings: Settings) -> float:
+    """How long a request waits for a thread: the older clients' own time-out is the same."""
+    return settings.ml_service_timeout / 1000
 
 
 def failure_response(
@@ -177,5 +195,5 @@ def _http_failure(request: web.Request, error: web.HTTPException) -> web.Respons
 def _body_too_large(limit: int) -> Refusal:
     return Refusal(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the body is larger than {limit:,} bytes (MAX_IMAGE_BYTES, in base64)",
+        f"the body is larger than {limit:,} bytes (of a picture: MAX_IMAGE_BYTES, in base64)",
     )

@@ -31,6 +31,7 @@ from models.pipeline import (
     load_pipeline,
 )
 from models.session import Cancellation
+from streams.admission import Busy
 from streams.bursts import Bursts
 from streams.circuit import Circuit
 from streams.errors import InferenceTimeout
@@ -76,6 +77,12 @@ class _Attempt:
             ended.set_result(result)
         else:
             ended.set_exception(error)
+
+    def give_up_waiting(self, waited_s: float) -> None:
+        """Start no more; what has started ends by its own clock, so that it can be counted."""
+        if self.started is None:
+            self.cancellation.cancel()
+            self.end(None, Busy(f"there was no result in {waited_s * 1000:.0f} ms; try again soon"))
 
 
 class InferencePool:
@@ -159,11 +166,19 @@ class InferencePool:
             if attempt.started is None and attempt.ended is not None:
                 attempt.ended.cancel()
 
-    async def score(self, image: bytes, *, min_confidence: float, max_faces: int) -> ScoredImage:
-        """Score one picture.
+    async def score(
+        self,
+        image: bytes,
+        *,
+        min_confidence: float,
+        max_faces: int,
+        patience_s: float | None = None,
+    ) -> ScoredImage:
+        """Score one picture, that waits for a thread ``patience_s`` at most, or for ever.
 
-        Raises ``InferenceTimeout``, or what ``FacePipeline.score`` raises; anything else than a
-        ``ModelsError`` from there becomes ``InferenceFailed``.
+        Raises ``Busy`` when it has waited in vain, ``InferenceTimeout``, or what
+        ``FacePipeline.score`` raises; anything else than a ``ModelsError`` from there becomes
+        ``InferenceFailed``.
         """
         pipeline = self.pipeline
         return await self._run(
@@ -174,14 +189,20 @@ class InferencePool:
                 cancellation=cancellation,
             ),
             hurry=False,
+            patience_s=patience_s,
         )
 
     async def detect(
-        self, image: bytes, *, min_confidence: float, counts: bool = True
+        self,
+        image: bytes,
+        *,
+        min_confidence: float,
+        counts: bool = True,
+        patience_s: float | None = None,
     ) -> DetectedFaces:
         """All faces of one picture, which may be none; ``counts``: for the circuit.
 
-        Raises ``InferenceTimeout``, or what ``FacePipeline.detect`` raises.
+        Raises ``Busy``, ``InferenceTimeout``, or what ``FacePipeline.detect`` raises.
         """
         pipeline = self.pipeline
         return await self._run(
@@ -189,14 +210,18 @@ class InferencePool:
                 image, min_confidence=min_confidence, cancellation=cancellation
             ),
             counts=counts,
+            patience_s=patience_s,
         )
 
-    async def embed_aligned(self, image: bytes, *, counts: bool = True) -> CropEmbedding:
+    async def embed_aligned(
+        self, image: bytes, *, counts: bool = True, patience_s: float | None = None
+    ) -> CropEmbedding:
         """The embedding of an aligned crop. As ``detect``."""
         pipeline = self.pipeline
         return await self._run(
             lambda cancellation: pipeline.embed_aligned(image, cancellation=cancellation),
             counts=counts,
+            patience_s=patience_s,
         )
 
     async def probe(self) -> None:
@@ -205,7 +230,12 @@ class InferencePool:
         await self._run(pipeline.check)
 
     async def _run(
-        self, work: Callable[[Cancellation], T], *, counts: bool = True, hurry: bool = True
+        self,
+        work: Callable[[Cancellation], T],
+        *,
+        counts: bool = True,
+        hurry: bool = True,
+        patience_s: float | None = None,
     ) -> T:
         """Do ``work`` in a thread under the deadline, and tell the circuit how it went.
 
@@ -213,17 +243,19 @@ class InferencePool:
         result comes at once, not in a burst.
         """
         if self._circuit is None or not counts:
-            return await self._attempt(work, hurry=hurry)
+            return await self._attempt(work, hurry=hurry, patience_s=patience_s)
         mark = self._circuit.begin()
         try:
-            result = await self._attempt(work, hurry=hurry)
+            result = await self._attempt(work, hurry=hurry, patience_s=patience_s)
         except (InferenceFailed, InferenceTimeout):
             self._circuit.record(mark, succeeded=False)
             raise
         self._circuit.record(mark, succeeded=True)
         return result
 
-    async def _attempt(self, work: Callable[[Cancellation], T], *, hurry: bool) -> T:
+    async def _attempt(
+        self, work: Callable[[Cancellation], T], *, hurry: bool, patience_s: float | None
+    ) -> T:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[T] = loop.create_future()
         attempt = _Attempt(Cancellation(), ended)
@@ -233,6 +265,8 @@ class InferencePool:
                 self._waiting += 1
         except RuntimeError:  # the threads have been told to end
             raise InferenceTerminated from None
+        if patience_s is not None:
+            loop.call_later(patience_s, attempt.give_up_waiting, patience_s)
         self._attempts.add(attempt)
         try:
             return await ended

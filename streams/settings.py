@@ -387,8 +387,7 @@ def load_settings(**overrides: object) -> Settings:
     """
     chosen = os.environ.get("ENV_FILE")  # empty counts as unset, as everywhere
     env_file = chosen or ".env"
-    if chosen and not Path(chosen).is_file():
-        raise ConfigurationError(f"ENV_FILE={chosen}: no such file")
+    _check_readable(env_file, must_exist=bool(chosen))
     try:
         return Settings(_env_file=env_file, **overrides)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -401,6 +400,23 @@ def load_settings(**overrides: object) -> Settings:
         raise ConfigurationError(
             "these settings are wrong; correct them in the environment or in "
             f"{env_file}:\n" + "\n".join(lines)
+        ) from None
+
+
+def _check_readable(env_file: str, *, must_exist: bool) -> None:
+    try:
+        if Path(env_file).is_file():
+            Path(env_file).read_text("utf-8")
+        elif must_exist:
+            raise ConfigurationError(f"ENV_FILE={env_file}: no such file")
+    except OSError as error:
+        raise ConfigurationError(
+            f"ENV_FILE={env_file} cannot be read: {error.strerror}; is it readable for the user "
+            f"{os.getuid()} that this process runs as?"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"ENV_FILE={env_file} is not text in UTF-8 (byte {error.start})"
         ) from None
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from schemas.http_api import RequestBody, read_request
 from streams.admission import Admission, Busy
 from streams.app import app
-from streams.http_requests import JSON_TYPE, Refusal, declared_size, read_body
+from streams.http_requests import JSON_TYPE, Refusal, body_limit, declared_size, read_body
 
 Request = TypeVar("Request", bound=RequestBody)
 
@@ -43,9 +43,12 @@ class ApiView(View):  # type: ignore[misc]  # faust ships no usable hints
 
 
 @contextlib.contextmanager
-def admitted(request: web.Request) -> Iterator[None]:
-    """Hold a place for a request while it is read and worked on. Raises ``Busy``, ``Refusal``."""
-    size = declared_size(request, app.settings)
+def admitted(request: web.Request, limit: int | None = None) -> Iterator[None]:
+    """Hold a place for a request while it is read and worked on. Raises ``Busy``, ``Refusal``.
+
+    ``limit``: most bytes of its body, where that is not ``body_limit``.
+    """
+    size = declared_size(request, body_limit(app.settings) if limit is None else limit)
     if app.should_stop:
         raise Busy("this worker is stopping; try again")
     if not app.runtime.pool.ready:

@@ -6,16 +6,27 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from faust.web import View
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, FailFast, Field, ValidationError
 
+from schemas.errors import InvalidEvent, problems_of
+from schemas.scored_face import MAX_EMBEDDING_SIZE
 from streams.app import app
+from streams.http_requests import read_body
 from streams.vector_index import Neighbour
+from streams.web.api_view import admitted
+
+#: Most bytes of a search's body: the longest embedding, with all digits and spaces.
+MAX_SEARCH_BYTES = 256 * 1024
 
 
 class SearchQuery(BaseModel):
     """The body of a search."""
 
-    embedding: list[Annotated[float, Field(allow_inf_nan=False)]]
+    embedding: Annotated[
+        list[Annotated[float, Field(allow_inf_nan=False)]],
+        Field(max_length=MAX_EMBEDDING_SIZE),
+        FailFast(),
+    ]
     limit: int = Field(5, ge=1, le=100)
 
 
@@ -57,10 +68,15 @@ class SearchFaces(View):  # type: ignore[misc]
         """
         if not app.runtime.index_is_open:
             return self.json({"error": "the index is not open yet"}, status=503)
+        with admitted(request, MAX_SEARCH_BYTES):
+            body = await read_body(request, app.settings, MAX_SEARCH_BYTES)
+            return await self._search(body)
+
+    async def _search(self, body: bytes) -> Any:
         try:
-            query = SearchQuery.model_validate_json(await request.read())
+            query = SearchQuery.model_validate_json(body)
         except ValidationError as error:
-            return self.json({"error": str(error)}, status=400)
+            raise InvalidEvent(problems_of(error)) from None
         embedder = app.runtime.pool.pipeline.embedder
         if len(query.embedding) != embedder.dimension:
             expected = f"{embedder.dimension} numbers"

@@ -1,22 +1,36 @@
-"""What the index says when a page asks it in vain."""
+"""What the pages about the index say to a question that they do not answer."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 from aiohttp import web
 
+from schemas.errors import InvalidEvent
+from streams.admission import Busy
+from streams.http_requests import Refusal
 from streams.vector_errors import IndexRejected, VectorIndexError
+
+INDEX = "/index"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
 async def index_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """400 for a question that the index refuses, 503 while it cannot answer."""
+    """400 for a question that is wrong or that the index refuses, 503 while it cannot answer."""
+    if not request.path.startswith(INDEX):
+        return await handler(request)
     try:
         return await handler(request)
-    except IndexRejected as error:
-        return web.json_response({"error": str(error)}, status=400)
-    except VectorIndexError as error:
-        return web.json_response({"error": str(error)}, status=503)
+    except (InvalidEvent, IndexRejected) as error:
+        return _said(error, HTTPStatus.BAD_REQUEST)
+    except Refusal as refusal:
+        return _said(refusal, refusal.status)
+    except (Busy, VectorIndexError) as error:
+        return _said(error, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _said(error: Exception, status: HTTPStatus) -> web.Response:
+    return web.json_response({"error": str(error)}, status=status)

@@ -16,9 +16,11 @@ from schemas.http_api import (
 from schemas.legacy_result import DetectedFace
 from schemas.scored_face import BoundingBox
 from streams.app import app
-from streams.http_requests import in_time
+from streams.http_requests import in_time, patience_s
 from streams.scoring import landmarks_of
 from streams.web.api_view import ApiView, admitted, asked
+
+patience = patience_s(app.settings)
 
 
 @app.page("/api/detect-face")
@@ -32,8 +34,10 @@ class DetectFace(ApiView):
             minimum = wanted.min_confidence
             if minimum is None:
                 minimum = DEFAULT_MIN_CONFIDENCE
-            work = app.runtime.pool.detect(wanted.image, min_confidence=minimum)
-            found = await in_time(work, app.settings)
+            work = app.runtime.pool.detect(
+                wanted.image, min_confidence=minimum, patience_s=patience
+            )
+            found = await in_time(work, app.settings, _note_timeout)
         message = None if found.faces else f"no face with a confidence of {minimum} or more"
         faces = tuple(_detected(face) for face in found.faces)
         return self.answer(DetectFaceAnswer(faces=faces, message=message))
@@ -48,19 +52,25 @@ class ExtractEmbedding(ApiView):
         with admitted(request):
             wanted = await asked(ExtractEmbeddingRequest, request)
             work = _aligned(wanted.image) if wanted.aligned else _most_prominent(wanted.image)
-            embedding = await in_time(work, app.settings)
+            embedding = await in_time(work, app.settings, _note_timeout)
         return self.answer(ExtractEmbeddingAnswer(embedding=embedding))
 
 
+def _note_timeout() -> None:
+    app.runtime.metrics.timeout("real_ml")
+
+
 async def _aligned(image: bytes) -> ExtractedEmbedding:
-    crop = await app.runtime.pool.embed_aligned(image)
+    crop = await app.runtime.pool.embed_aligned(image, patience_s=patience)
     return ExtractedEmbedding(
         embedding=tuple(crop.embedding.tolist()), quality=crop.quality, confidence=crop.confidence
     )
 
 
 async def _most_prominent(image: bytes) -> ExtractedEmbedding:
-    scored = await app.runtime.pool.score(image, min_confidence=DEFAULT_MIN_CONFIDENCE, max_faces=1)
+    scored = await app.runtime.pool.score(
+        image, min_confidence=DEFAULT_MIN_CONFIDENCE, max_faces=1, patience_s=patience
+    )
     face = scored.faces[0]
     return ExtractedEmbedding(
         embedding=tuple(face.embedding.tolist()),

@@ -28,7 +28,7 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 TOKEN = re.compile(
     r'\s*("[^"]*"'  # text
     r"|\d+(?:\.\d+)?(?![\d.]*[smh])|\d+[smh]"  # number, duration
-    r"|\w+|==|>=|[/(){}\[\],:<>=])"
+    r"|\w+|==|>=|=~|[/(){}\[\],:<>=])"
 )
 
 
@@ -184,15 +184,20 @@ class Query:
                 yield token
 
     def _selector(self, name: str) -> list[Series]:
-        wanted: dict[str, str] = {}
+        wanted: dict[str, str] = {}  # a pattern for each label
         if self._peek() == "{":
             self._take()
             while (token := self._take()) != "}":
                 if token != ",":
-                    self._take("=")
-                    wanted[token] = self._take().strip('"')
+                    is_pattern = self._peek() == "=~"
+                    self._take("=~" if is_pattern else "=")
+                    text = self._take().strip('"')
+                    wanted[token] = text if is_pattern else re.escape(text)
         return [
-            one for one in self._data if one.name == name and wanted.items() <= one.labels.items()
+            one
+            for one in self._data
+            if one.name == name
+            and all(re.fullmatch(text, one.labels.get(label, "")) for label, text in wanted.items())
         ]
 
     def _instant(self, name: str) -> Vector:

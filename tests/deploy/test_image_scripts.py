@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from models.weights import find_weights
 from tests.deploy.files import ROOT
 
 IN_THE_IMAGE = """
@@ -39,16 +41,45 @@ def _python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_baked_models_are_all_that_a_worker_reads(tmp_path: Path) -> None:
-    """With the two folders a worker needs no package for weights, and prepares nothing."""
-    weights, prepared = tmp_path / "weights", tmp_path / "prepared"
-    baked = _python("deploy/image/bake_models.py", str(weights), str(prepared))
-    assert baked.returncode == 0, baked.stderr
-    assert len(baked.stdout.splitlines()) == 2
-    before = {path: path.stat().st_mtime_ns for path in prepared.iterdir()}
-    ran = _python("-c", IN_THE_IMAGE, MODEL_PATH=str(weights), MODEL_CACHE=str(prepared))
+@pytest.fixture(scope="module")
+def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the image gets as MODEL_CACHE."""
+    cache = tmp_path_factory.mktemp("baked")
+    ran = _python("deploy/image/bake_models.py", str(cache))
+    assert ran.returncode == 0, ran.stderr
+    assert len(ran.stdout.splitlines()) == 2
+    return cache
+
+
+def test_baked_models_are_all_that_a_worker_reads(baked: Path) -> None:
+    """With that folder a worker needs no package for weights, and prepares nothing."""
+    before = {path: path.stat().st_mtime_ns for path in baked.rglob("*")}
+    ran = _python("-c", IN_THE_IMAGE, MODEL_CACHE=str(baked))
     assert (ran.returncode, ran.stdout) == (0, "128\n"), ran.stderr
-    assert before == {path: path.stat().st_mtime_ns for path in prepared.iterdir()}
+    assert before == {path: path.stat().st_mtime_ns for path in baked.rglob("*")}
+
+
+@pytest.mark.parametrize("as_folder", [False, True], ids=["one file", "a folder without detector"])
+def test_a_mounted_embedder_works_beside_the_baked_detector(
+    baked: Path, tmp_path: Path, as_folder: bool
+) -> None:
+    """MODEL_PATH as the older plan used it: a volume with the user's own weights."""
+    own = tmp_path / "mine.onnx"
+    shutil.copyfile(find_weights("sface"), own)
+    own.with_suffix(".toml").write_text(
+        'task = "embed"\nfamily = "aligned_crop"\ninput_size = [112, 112]\nchannels = "rgb"\n'
+        "mean = 0.0\nscale = 1.0\ndimension = 128\n"
+    )
+    # The graph tools may be used: these weights have not been prepared.
+    program = IN_THE_IMAGE.replace('= sys.modules["onnx"]', "").replace("dimension", "name")
+    ran = _python(
+        "-c",
+        program,
+        MODEL_PATH=str(tmp_path if as_folder else own),
+        MODEL_CACHE=str(baked),
+        FACE_EMBEDDER="mine" if as_folder else "sface",
+    )
+    assert (ran.returncode, ran.stdout) == (0, "mine\n"), ran.stderr
 
 
 def test_a_build_stops_at_weights_that_are_not_the_pinned_ones(tmp_path: Path) -> None:
@@ -58,8 +89,7 @@ def test_a_build_stops_at_weights_that_are_not_the_pinned_ones(tmp_path: Path) -
     (wrong / "face_detection_yunet_2023mar_int8bq.onnx").write_bytes(b"no weights")
     baked = _python(
         "deploy/image/bake_models.py",
-        str(tmp_path / "weights"),
-        str(tmp_path / "prepared"),
+        str(tmp_path / "baked"),
         MODEL_PATH=str(wrong),
     )
     assert baked.returncode == 1

@@ -76,6 +76,12 @@ def test_our_pods_are_without_root_rights_and_write_only_to_tmp(pod: dict[str, A
     assert container["resources"]["limits"]["memory"]
 
 
+@pytest.mark.parametrize("pod", PODS)
+def test_services_beside_us_set_none_of_our_settings(pod: dict[str, Any]) -> None:
+    """One that is named kafka would give KAFKA_PORT=tcp://…, and no process would start."""
+    assert pod["enableServiceLinks"] is False
+
+
 def test_the_kubelet_waits_longer_than_the_worker_drains() -> None:
     """SIGKILL comes only after preStop and STOP_TIMEOUT_S."""
     pod = manifest("Deployment", "worker")["spec"]["template"]["spec"]

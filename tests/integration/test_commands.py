@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from PIL import Image
 
 from streams.embedded_broker import free_port
 from streams.worker_process import WorkerProcess
+from tests.integration.http_client import call
 from tests.integration.stack import SESSION_S, Stack, wait_until
 from tests.pictures import encoded, portrait_bytes
 
@@ -219,11 +221,7 @@ def test_the_demo_shows_every_picture_and_ends_well(
 def test_a_search_answers_with_the_thresholds_of_the_embedder(worker: WorkerProcess) -> None:
     """So that an app need not know from which similarity on two faces are one person."""
     embedding = [1.0] + [0.0] * 127
-    request = urllib.request.Request(
-        worker.url + "/index/search", data=json.dumps({"embedding": embedding}).encode()
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        found = json.load(answer)
+    found = call(worker.url + "/index/search", {"embedding": embedding}).body
     assert ("sface", {"1e-3": 0.358, "1e-4": 0.415, "1e-5": 0.465}) == (
         found["embedder"],
         found["thresholds"],
@@ -235,12 +233,32 @@ def test_a_search_that_cannot_be_answered_is_a_client_error(
 ) -> None:
     """NaN, and an embedding of another size."""
     for embedding in ("[NaN]", "[1.0, 2.0]"):
-        request = urllib.request.Request(
-            worker.url + "/index/search", data=f'{{"embedding": {embedding}}}'.encode()
-        )
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=5)
-        assert refused.value.code == 400
+        answer = call(worker.url + "/index/search", f'{{"embedding": {embedding}}}'.encode())
+        assert answer.status == 400
+        assert answer.body["error"].startswith("embedding")
+
+
+def test_a_hostile_search_is_refused_at_once(worker: WorkerProcess) -> None:
+    """A body of megabytes is not read, and of many wrong numbers only the first is told."""
+    url = worker.url + "/index/search"
+
+    def hostile(count: int) -> bytes:
+        return b'{"embedding": [' + b'"",' * count + b'""]}'
+
+    too_large = call(url, hostile(9_000_000))
+    assert too_large.status == 413
+    assert "262,144 bytes" in too_large.body["error"]
+    packed = call(url, gzip.compress(hostile(9_000_000)), headers={"Content-Encoding": "gzip"})
+    assert packed.status == 413
+    wrong = call(url, hostile(80_000))
+    assert wrong.status == 400
+    assert len(wrong.body["error"]) < 500
+    too_long = call(url, {"embedding": [0] * 80_000})
+    assert too_long.status == 400
+    assert "at most 8192 items" in too_long.body["error"]
+    foreign = call(url, {"embedding": []}, headers={"Content-Type": "text/plain"})
+    assert foreign.status == 415
+    assert call(url, {"embedding": [1.0] + [0.0] * 127}).status == 200
 
 
 def test_up_ends_with_a_word_when_its_broker_dies(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import urllib.error
+import urllib.request
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from streams.settings import load_settings
 from streams.worker_process import WorkerProcess
 from tests.integration.http_client import Answer, call, text_of, unfinished_request
 from tests.integration.stack import Stack, wait_until
+from tests.metrics_page import metrics_of
 from tests.pictures import encoded, png_declaring, portrait, portrait_bytes
 
 DETECT, EXTRACT = "/api/detect-face", "/api/extract-embedding"
@@ -155,7 +159,8 @@ def test_an_embedding_of_no_face_is_refused(worker: WorkerProcess) -> None:
         (b'{"image": ', 400, "body: expected JSON"),
         (b"\xff\xfe", 400, "body: expected JSON"),
         (b"[]", 400, "body: expected a JSON object"),
-        (b"[" * 100_000, 400, "body: expected JSON"),
+        (b"[" * 50_000, 400, "body: expected JSON"),
+        (b"[" + b"{}," * 70_000 + b"0]", 400, "body: expected at most 65,536 bytes of JSON beside"),
         ({}, 400, "image: expected a picture in base64"),
         ({"image": None}, 400, "image: expected a picture in base64"),
         ({"image": 7}, 400, "image: expected a picture in base64"),
@@ -201,7 +206,36 @@ def test_a_compressed_body_is_unpacked_and_bounded(worker: WorkerProcess) -> Non
     assert len(call(worker.url + DETECT, body, headers=compressed).body["faces"]) == 1
     bomb = gzip.compress(b" " * (100 * 1024 * 1024))
     refused(call(worker.url + DETECT, bomb, headers=compressed), 413, "MAX_IMAGE_BYTES")
-    refused(call(worker.url + DETECT, b"not gzip", headers=compressed), 400, "the body broke off")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_body_that_is_not_what_its_encoding_says_is_refused(
+    worker: WorkerProcess, encoding: str
+) -> None:
+    """In the API's shape; deflate itself is taken, as gzip is."""
+    compressed = {"Content-Encoding": encoding}
+    answer = call(worker.url + DETECT, b"neither of them", headers=compressed)
+    refused(answer, 400, f"the body broke off, or cannot be unpacked as '{encoding}'")
+    assert "\n" not in answer.body["message"]
+    body = json.dumps({"image": text_of(portrait_bytes())}).encode()
+    packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
+    assert call(worker.url + DETECT, packed, headers=compressed).status == 200
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+def test_other_encodings_are_refused_by_the_server_itself(
+    worker: WorkerProcess, encoding: str
+) -> None:
+    """In plain text, as docs/http-api.md says: no page of ours has seen the request yet."""
+    request = urllib.request.Request(
+        worker.url + DETECT,
+        data=b"anything",
+        headers={"Content-Type": "application/json", "Content-Encoding": encoding},
+    )
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        urllib.request.urlopen(request, timeout=30)
+    assert answer.value.code == 400
+    assert call(worker.url + "/api/health").status == 200
 
 
 def test_what_does_not_say_that_it_is_json_is_refused(worker: WorkerProcess) -> None:
@@ -281,8 +315,29 @@ def test_models_that_do_not_answer_show(stack: Stack) -> None:
             "recommendations": {"shouldUseRealML": False, "fallbackMode": True},
         }
         late = call(worker.url + EXTRACT, {"image": text_of(blank()), "aligned": True})
-        refused(late, 503, "no result in 500 ms")
+        refused(late, 503, "no result in 2000 ms")
         assert int(late.headers["retry-after"]) >= 1
+
+
+def test_calls_to_models_that_hang_open_the_circuit(stack: Stack) -> None:
+    """Each is a time-out that is counted, though its caller's clock starts earlier."""
+    calls: list[tuple[str, dict[str, Any]]] = [
+        (DETECT, {}),
+        (EXTRACT, {}),
+        (EXTRACT, {"aligned": True}),
+    ]
+    with stack.worker(
+        app="tests.hanging_app",
+        ML_SERVICE_TIMEOUT="300",
+        CIRCUIT_MIN_ATTEMPTS="2",
+        CIRCUIT_WINDOW="4",
+    ) as worker:
+        for page, fields in calls:
+            late = call(worker.url + page, {"image": text_of(portrait_bytes()), **fields})
+            refused(late, 503, "longer than 300 ms")
+        shown = metrics_of(worker)
+        assert 3 == shown["facestream_timeouts_total", "real_ml"]
+        assert 1 == shown["facestream_circuit_changes_total", "open"]
 
 
 def test_the_older_ports_answer_as_well(stack: Stack) -> None:

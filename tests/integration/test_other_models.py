@@ -42,7 +42,8 @@ def own_model(folder: Path, *, seed: int) -> Path:
 
 def nearest(url: str, embedding: Sequence[float]) -> Any:
     query = json.dumps({"embedding": embedding}).encode()
-    request = urllib.request.Request(f"{url}/index/search", data=query)
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/index/search", data=query, headers=headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
 

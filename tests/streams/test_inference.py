@@ -29,6 +29,8 @@ from models.errors import (
 )
 from models.pipeline import FacePipeline, ScoredImage
 from models.session import Cancellation
+from streams.admission import Busy
+from streams.circuit import Circuit
 from streams.errors import InferenceTimeout
 from streams.inference import InferencePool, load_models
 from streams.settings import load_settings
@@ -159,6 +161,28 @@ async def test_waiting_for_a_thread_does_not_count(watched: WatchedPipeline) -> 
             await first
         assert not second.done(), "it has waited for as long as an attempt may take"
         assert (await second).faces
+
+
+async def test_who_waits_in_vain_is_told_and_what_runs_is_not_cut_off(
+    watched: WatchedPipeline,
+) -> None:
+    """A request gives up its place in the queue; the one that hangs counts against the models."""
+    circuit = Circuit(threshold=0.5, window=2, minimum=1)
+    pool = InferencePool(lambda: watched, threads=1, timeout_s=1.0, circuit=circuit)
+    await pool.start()
+    try:
+        hangs = asyncio.create_task(
+            pool.score(WITHOUT_END, min_confidence=0.5, max_faces=1, patience_s=0.5)
+        )
+        await until(watched.begun.is_set)
+        with pytest.raises(Busy, match="no result in 100 ms"):
+            await pool.detect(portrait_bytes(), min_confidence=0.5, patience_s=0.1)
+        assert circuit.is_closed, "a queue says nothing about the models"
+        with pytest.raises(InferenceTimeout):
+            await hangs
+        assert not circuit.is_closed
+    finally:
+        await pool.stop()
 
 
 @pytest.mark.parametrize(

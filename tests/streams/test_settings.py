@@ -148,6 +148,31 @@ def test_an_env_file_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatc
     assert "ENV_FILE=nowhere.env: no such file" in refusal(monkeypatch, ENV_FILE="nowhere.env")
 
 
+@pytest.mark.parametrize("name", ["other.env", ".env"])
+def test_an_env_file_that_is_no_text_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """By its name and the place, not with a traceback."""
+    (tmp_path / name).write_bytes(b"PORT=7000\n# caf\xe9\n")
+    message = refusal(monkeypatch, ENV_FILE="" if name == ".env" else name)
+    assert message == f"ENV_FILE={name} is not text in UTF-8 (byte 15)"
+
+
+def test_an_env_file_that_may_not_be_read_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With the user that wants to: the usual mistake is a file that only root may read."""
+    (tmp_path / "other.env").write_text("PORT=7000\n")
+
+    def forbidden(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", forbidden)  # the tests may run as root
+    message = refusal(monkeypatch, ENV_FILE="other.env")
+    assert "ENV_FILE=other.env cannot be read: Permission denied" in message
+    assert f"user {os.getuid()}" in message
+
+
 def test_a_wrong_value_in_an_env_file_names_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
