@@ -1,8 +1,9 @@
-# make demo    the whole stream on real pictures, from nothing, in about half a minute
+# make demo    the whole stream on real pictures: a minute or two the first time, then 15 seconds
 # make up      broker, index and worker on this machine until Ctrl-C
 # make test    the whole test suite
 # make kafka   Apache Kafka in the foreground until Ctrl-C (needs Java 17 and Maven, no Docker)
-# make test-kafka        the tests that meet a broker, on Apache Kafka; test-kafka-long for all
+# make test-kafka        the tests that meet a broker and a short chaos run, on Apache Kafka;
+#                        test-kafka-long for all
 # make chaos   everything dies in turn, nothing may be lost: about ten minutes (SEEDS=2); SEED=n, LOAD=real|random
 # make fuzz    100,000 hostile inputs, about five minutes; INPUTS=n, SEED=n
 # make overload          a backlog of 100,000 large events, memory must stay flat
@@ -78,6 +79,7 @@ ON_KAFKA := tests/kafka $(addprefix tests/integration/test_,losing_nothing.py pi
 test-kafka: .venv/dev.stamp
 	@$(BIN)/python -m tests.kafka.jars
 	TEST_BROKER=apache $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(PYTEST_ARGS) $(ON_KAFKA)
+	TEST_BROKER=apache $(BIN)/python -m tests.chaos chaos --seed 7 --load random --events 2000 --longest-fault 8
 
 test-kafka-long: .venv/dev.stamp
 	@$(BIN)/python -m tests.kafka.jars

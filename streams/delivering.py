@@ -10,7 +10,7 @@ waited for as Faust does it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Sequence
 from types import coroutine
 from typing import Any, TypeVar
 
@@ -41,10 +41,11 @@ class PromptDelivery:
         try:
             awaited = first.send(None)
         except StopIteration as done:
-            for other in others:
-                if inspect.iscoroutine(other):
-                    other.close()
+            _close(others)
             return WaitResults([first], [done.value], stopped=False)
+        except BaseException:
+            _close(others)
+            raise
         return await self._wait_for_first(_rest_of(first, awaited), *others)
 
     def _is_time_to_pause(self) -> bool:
@@ -58,6 +59,13 @@ class PromptDelivery:
             *coros, **options
         )
         return results
+
+
+def _close(unused: Sequence[Any]) -> None:
+    """End coroutines that nobody will wait for, so that Python does not warn of them."""
+    for one in unused:
+        if inspect.iscoroutine(one):
+            one.close()
 
 
 async def _rest_of(begun: Coroutine[Any, Any, T], awaited: Any) -> T:

@@ -77,8 +77,8 @@ def _print(outcome: Outcome) -> None:
     for finding in outcome.report.findings:
         print(f"chaos:   {finding}")
     for complaint in outcome.complaints:
-        print(f"chaos:   unclean stop: {complaint}")
-    for ended in outcome.exits:
+        print(f"chaos:   unclean end: {complaint}")
+    for ended in outcome.excused:
         print(f"chaos:   note: {ended}")
     print(
         f"chaos:   simulated={outcome.report.simulated} of which also real={outcome.report.mixed}; "

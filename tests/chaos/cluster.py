@@ -28,6 +28,9 @@ ML_TIMEOUT_S = 1.5
 PARTITIONS = 4
 #: No worker that is older is still importing.
 IMPORT_S = 10.0
+#: What a worker writes that ends with 1 because the broker went away just when Faust connected for
+#: the first time. Faust does not try that again; an orchestrator starts the worker again.
+NEVER_CONNECTED = "Unable to bootstrap from"
 ROOT = Path(__file__).parents[2]
 
 #: How workers are told to behave: short deadlines, so that a run sees many of them.
@@ -69,7 +72,8 @@ class Cluster:
     max_rss_mb: float = 0.0
     #: Stops that were not clean, and ends that nobody asked for.
     complaints: list[str] = field(default_factory=list)
-    exits: list[str] = field(default_factory=list)
+    #: Ends that nobody asked for either, but that a fault explains.
+    excused: list[str] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
     _started: int = 0
 
@@ -151,11 +155,15 @@ class Cluster:
 
     async def kill(self, member: Member) -> None:
         """SIGKILL."""
+        if self._has_ended(member):
+            return
         self.members.remove(member)
         await asyncio.to_thread(member.process.kill)
 
     async def terminate(self, member: Member) -> None:
         """SIGTERM; anything but a clean end in time is a complaint."""
+        if self._has_ended(member):
+            return
         self.members.remove(member)
         started = time.monotonic()
         status = await asyncio.to_thread(member.process.stop, STOP_TIMEOUT_S + 10)
@@ -181,11 +189,24 @@ class Cluster:
     def watch(self, at_least: int) -> None:
         """Once a second: measure memory; replace what ended by itself, as an orchestrator would."""
         for member in list(self.members):
-            status = member.process.poll()
-            if status is not None:
-                self.members.remove(member)
-                self.exits.append(f"worker {member.number} ended by itself with {status}")
-            elif (used := usage(member.process.pid)) is not None:
+            if self._has_ended(member):
+                continue
+            if (used := usage(member.process.pid)) is not None:
                 self.max_rss_mb = max(self.max_rss_mb, used.rss_mb)
         while len(self.members) < at_least:
             self.join()
+
+    def _has_ended(self, member: Member) -> bool:
+        """Whether it ended by itself: a complaint, unless a fault explains it."""
+        status = member.process.poll()
+        if status is None:
+            return False
+        self.members.remove(member)
+        log_file = member.process.log_file
+        wrote = log_file.read_text(errors="replace") if log_file and log_file.exists() else ""
+        said = f"worker {member.number} ended by itself with {status}"
+        if status == 1 and NEVER_CONNECTED in wrote:
+            self.excused.append(f"{said}: the broker could not be reached at its first connection")
+        else:
+            self.complaints.append(said)
+        return True

@@ -20,7 +20,8 @@ OF_OTHERS = {
     "FACE_EMBEDDING_SERVICE",
     "FACESTREAM_IMAGE",  # docker-compose.prod.yml's
     "ENV_FILE",  # where the settings come from
-    "BENCH_DATA",  # the Makefile's
+    *("BENCH_DATA", "KAFKA_SEEDS"),  # the Makefile's
+    "TEST_BROKER",  # the tests'
     "FORMULA_VERSION",  # a constant of models/quality.py
     *("SASL_PLAINTEXT", "SASL_SSL"),  # values of KAFKA_SECURITY_PROTOCOL
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -120,3 +122,14 @@ def test_a_token_closes_every_page_but_liveness(stack: Stack) -> None:
             assert ask(worker, page, "Bearer wrong") == 401
         assert ask(worker, "/health/ready", f"Bearer {TOKEN}") == 200
         assert TOKEN not in (worker.log_file or Path()).read_text(), "a secret in the log"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has more loopback addresses")
+@pytest.mark.parametrize(("host", "reached"), [("", False), ("0.0.0.0", True)])
+def test_the_web_port_is_open_on_loopback_only_unless_told_otherwise(
+    stack: Stack, host: str, reached: bool
+) -> None:
+    """127.0.0.2 stands for any address of this machine that is not 127.0.0.1."""
+    with stack.worker(WEB_HOST=host) as worker, socket.socket() as client:
+        client.settimeout(5)
+        assert (client.connect_ex(("127.0.0.2", worker.port)) == 0) is reached

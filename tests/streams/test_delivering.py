@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 
 import pytest
@@ -102,6 +103,20 @@ async def test_an_error_is_raised(deliverer: Deliverer, waits: bool) -> None:
 
     with pytest.raises(KeyError, match="partition"):
         await deliverer.wait_first(failing())
+
+
+async def test_an_error_at_the_first_step_closes_what_else_would_have_been_waited_for(
+    deliverer: Deliverer,
+) -> None:
+    """Or Python warns of a coroutine that was never awaited, once for each record."""
+
+    async def failing() -> None:
+        raise KeyError("partition")
+
+    never = asyncio.Event().wait()
+    with pytest.raises(KeyError, match="partition"):
+        await deliverer.wait_first(failing(), never)
+    assert inspect.getcoroutinestate(never) == inspect.CORO_CLOSED
 
 
 async def test_others_get_their_turn(deliverer: Deliverer) -> None:

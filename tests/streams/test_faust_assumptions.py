@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import inspect
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
@@ -153,6 +154,18 @@ async def test_pausing_partitions_drops_what_was_fetched(app: FacestreamApp) -> 
     """streams/in_flight.py: why back-pressure does not go through pause_partitions."""
     app.consumer.pause_partitions({FIRST})
     assert await fetched(app, {FIRST: [10, 11], SECOND: [20]}) == [20]
+
+
+async def test_a_delivery_is_a_coroutine_that_ends_at_its_first_step(app: FacestreamApp) -> None:
+    """streams/delivering.py: otherwise every record takes the slow path, four tasks each."""
+    channel = app.topic(TOPIC).stream().channel
+    app.topics.add(channel)
+    await app.topics.on_partitions_assigned({FIRST})
+    delivery = app.topics.on_message(message(1))
+    assert inspect.iscoroutine(delivery)
+    with pytest.raises(StopIteration):
+        delivery.send(None)
+    assert channel.queue.get_nowait().message.offset == 1
 
 
 class Listened(FacestreamApp):

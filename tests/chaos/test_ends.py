@@ -1,0 +1,92 @@
+"""Which ends of a worker make a run fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.audit import Audit
+from tests.chaos.cluster import NEVER_CONNECTED, Cluster, Member
+from tests.chaos.run import Outcome
+
+
+class Ended:
+    """A worker process that ended by itself."""
+
+    pid = 0
+
+    def __init__(self, status: int, log_file: Path) -> None:
+        self._status = status
+        self.log_file = log_file
+
+    def poll(self) -> int:
+        return self._status
+
+    def stop(self, _: float) -> int:
+        return self._status
+
+    def kill(self) -> None:
+        """Too late."""
+
+
+def cluster_with(folder: Path, status: int, wrote: str) -> Cluster:
+    """Nothing of it runs; its one worker has ended."""
+    cluster = Cluster(folder, {}, seed=1)
+    log_file = folder / "worker-1.log"
+    log_file.write_text(wrote)
+    process: Any = Ended(status, log_file)
+    cluster.members.append(Member(1, process))
+    return cluster
+
+
+def outcome_of(cluster: Cluster) -> Outcome:
+    return Outcome(
+        report=Audit().report({}),
+        max_rss_mb=0,
+        complaints=tuple(cluster.complaints),
+        excused=tuple(cluster.excused),
+        seconds=0,
+        settle_s=0,
+        refused=0,
+        troubled=0,
+    )
+
+
+@pytest.mark.parametrize("status", [0, 1, 70, 78, -9, -11])
+def test_a_worker_that_ends_by_itself_fails_the_run(status: int, tmp_path: Path) -> None:
+    """Whatever it says, and though nothing is lost: an orchestrator would see it crash."""
+    cluster = cluster_with(tmp_path, status, "Traceback (most recent call last):")
+    cluster.watch(at_least=0)
+    assert cluster.members == []
+    assert cluster.complaints == [f"worker 1 ended by itself with {status}"]
+    assert not outcome_of(cluster).ok
+
+
+@pytest.mark.parametrize("fault", ["kill", "terminate"])
+async def test_a_fault_that_comes_just_after_it_does_not_hide_it(
+    fault: str, tmp_path: Path
+) -> None:
+    """The watch looks once a second; the plan may order the end of what is dead already."""
+    cluster = cluster_with(tmp_path, 1, "Traceback (most recent call last):")
+    await getattr(cluster, fault)(cluster.members[0])
+    assert cluster.complaints == ["worker 1 ended by itself with 1"]
+    assert not outcome_of(cluster).ok
+
+
+def test_a_first_connection_that_was_cut_is_an_excuse(tmp_path: Path) -> None:
+    """Faust does not try it again, and ends with 1; the run says so, and goes on."""
+    cluster = cluster_with(tmp_path, 1, f"KafkaConnectionError: {NEVER_CONNECTED} [('127.0.0.1'")
+    cluster.watch(at_least=0)
+    assert cluster.complaints == []
+    assert "first connection" in cluster.excused[0]
+    assert outcome_of(cluster).ok
+
+
+def test_the_excuse_holds_for_no_other_status(tmp_path: Path) -> None:
+    """A worker that stopped too slowly, or that the system ended."""
+    cluster = cluster_with(tmp_path, 70, NEVER_CONNECTED)
+    cluster.watch(at_least=0)
+    assert cluster.complaints
+    assert not outcome_of(cluster).ok
