@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.accuracy_models import Measurable
+from benchmarks.accuracy_reach import reached
 from benchmarks.measure_detection import Detection, Turned
-from benchmarks.measure_verification import FAR, REJECTED, Verification
+from benchmarks.measure_verification import ENOUGH_ABOVE, FAR, REJECTED, Verification
 from benchmarks.verification import Share
 
+TOO_FEW = "too few pairs"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -22,31 +25,52 @@ class Measured:
     verification: dict[tuple[str, str], Verification]
     detection: dict[str, Detection]
     turned: dict[str, dict[int, Turned]]
-    skipped: dict[str, str]
+    models: Measurable
 
 
-def key_values(measured: Measured) -> list[str]:
-    """The lines that machines read; shares in percent."""
-    lines = []
+def key_values(measured: Measured) -> dict[str, str]:
+    """What machines read; shares in percent. Several lists of pairs: their keys begin with its
+    name."""
+    values: dict[str, str] = {}
+    several = len({name for name, _ in measured.verification}) > 1
     for (name, embedder), found in measured.verification.items():
-        lines.append(f"{name}_accuracy_{embedder}={found.accuracy * 100:.2f}")
-        lines += [f"tar_{_far(rate)}_{embedder}={found.tar[rate].value * 100:.2f}" for rate in FAR]
-        lines += [f"threshold_{_far(r)}_{embedder}={found.thresholds[r]:.3f}" for r in FAR]
+        of = f"{name}_" if several else ""
+        values[f"{name}_accuracy_{embedder}"] = f"{found.accuracy * 100:.2f}"
+        for rate in _rates(found):
+            values[f"{of}tar_{_far(rate)}_{embedder}"] = f"{found.tar[rate].value * 100:.2f}"
+            values[f"{of}threshold_{_far(rate)}_{embedder}"] = f"{found.thresholds[rate]:.3f}"
         for signal in ("quality", "detection confidence"):
             misses, word = found.rejecting[signal], signal.replace(" ", "_")
-            at_20 = misses[REJECTED.index(0.2)] * 100
-            lines.append(f"misses_reject20_{word}_{embedder}={at_20:.2f}")
-            lines.append(f"misses_reject_mean_{word}_{embedder}={np.mean(misses) * 100:.2f}")
+            at_20, mean = misses[REJECTED.index(0.2)] * 100, np.mean(misses) * 100
+            values[f"{of}misses_reject20_{word}_{embedder}"] = f"{at_20:.2f}"
+            values[f"{of}misses_reject_mean_{word}_{embedder}"] = f"{mean:.2f}"
     for detector, seen in measured.detection.items():
         for name, count in seen.by_set.items():
-            lines.append(f"recall_{detector}_{name}={count.recall * 100:.2f}")
-            lines.append(f"found_{detector}_{name}={count.found}/{count.faces}")
-        lines.append(f"false_faces_{detector}={seen.false_faces}")
+            values[f"recall_{detector}_{name}"] = f"{count.recall * 100:.2f}"
+            values[f"found_{detector}_{name}"] = f"{count.found}/{count.faces}"
+        values[f"false_faces_{detector}"] = str(seen.false_faces)
     for detector, angles in measured.turned.items():
         for angle, copies in angles.items():
-            lines.append(f"turned{angle}_found_{detector}={copies.found}/{copies.pictures}")
-            lines.append(f"turned{angle}_cosine_{detector}={copies.median:.3f}")
+            values[f"turned{angle}_found_{detector}"] = f"{copies.found}/{copies.pictures}"
+            values[f"turned{angle}_cosine_{detector}"] = f"{copies.median:.3f}"
+    return values
+
+
+def left_out(measured: Measured) -> list[str]:
+    """Which pictures count nowhere, or have no turned copies, and why."""
+    lines = [f"cannot be read: {file}" for file in _unreadable(measured)]
+    for detector, angles in measured.turned.items():
+        for file in next(iter(angles.values())).left_out:
+            lines.append(f"{detector}: no copies turned, for no face is found upright: {file}")
     return lines
+
+
+def _unreadable(measured: Measured) -> list[str]:
+    return sorted({file for seen in measured.detection.values() for file in seen.unreadable})
+
+
+def _rates(found: Verification) -> list[float]:
+    return [rate for rate in FAR if found.is_enough_for(rate)]
 
 
 def write_report(measured: Measured, page: Path, images: Path) -> None:
@@ -56,7 +80,9 @@ def write_report(measured: Measured, page: Path, images: Path) -> None:
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    body = "\n".join([*_verification(measured), *plots, *_detection(measured), *_turned(measured)])
+    parts = (_verification(measured), plots, _detection(measured), _turned(measured))
+    ends = (_left_out(measured), _reach(measured))
+    body = "\n".join(line for part in (*parts, *ends) for line in part)
     page.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
 
 
@@ -86,19 +112,28 @@ def _verification(measured: Measured) -> list[str]:
                 f"{found.accuracy * 100:.2f}",
                 ", ".join(f"{value * 100:.2f}" for value in found.accuracies),
                 f"{found.area:.5f}",
-                *(_percent(found.tar[rate]) for rate in FAR),
+                *(
+                    _percent(found.tar[rate]) if found.is_enough_for(rate) else TOO_FEW
+                    for rate in FAR
+                ),
             ]
             for (name, embedder), found in measured.verification.items()
         ),
     )
-    lines += ["Cosine at each false accept rate, from all pairs of pictures of different people:"]
+    lines += [
+        "Cosine at each false accept rate, from all pairs of pictures of different people, where "
+        f"at least {ENOUGH_ABOVE} of them lie above it:"
+    ]
     lines += _table(
         ["embedder", "impostor pairs", *(_far(rate) for rate in FAR)],
         (
             [
                 embedder,
                 f"{len(found.impostors):,}",
-                *(f"{found.thresholds[rate]:.3f}" for rate in FAR),
+                *(
+                    f"{found.thresholds[rate]:.3f}" if found.is_enough_for(rate) else TOO_FEW
+                    for rate in FAR
+                ),
             ]
             for (_, embedder), found in measured.verification.items()
         ),
@@ -190,6 +225,29 @@ def _turned(measured: Measured) -> list[str]:
             for angle, copies in angles.items()
         ),
     )
+
+
+def _left_out(measured: Measured) -> list[str]:
+    lines = ["## Left out", ""]
+    lines += [f"- {line}" for line in left_out(measured)]
+    lines += [f"- not measured: {reason}." for reason in measured.models.refused.values()]
+    if measured.models.missing:
+        names = ", ".join(measured.models.missing)
+        lines.append(f"- not measured, for their weights were not there: {names}.")
+    return [*lines, ""]
+
+
+def _reach(measured: Measured) -> list[str]:
+    return [
+        "## Targets",
+        *_table(
+            ["what", "target", "measured", ""],
+            (
+                [one.target.what, one.target.wanted, one.value or "-", one.verdict]
+                for one in reached(key_values(measured))
+            ),
+        ),
+    ]
 
 
 def _plots(measured: Measured, images: Path) -> list[str]:
