@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.accuracy_data import Data, read_data
+from benchmarks.accuracy_figures import Measured, key_values, left_out
 from benchmarks.accuracy_models import Measurable, measurable, pipeline_of
 from benchmarks.accuracy_reach import reached
-from benchmarks.accuracy_report import Measured, key_values, left_out, write_report
+from benchmarks.accuracy_report import write_report
 from benchmarks.measure_detection import (
     Detection,
     Turned,

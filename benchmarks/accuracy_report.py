@@ -3,74 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy_models import Measurable
+from benchmarks.accuracy_figures import Measured, far_text, key_values, left_out
 from benchmarks.accuracy_reach import reached
-from benchmarks.measure_detection import Detection, Turned
-from benchmarks.measure_verification import ENOUGH_ABOVE, FAR, REJECTED, Verification
+from benchmarks.measure_verification import ENOUGH_ABOVE, FAR, REJECTED
 from benchmarks.verification import Share
 
 TOO_FEW = "too few pairs"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Everything that one run measured."""
-
-    verification: dict[tuple[str, str], Verification]
-    detection: dict[str, Detection]
-    turned: dict[str, dict[int, Turned]]
-    models: Measurable
-
-
-def key_values(measured: Measured) -> dict[str, str]:
-    """What machines read; shares in percent. Several lists of pairs: their keys begin with its
-    name."""
-    values: dict[str, str] = {}
-    several = len({name for name, _ in measured.verification}) > 1
-    for (name, embedder), found in measured.verification.items():
-        of = f"{name}_" if several else ""
-        values[f"{name}_accuracy_{embedder}"] = f"{found.accuracy * 100:.2f}"
-        for rate in _rates(found):
-            values[f"{of}tar_{_far(rate)}_{embedder}"] = f"{found.tar[rate].value * 100:.2f}"
-            values[f"{of}threshold_{_far(rate)}_{embedder}"] = f"{found.thresholds[rate]:.3f}"
-        for signal in ("quality", "detection confidence"):
-            misses, word = found.rejecting[signal], signal.replace(" ", "_")
-            at_20, mean = misses[REJECTED.index(0.2)] * 100, np.mean(misses) * 100
-            values[f"{of}misses_reject20_{word}_{embedder}"] = f"{at_20:.2f}"
-            values[f"{of}misses_reject_mean_{word}_{embedder}"] = f"{mean:.2f}"
-    for detector, seen in measured.detection.items():
-        for name, count in seen.by_set.items():
-            values[f"recall_{detector}_{name}"] = f"{count.recall * 100:.2f}"
-            values[f"found_{detector}_{name}"] = f"{count.found}/{count.faces}"
-        values[f"false_faces_{detector}"] = str(seen.false_faces)
-    for detector, angles in measured.turned.items():
-        for angle, copies in angles.items():
-            values[f"turned{angle}_found_{detector}"] = f"{copies.found}/{copies.pictures}"
-            values[f"turned{angle}_cosine_{detector}"] = f"{copies.median:.3f}"
-    return values
-
-
-def left_out(measured: Measured) -> list[str]:
-    """Which pictures count nowhere, or have no turned copies, and why."""
-    lines = [f"cannot be read: {file}" for file in _unreadable(measured)]
-    for detector, angles in measured.turned.items():
-        for file in next(iter(angles.values())).left_out:
-            lines.append(f"{detector}: no copies turned, for no face is found upright: {file}")
-    return lines
-
-
-def _unreadable(measured: Measured) -> list[str]:
-    return sorted({file for seen in measured.detection.values() for file in seen.unreadable})
-
-
-def _rates(found: Verification) -> list[float]:
-    return [rate for rate in FAR if found.is_enough_for(rate)]
 
 
 def write_report(measured: Measured, page: Path, images: Path) -> None:
@@ -86,10 +29,6 @@ def write_report(measured: Measured, page: Path, images: Path) -> None:
     page.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
 
 
-def _far(rate: float) -> str:
-    return f"{rate:.0e}".replace("e-0", "e-")
-
-
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
     return ["", *("| " + " | ".join(line) + " |" for line in lines), ""]
@@ -102,7 +41,7 @@ def _percent(part: Share) -> str:
 def _verification(measured: Measured) -> list[str]:
     lines = ["", "## Verification"]
     head = ["pairs", "embedder", "accuracy %", "folds", "AUC"]
-    head += [f"TAR % at FAR {_far(rate)}" for rate in FAR]
+    head += [f"TAR % at FAR {far_text(rate)}" for rate in FAR]
     lines += _table(
         head,
         (
@@ -125,7 +64,7 @@ def _verification(measured: Measured) -> list[str]:
         f"at least {ENOUGH_ABOVE} of them lie above it:"
     ]
     lines += _table(
-        ["embedder", "impostor pairs", *(_far(rate) for rate in FAR)],
+        ["embedder", "impostor pairs", *(far_text(rate) for rate in FAR)],
         (
             [
                 embedder,
