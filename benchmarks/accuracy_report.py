@@ -3,50 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure_detection import Detection, Turned
-from benchmarks.measure_verification import FAR, REJECTED, Verification
+from benchmarks.accuracy_figures import Measured, far_text, key_values, left_out
+from benchmarks.accuracy_reach import reached
+from benchmarks.measure_verification import ENOUGH_ABOVE, FAR, REJECTED
 from benchmarks.verification import Share
 
+TOO_FEW = "too few pairs"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Everything that one run measured."""
-
-    verification: dict[tuple[str, str], Verification]
-    detection: dict[str, Detection]
-    turned: dict[str, dict[int, Turned]]
-    skipped: dict[str, str]
-
-
-def key_values(measured: Measured) -> list[str]:
-    """The lines that machines read; shares in percent."""
-    lines = []
-    for (name, embedder), found in measured.verification.items():
-        lines.append(f"{name}_accuracy_{embedder}={found.accuracy * 100:.2f}")
-        lines += [f"tar_{_far(rate)}_{embedder}={found.tar[rate].value * 100:.2f}" for rate in FAR]
-        lines += [f"threshold_{_far(r)}_{embedder}={found.thresholds[r]:.3f}" for r in FAR]
-        for signal in ("quality", "detection confidence"):
-            misses, word = found.rejecting[signal], signal.replace(" ", "_")
-            at_20 = misses[REJECTED.index(0.2)] * 100
-            lines.append(f"misses_reject20_{word}_{embedder}={at_20:.2f}")
-            lines.append(f"misses_reject_mean_{word}_{embedder}={np.mean(misses) * 100:.2f}")
-    for detector, seen in measured.detection.items():
-        for name, count in seen.by_set.items():
-            lines.append(f"recall_{detector}_{name}={count.recall * 100:.2f}")
-            lines.append(f"found_{detector}_{name}={count.found}/{count.faces}")
-        lines.append(f"false_faces_{detector}={seen.false_faces}")
-    for detector, angles in measured.turned.items():
-        for angle, copies in angles.items():
-            lines.append(f"turned{angle}_found_{detector}={copies.found}/{copies.pictures}")
-            lines.append(f"turned{angle}_cosine_{detector}={copies.median:.3f}")
-    return lines
 
 
 def write_report(measured: Measured, page: Path, images: Path) -> None:
@@ -56,12 +23,10 @@ def write_report(measured: Measured, page: Path, images: Path) -> None:
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    body = "\n".join([*_verification(measured), *plots, *_detection(measured), *_turned(measured)])
+    parts = (_verification(measured), plots, _detection(measured), _turned(measured))
+    ends = (_left_out(measured), _reach(measured))
+    body = "\n".join(line for part in (*parts, *ends) for line in part)
     page.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
-
-
-def _far(rate: float) -> str:
-    return f"{rate:.0e}".replace("e-0", "e-")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -76,7 +41,7 @@ def _percent(part: Share) -> str:
 def _verification(measured: Measured) -> list[str]:
     lines = ["", "## Verification"]
     head = ["pairs", "embedder", "accuracy %", "folds", "AUC"]
-    head += [f"TAR % at FAR {_far(rate)}" for rate in FAR]
+    head += [f"TAR % at FAR {far_text(rate)}" for rate in FAR]
     lines += _table(
         head,
         (
@@ -86,19 +51,28 @@ def _verification(measured: Measured) -> list[str]:
                 f"{found.accuracy * 100:.2f}",
                 ", ".join(f"{value * 100:.2f}" for value in found.accuracies),
                 f"{found.area:.5f}",
-                *(_percent(found.tar[rate]) for rate in FAR),
+                *(
+                    _percent(found.tar[rate]) if found.is_enough_for(rate) else TOO_FEW
+                    for rate in FAR
+                ),
             ]
             for (name, embedder), found in measured.verification.items()
         ),
     )
-    lines += ["Cosine at each false accept rate, from all pairs of pictures of different people:"]
+    lines += [
+        "Cosine at each false accept rate, from all pairs of pictures of different people, where "
+        f"at least {ENOUGH_ABOVE} of them lie above it:"
+    ]
     lines += _table(
-        ["embedder", "impostor pairs", *(_far(rate) for rate in FAR)],
+        ["embedder", "impostor pairs", *(far_text(rate) for rate in FAR)],
         (
             [
                 embedder,
                 f"{len(found.impostors):,}",
-                *(f"{found.thresholds[rate]:.3f}" for rate in FAR),
+                *(
+                    f"{found.thresholds[rate]:.3f}" if found.is_enough_for(rate) else TOO_FEW
+                    for rate in FAR
+                ),
             ]
             for (_, embedder), found in measured.verification.items()
         ),
@@ -190,6 +164,29 @@ def _turned(measured: Measured) -> list[str]:
             for angle, copies in angles.items()
         ),
     )
+
+
+def _left_out(measured: Measured) -> list[str]:
+    lines = ["## Left out", ""]
+    lines += [f"- {line}" for line in left_out(measured)]
+    lines += [f"- not measured: {reason}." for reason in measured.models.refused.values()]
+    if measured.models.missing:
+        names = ", ".join(measured.models.missing)
+        lines.append(f"- not measured, for their weights were not there: {names}.")
+    return [*lines, ""]
+
+
+def _reach(measured: Measured) -> list[str]:
+    return [
+        "## Targets",
+        *_table(
+            ["what", "target", "measured", ""],
+            (
+                [one.target.what, one.target.wanted, one.value or "-", one.verdict]
+                for one in reached(key_values(measured))
+            ),
+        ),
+    ]
 
 
 def _plots(measured: Measured, images: Path) -> list[str]:

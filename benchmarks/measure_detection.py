@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,9 +12,8 @@ from benchmarks.accuracy_data import Box, Data, Picture
 from benchmarks.accuracy_models import MIN_CONFIDENCE, UNLIMITED, as_file, main_face
 from benchmarks.damages import turned
 from models.decoding import decode
-from models.errors import LowConfidence, ModelsError, NoFaceFound
+from models.errors import ImageTooLarge, UnreadableImage
 from models.pipeline import FacePipeline
-from models.search import FaceSearch
 from models.session import Cancellation
 
 ANGLES = (90, 180, 270, 45)
@@ -47,19 +45,22 @@ class Detection:
     false_in: list[str] = field(default_factory=list)
     without_face: int = 0
     false_by_size: dict[int, int] = field(default_factory=dict)
-    unreadable: int = 0
+    unreadable: list[str] = field(default_factory=list)
 
 
 def measure_detection(pipeline: FacePipeline, data: Data, tick: Callable[[], None]) -> Detection:
+    """Each file as a worker gets it; one look at one size, of all its pixels."""
     result = Detection()
     for picture in data.pictures:
         tick()
         try:
-            pixels = decode(data.read(picture.file), UNLIMITED)
-        except (ModelsError, OSError):
-            result.unreadable += 1
+            file = data.read(picture.file)
+            faces = pipeline.detect(file, min_confidence=MIN_CONFIDENCE).faces
+        except (UnreadableImage, ImageTooLarge, OSError):
+            result.unreadable.append(picture.file)
             continue
-        _count(result, picture, _found(pipeline, pixels), _by_size(pipeline, pixels))
+        found = [face.bounding_box for face in faces]
+        _count(result, picture, found, _by_size(pipeline, decode(file, UNLIMITED)))
     return result
 
 
@@ -115,18 +116,6 @@ def _same_face(one: Box, other: Box) -> bool:
     )
 
 
-def _found(pipeline: FacePipeline, pixels: NDArray[np.uint8]) -> Sequence[Box]:
-    with suppress(NoFaceFound, LowConfidence):
-        faces = FaceSearch(pipeline.face_detector).faces(
-            pixels,
-            min_confidence=MIN_CONFIDENCE,
-            max_faces=64,
-            cancellation=Cancellation(),
-        )
-        return [face.bounding_box for face in faces]
-    return []
-
-
 def _by_size(pipeline: FacePipeline, pixels: NDArray[np.uint8]) -> dict[int, Sequence[Box]]:
     detector = pipeline.face_detector
     return {
@@ -142,10 +131,12 @@ def _by_size(pipeline: FacePipeline, pixels: NDArray[np.uint8]) -> dict[int, Seq
 
 @dataclass(frozen=True)
 class Turned:
-    """Copies of one-face pictures turned by an angle; `cosines` to the upright embeddings."""
+    """Copies of one-face pictures turned by an angle; `cosines` to the upright embeddings.
+    `left_out`: files that cannot be read, or in which no upright face is found."""
 
     pictures: int
     cosines: tuple[float, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def found(self) -> int:
@@ -162,20 +153,24 @@ def measure_turned(
     """Of the one-face pictures whose face is found upright."""
     cosines: dict[int, list[float]] = {angle: [] for angle in ANGLES}
     pictures = 0
+    left_out: list[str] = []
     for picture in data.pictures:
         if picture.n_faces != 1:
             continue
         tick()
         try:
-            pixels = decode(data.read(picture.file), UNLIMITED)
-        except (ModelsError, OSError):
-            continue
-        upright = main_face(pipeline, as_file(pixels))
+            file = data.read(picture.file)
+            upright, pixels = main_face(pipeline, file), decode(file, UNLIMITED)
+        except (UnreadableImage, ImageTooLarge, OSError):
+            upright = None
         if upright is None:
+            left_out.append(picture.file)
             continue
         pictures += 1
         for angle in ANGLES:
             face = main_face(pipeline, as_file(turned(pixels, angle)))
             if face is not None:
                 cosines[angle].append(float(face.embedding @ upright.embedding))
-    return {angle: Turned(pictures, tuple(found)) for angle, found in cosines.items()}
+    return {
+        angle: Turned(pictures, tuple(found), tuple(left_out)) for angle, found in cosines.items()
+    }

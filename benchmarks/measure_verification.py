@@ -23,7 +23,10 @@ from benchmarks.verification import (
 from models.decoding import decode
 from models.pipeline import Face, FacePipeline
 
-FAR = (1e-2, 1e-3, 1e-4)
+FAR = (1e-2, 1e-3, 1e-4, 1e-5)
+ENOUGH_ABOVE = 10
+"""Impostor pairs that have to lie above a threshold before it is given: fewer, and it is chance."""
+
 REJECTED = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 DAMAGED_PAIRS = 600
 NOT_FOUND = -1.0
@@ -66,6 +69,10 @@ class Verification:
     rejecting: dict[str, list[float]]
     rejecting_as_is: dict[str, list[float]]
     calibration: list[tuple[float, Share, int]]
+
+    def is_enough_for(self, rate: float) -> bool:
+        """Whether there are impostor pairs enough to tell the threshold of this rate."""
+        return rate * len(self.impostors) >= ENOUGH_ABOVE
 
     @property
     def accuracy(self) -> float:

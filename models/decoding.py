@@ -29,7 +29,7 @@ from PIL import (
 
 from models.containers import check_container, webp_canvas
 from models.errors import ImageTooLarge, ModelsError, UnreadableImage
-from models.orientation import exif_orientation, is_lying, upright
+from models.orientation import exchanged_edges, exif_orientation, is_lying, upright
 from models.picture import Picture
 
 # Pillow warns of damaged tags in words that quote the file. Python writes each new text to stderr
@@ -180,7 +180,16 @@ def _decode_everyday(
     width, height = header.size
     if is_lying(orientation):
         width, height = height, width
-    return Picture(pixels, width, height)
+    rows, columns = pixels.shape[:2]
+    left, top = exchanged_edges(orientation)
+    return Picture(
+        pixels,
+        width,
+        height,
+        factor=reduction,
+        beyond_left=(columns * reduction - width) * left,
+        beyond_top=(rows * reduction - height) * top,
+    )
 
 
 def _decode_rare(picture: ImageFile.ImageFile) -> Pixels:

@@ -36,6 +36,11 @@ def is_lying(orientation: int) -> bool:
     return orientation in (5, 6, 7, 8)
 
 
+def exchanged_edges(orientation: int) -> tuple[bool, bool]:
+    """Whether `upright` makes the stored right or bottom edge the left one, and the top one."""
+    return orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
+
+
 def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """The picture as it is meant to be seen; unknown orientations leave it alone.
 

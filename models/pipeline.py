@@ -26,6 +26,7 @@ from models.picture import Picture
 from models.quality import Measures, measure, recognisability
 from models.search import LARGE_FRAME, FaceSearch
 from models.session import Cancellation
+from models.straightening import MorePixelsNeeded
 
 DOUBTFUL = 0.5
 """Recognisability under which a face is looked at from all sides, though its detection score gave
@@ -34,7 +35,7 @@ come out useless. Costs them a second embedding at most."""
 
 ENOUGH_BETWEEN_EYES = 36.0
 """Pixels between the eyes of a face in a reduced picture from which on the whole picture has no
-more to give: in the aligned crop there are 35."""
+more to give: in the aligned crop there are 35. A close-up of it is not enlarged either."""
 
 MANY_FACES = 1000
 """Tells the detector to look for small faces too; it is no limit."""
@@ -127,16 +128,14 @@ class FacePipeline:
         if max_faces < 1:
             raise ValueError(f"max_faces must be at least 1, not {max_faces}")
         clock = _StageClock(cancellation or Cancellation())
-        with clock.stage("decode"):
-            picture = self._decoded_for_search(image)
-        with clock.stage("detect"):
-            found = self._found(picture, min_confidence, max_faces, clock.cancellation)
-        if picture.is_reduced and any(face.interocular < ENOUGH_BETWEEN_EYES for face in found):
-            found = tuple(picture.in_source(face) for face in found)
-            with clock.stage("decode"):
-                picture = Picture.whole(decode(image, self.limits))
+        searched = self._searched(image, min_confidence, max_faces, clock)
+        if searched.problem is not None:
+            raise searched.problem
+        picture = searched.picture
         return ScoredImage(
-            faces=tuple(self._face(picture, face, min_confidence, clock) for face in found),
+            faces=tuple(
+                self._face(picture, face, min_confidence, clock) for face in searched.faces
+            ),
             width=picture.width,
             height=picture.height,
             image_sha256=hashlib.sha256(image).hexdigest(),
@@ -151,31 +150,47 @@ class FacePipeline:
         Raises UnreadableImage, ImageTooLarge, InferenceFailed, or InferenceTerminated after
         `cancellation.cancel()` in another thread.
         """
-        cancellation = cancellation or Cancellation()
-        cancellation.raise_if_cancelled()
-        picture = self._decoded_for_search(image)
-        faces: tuple[Detection, ...] = ()
-        with suppress(NoFaceFound, LowConfidence):
-            faces = self._found(picture, min_confidence, MANY_FACES, cancellation)
+        clock = _StageClock(cancellation or Cancellation())
+        searched = self._searched(image, min_confidence, MANY_FACES, clock)
+        picture = searched.picture
         return DetectedFaces(
-            tuple(picture.in_source(face) for face in faces), picture.width, picture.height
+            tuple(picture.in_source(face) for face in searched.faces), picture.width, picture.height
         )
 
-    def _found(
-        self, picture: Picture, minimum: float, most: int, cancellation: Cancellation
-    ) -> tuple[Detection, ...]:
-        search = FaceSearch(self.face_detector)
-        try:
-            return search.faces(
-                picture.pixels, min_confidence=minimum, max_faces=most, cancellation=cancellation
-            )
-        except NoFaceFound:
-            # Of the picture as it was sent; the search knows but the pixels that it was given.
-            raise NoFaceFound(picture.width, picture.height) from None
+    def _searched(
+        self, image: bytes, min_confidence: float, max_faces: int, clock: _StageClock
+    ) -> _Searched:
+        """A large JPEG is searched at a part of its size first, and whole where that has a face
+        that is small, or that takes a closer look than the part has pixels for."""
+        with clock.stage("decode"):
+            picture = decode_reduced(image, self.limits, longest_side=LARGE_FRAME)
+        if picture.is_reduced:
+            with suppress(MorePixelsNeeded):
+                searched = self._search(picture, min_confidence, max_faces, clock)
+                if all(face.interocular >= ENOUGH_BETWEEN_EYES for face in searched.faces):
+                    return searched
+            with clock.stage("decode"):
+                picture = Picture.whole(decode(image, self.limits))
+        return self._search(picture, min_confidence, max_faces, clock)
 
-    def _decoded_for_search(self, image: bytes) -> Picture:
-        """With pixels enough to find every face that would be found in all of them."""
-        return decode_reduced(image, self.limits, longest_side=LARGE_FRAME)
+    def _search(
+        self, picture: Picture, min_confidence: float, max_faces: int, clock: _StageClock
+    ) -> _Searched:
+        """Raises MorePixelsNeeded for a reduced picture, InferenceFailed, InferenceTerminated."""
+        try:
+            with clock.stage("detect"):
+                faces = FaceSearch(self.face_detector).faces(
+                    picture.pixels,
+                    min_confidence=min_confidence,
+                    max_faces=max_faces,
+                    cancellation=clock.cancellation,
+                    reduced=picture.is_reduced,
+                )
+        except NoFaceFound:
+            return _Searched(picture, (), NoFaceFound(picture.width, picture.height))
+        except LowConfidence as problem:
+            return _Searched(picture, (), problem)
+        return _Searched(picture, faces)
 
     def embed_aligned(
         self, image: bytes, *, cancellation: Cancellation | None = None
@@ -246,6 +261,15 @@ class FacePipeline:
 
 
 @dataclass(frozen=True)
+class _Searched:
+    """`faces`: in pixels of `picture`; without any, `problem` says why."""
+
+    picture: Picture
+    faces: tuple[Detection, ...]
+    problem: NoFaceFound | LowConfidence | None = None
+
+
+@dataclass(frozen=True)
 class _SeenFace:
     detection: Detection
     crop: NDArray[np.uint8]
@@ -299,6 +323,9 @@ class _StageClock:
     def stage(self, name: str) -> Iterator[None]:
         self.cancellation.raise_if_cancelled()
         started = perf_counter()
-        yield
-        spent = (perf_counter() - started) * 1000.0
-        self.milliseconds[name] = self.milliseconds.get(name, 0.0) + spent
+        try:
+            yield
+        finally:
+            # What a search cost that has to be done again counts too.
+            spent = (perf_counter() - started) * 1000.0
+            self.milliseconds[name] = self.milliseconds.get(name, 0.0) + spent

@@ -23,7 +23,7 @@ from models.detection import (
 )
 from models.errors import LowConfidence
 from models.session import Cancellation
-from models.straightening import Looks, straightened
+from models.straightening import SCORE_NOISE, Looks, MorePixelsNeeded, straightened
 from models.turning import quarter_turned, shrunk
 
 Pixels = NDArray[np.uint8]
@@ -63,14 +63,22 @@ class FaceSearch:
         min_confidence: float,
         max_faces: int,
         cancellation: Cancellation,
+        reduced: bool = False,
     ) -> tuple[Detection, ...]:
         """The `max_faces` most prominent faces at or above `min_confidence`, whichever way up.
 
-        `image`: (height, width, 3) uint8 BGR. Raises NoFaceFound, LowConfidence, InferenceFailed
-        or InferenceTerminated.
+        `image`: (height, width, 3) uint8 BGR; `reduced`: its source has more pixels. Raises
+        NoFaceFound, LowConfidence, InferenceFailed, InferenceTerminated, or, where it is reduced,
+        MorePixelsNeeded.
         """
-        look = Looks(self.detector, min(CANDIDATE_FLOOR, min_confidence), cancellation)
+        floor = min(CANDIDATE_FLOOR, min_confidence)
+        look = Looks(self.detector, floor, cancellation, reduced)
         candidates = self._upright(image, min_confidence, max_faces, look)
+        if reduced and len(_accepted(candidates, min_confidence - SCORE_NOISE)) > len(
+            _accepted(candidates, min_confidence)
+        ):
+            # Among all its pixels it may just be one.
+            raise MorePixelsNeeded
         minimum = max(min_confidence, TURNED_MINIMUM)
         if not _accepted(candidates, max(min_confidence, SURE)):
             # A good face on its side is worth more than doubtful ones upright.

@@ -189,7 +189,7 @@ class Metrics:
 
     def models(self, pipeline: FacePipeline) -> None:
         """The models are warm."""
-        detector, embedder = pipeline.detector, pipeline.embedder
+        detector, embedder, assessor = pipeline.detector, pipeline.embedder, pipeline.assessor
         self._models.info(
             {
                 "detector": detector.name,
@@ -197,6 +197,8 @@ class Metrics:
                 "embedder": embedder.name,
                 "embedder_sha256": embedder.sha256,
                 "embedding_size": str(embedder.dimension),
+                "assessor": "" if assessor is None else assessor.name,
+                "assessor_sha256": "" if assessor is None else assessor.sha256,
             }
         )
 

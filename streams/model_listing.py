@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from models.errors import CorruptWeights, MissingWeights
+from models.errors import CorruptWeights, MissingWeights, UnknownModel
 from models.manifest import ModelDescription, chosen, known_models
 from models.weights import find_weights
 from streams.settings import Settings
@@ -57,9 +58,23 @@ def models_in_use(settings: Settings) -> list[ModelDescription]:
     return in_use
 
 
+def unknown_name(settings: Settings) -> UnknownModel | None:
+    """What is wrong where a setting names no model."""
+    try:
+        models_in_use(settings)
+    except UnknownModel as error:
+        return error
+    return None
+
+
 def list_models(settings: Settings) -> list[ListedModel]:
-    """Every known model, its weight file hashed where there is one. Raises as `models_in_use`."""
-    in_use = {model.name for model in models_in_use(settings)}
+    """Every known model, its weight file hashed where there is one. Raises BadDescription.
+
+    Where a setting names no model, none is marked as in use: the right name is looked for here.
+    """
+    in_use: set[str] = set()
+    with suppress(UnknownModel):
+        in_use = {model.name for model in models_in_use(settings)}
     return [
         _listed(model, model.name in in_use, settings)
         for model in known_models(settings.model_path)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.check import CheckedModel, check_model
+from models.errors import CorruptWeights, MissingWeights
 from models.manifest import ModelDescription, check_licence, describe
 from models.preparation import prepared_graph
 from models.weights import find_weights
@@ -30,7 +32,7 @@ from streams.commands.base import FacestreamCommand
 from streams.errors import StreamsError
 from streams.inference import load_models
 from streams.model_fetching import fetch
-from streams.model_listing import ListedModel, list_models, models_in_use
+from streams.model_listing import ListedModel, list_models, models_in_use, unknown_name
 from streams.settings import Settings
 
 ACTIONS = ("list", "fetch", "check", "prepare")
@@ -59,7 +61,8 @@ class Models(FacestreamCommand):
         return await asyncio.to_thread(getattr(self, f"_{action}"), name)
 
     def _list(self, *, as_json: bool) -> int:
-        """The exit status is 1 when a file that is here is not the pinned one."""
+        """The exit status is 1 when a file that is here is not the pinned one, or when a setting
+        names no model."""
         listed = list_models(self.settings)
         if as_json:
             for one in listed:
@@ -69,13 +72,22 @@ class Models(FacestreamCommand):
         corrupt = [one for one in listed if one.weights == "corrupt"]
         for one in corrupt:
             self.notes.print(f"facestream: {one.problem}", style="red", markup=False)
-        return 1 if corrupt else 0
+        unknown = unknown_name(self.settings)
+        if unknown is not None:
+            self.notes.print(f"facestream: {unknown}", style="red", markup=False)
+        return 1 if corrupt or unknown is not None else 0
 
     def _find(self, model: ModelDescription) -> Path:
         return find_weights(model, self.settings.model_path, self.settings.model_cache)
 
     def _fetch(self, name: str) -> int:
         model = describe(name, model_path=self.settings.model_path)
+        check_licence(model, self.settings.accept_model_licence)
+        with suppress(MissingWeights, CorruptWeights):
+            # What is damaged in the cache is fetched anew.
+            path = self._find(model)
+            self.console.print(f"{name}: already here, sha256 ok, {path}", soft_wrap=True)
+            return 0
         path = fetch_with_progress(model, self.settings, self.notes)
         self.console.print(f"{name}: sha256 {model.sha256} ok, {path}", soft_wrap=True)
         return 0

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from benchmarks.accuracy import main
 from benchmarks.accuracy_data import Picture, carried_labels, read_data
+from benchmarks.accuracy_models import measurable, pipeline_of
+from benchmarks.accuracy_reach import reached
 from benchmarks.accuracy_report import BEGIN, END
-from benchmarks.measure_detection import faces_among
-from models.manifest import manifest
+from benchmarks.measure_detection import faces_among, measure_detection
+from models.decoding import decode_reduced
+from models.manifest import FALSE_ACCEPT_RATES, manifest
 from streams.settings import load_settings
 from tests.models.generated_graphs import quality_model
 from tests.pictures import portrait
@@ -57,21 +61,107 @@ def test_the_command_measures_prints_and_writes(
     page = folder / "accuracy.md"
     page.write_text(PAGE)
     assert 0 == main([str(folder), "--models", "yunet,sface", "--page", str(page)])
-    values = dict(line.split("=") for line in capsys.readouterr().out.splitlines())
+    printed = capsys.readouterr()
+    values = dict(line.split("=", 1) for line in printed.out.splitlines())
     assert "100.00" == values["mine_accuracy_sface"]
-    assert "100.00" == values["tar_1e-3_sface"]
+    assert "0.00" == values["misses_reject20_quality_sface"]
     assert "100.00" == values["recall_yunet_people"]
     assert "6/6" == values["found_yunet_people"]
     assert "0" == values["false_faces_yunet"]
     assert "6/6" == values["turned180_found_yunet"]
     assert float(values["turned90_cosine_yunet"]) > 0.85
+    assert "reached (0, wanted at most 2)" == values["reach_false_faces_yunet"]
+    assert "reached (6/6, wanted all)" == values["reach_turned180_found_yunet"]
+    assert "not-measured (-, wanted at least 99)" == values["reach_lfw_accuracy_sface"]
+    assert "cannot be read: broken.jpg" in printed.err
     text = page.read_text()
+    assert "- cannot be read: broken.jpg" in text
+    # 12 pairs of two people say nothing of rates of 1e-2 and less.
+    assert not [key for key in values if key.startswith(("tar_", "threshold_"))]
+    assert "| sface | 9 | too few pairs | too few pairs |" in text
     assert text.startswith("# Accuracy\n\nBefore.")
     assert text.endswith("After.\n")
     assert "old numbers" not in text
     assert "| yunet | people | 6 of 6 | 0 | 6 |" in text
     for plot in ("accuracy-roc.png", "accuracy-reject.png"):
         assert (folder / "images" / plot).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_model_that_may_not_be_used_commercially_is_listed_as_left_out(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Measuring accepts no licence by itself, and the page says what it did not measure."""
+    (folder / "index.csv").unlink()
+    page = folder / "accuracy.md"
+    page.write_text(PAGE)
+    assert 0 == main([str(folder), "--models", "sface,fr_feature", "--page", str(page)])
+    printed = capsys.readouterr()
+    assert "accuracy_fr_feature" not in printed.out.replace("reach_lfw_accuracy_fr_feature", "")
+    assert "ACCEPT_MODEL_LICENCE=fr_feature" in printed.err
+    assert "ACCEPT_MODEL_LICENCE=fr_feature" in page.read_text()
+
+
+def test_an_accepted_licence_lets_a_model_be_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name, as everywhere."""
+    monkeypatch.setattr("benchmarks.accuracy_models.fetch", lambda *_, **__: tmp_path)
+    monkeypatch.setattr("benchmarks.accuracy_models.find_weights", lambda *_: tmp_path)
+    refusing = measurable(load_settings(), ("fr_feature", "sface"))
+    assert (("sface",), ["fr_feature"]) == (refusing.embedders, list(refusing.refused))
+    accepting = load_settings(accept_model_licence="fr_feature")
+    assert ("sface", "fr_feature") == measurable(accepting, ("fr_feature", "sface")).embedders
+
+
+def test_keys_of_several_lists_are_told_apart(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each begins with the name of its list, and none is there twice."""
+    (folder / "index.csv").unlink()
+    (folder / "other_pairs.csv").write_bytes((folder / "mine_pairs.csv").read_bytes())
+    assert 0 == main([str(folder), "--models", "sface"])
+    keys = [line.split("=")[0] for line in capsys.readouterr().out.splitlines()]
+    assert len(keys) == len(set(keys))
+    assert {"mine_misses_reject20_quality_sface", "other_misses_reject20_quality_sface"} <= {*keys}
+
+
+def test_large_files_are_measured_as_a_worker_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the pipeline, from their bytes: decoded at a part of their size."""
+    large = portrait().resize((2600, 3047))
+    large.save(tmp_path / "large.jpg", quality=90)
+    (tmp_path / "index.csv").write_text("set,file,n_faces\ns,large.jpg,1\n")
+    reductions: list[int] = []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        picture = decode_reduced(*arguments, **options)
+        reductions.append(picture.factor)
+        return picture
+
+    monkeypatch.setattr("models.pipeline.decode_reduced", watched)
+    pipeline = pipeline_of(load_settings(), "yunet", "sface")
+    found = measure_detection(pipeline, read_data(tmp_path, {}), lambda: None)
+    assert (1, [2]) == (found.by_set["s"].found, reductions)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "verdict"),
+    [
+        ("lfw_accuracy_sface", "99.00", "reached"),
+        ("lfw_accuracy_sface", "98.99", "NOT-REACHED"),
+        ("found_yunet_compreface", "45/46", "NOT-REACHED"),
+        ("false_faces_yunet", "2", "reached"),
+        ("false_faces_yunet", "3", "NOT-REACHED"),
+        ("turned90_found_yunet", "61/62", "NOT-REACHED"),
+        ("turned90_cosine_yunet", "nan", "NOT-REACHED"),
+    ],
+)
+def test_a_target_is_reached_or_not(key: str, value: str, verdict: str) -> None:
+    """What nobody measured is neither."""
+    verdicts = {one.target.key: one.verdict for one in reached({key: value})}
+    assert verdict == verdicts.pop(key)
+    assert {"not-measured"} == set(verdicts.values())
 
 
 def test_a_quality_model_that_is_here_is_measured_too(
@@ -130,11 +220,16 @@ def test_the_manifest_says_what_the_page_says() -> None:
         if line.startswith("|")
     ]
     accuracy = {row[1]: row[2] for row in rows if row[0] == "lfw (1200)"}
+    heads = ["embedder", "impostor pairs", "1e-2", *FALSE_ACCEPT_RATES]
+    after = rows[rows.index(heads) + 2 :]
+    thresholds = {row[0]: tuple(map(float, row[3:])) for row in after[: len(accuracy)]}
+    assert thresholds
     found = {(row[0], row[1]): row[2] for row in rows if "of" in row[2:3][0].split()}
     for model in manifest():
         if model.task == "embed":
             expected = accuracy.get(model.name)
             assert model.measured == (f"LFW, 1200 pairs: {expected} %" if expected else "")
+            assert model.thresholds == thresholds.get(model.name)
         elif model.task == "detect":
             expected = found.get((model.name, "compreface"))
             dlib = found.get((model.name, "dlib_faces"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from dataclasses import replace
 from typing import get_args
+from unittest.mock import Mock
 
 import pytest
 from prometheus_client.core import (
@@ -15,6 +17,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from models.manifest import describe
 from models.pipeline import FacePipeline
 from schemas.fallback import FallbackReason
 from streams.circuit import Circuit, CircuitState
@@ -114,7 +117,21 @@ def test_the_models_are_named(pipeline: FacePipeline) -> None:
         "embedder": "sface",
         "embedder_sha256": pipeline.embedder.sha256,
         "embedding_size": "128",
+        "assessor": "",
+        "assessor_sha256": "",
     } == family.samples[0].labels
+
+
+def test_a_quality_model_is_named_too(pipeline: FacePipeline) -> None:
+    """Where one is chosen."""
+    metrics = Metrics()
+    metrics.models(replace(pipeline, quality_assessor=Mock(description=describe("ediffiqa"))))
+    family = next(one for one in metrics.registry.collect() if one.name == "facestream_model")
+    labels = family.samples[0].labels
+    assert ("ediffiqa", describe("ediffiqa").sha256) == (
+        labels["assessor"],
+        labels["assessor_sha256"],
+    )
 
 
 async def test_a_busy_event_loop_shows() -> None:

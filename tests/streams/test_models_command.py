@@ -78,6 +78,25 @@ def test_every_known_model_is_listed(cache: Path) -> None:
     assert rows["fr_feature"]["commercial_use"] is False
 
 
+def test_a_misspelt_setting_does_not_hide_the_list(cache: Path) -> None:
+    """The right name is in it, and what is wrong is said."""
+    wrong = {"FACE_DETECTOR": "yunett"}
+    rows = listed(cache, status=1, environment=wrong)
+    assert [model.name for model in manifest()] == list(rows)
+    assert "'yunett'" in models("list", cache=cache, status=1, environment=wrong).stderr
+
+
+def test_what_lies_in_model_path_is_not_fetched(cache: Path, tmp_path: Path) -> None:
+    """It says where it lies; nothing is put into the cache."""
+    own = tmp_path / "own"
+    own.mkdir()
+    here = Path(listed(cache)["yunet"]["path"])
+    (own / here.name).write_bytes(here.read_bytes())
+    done = models("fetch", "yunet", cache=cache, environment={"MODEL_PATH": str(own)})
+    assert f"already here, sha256 ok, {own / here.name}" in done.stdout
+    assert [] == list(fetched_folder(cache).iterdir())
+
+
 def test_the_table_says_what_was_measured_and_what_was_not(cache: Path) -> None:
     """For people, a row a model."""
     table = models("list", cache=cache).stdout.splitlines()
