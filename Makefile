@@ -132,7 +132,7 @@ accuracy: .venv/dev.stamp
 # BENCH_DATA=folder of JPEGs in place of the 640x480 ones. PEERS=deepface: beside DeepFace too, in
 # an environment of its own, or DEEPFACE_PYTHON's.
 REPEATS ?= 5
-BENCH_EVENTS ?= $(if $(filter command line environment,$(origin EVENTS)),$(EVENTS),360)
+BENCH_EVENTS ?= $(if $(filter command line environment,$(origin EVENTS)),$(EVENTS),600)
 SETS ?= vga,1080p,12mp
 DEEPFACE_PYTHON ?= $(if $(findstring deepface,$(PEERS)),.venv-deepface/bin/python,python3)
 BENCH := $(BIN)/python -m benchmarks

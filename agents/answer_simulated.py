@@ -9,6 +9,7 @@ import structlog
 
 from streams.answering import SimulatedAnswers
 from streams.app import app
+from streams.delivering import AsItIs
 from streams.incoming import Incoming
 from streams.publishing import UnpublishableMessage
 from streams.topics import topic_names
@@ -54,7 +55,7 @@ async def answer(event: Any) -> None:
 window = runtime.window(topics.simulated_fallback, answer, concurrency=64)
 
 
-@app.agent(app.topic(topics.simulated_fallback), name="answer-simulated")
+@app.agent(app.topic(topics.simulated_fallback, schema=AsItIs()), name="answer-simulated")
 async def answer_simulated(stream: Any) -> None:
     """Answer each dead letter; the window acknowledges."""
     await window.feed(stream.noack().events())

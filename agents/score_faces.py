@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from streams.app import app
+from streams.delivering import AsItIs
 from streams.fallback import keep
 from streams.incoming import Incoming
 from streams.publishing import UnpublishableMessage
@@ -58,6 +59,8 @@ async def answer(event: Any) -> None:
         metrics.stage("total", time.time() - incoming.timestamp)
     # After the answer, so that nobody waits for a shadow.
     shadows = await shadow.records(incoming, messages)
+    if not shadows:
+        return
     try:
         await runtime.publisher.publish(shadows)
     except UnpublishableMessage as error:
@@ -77,7 +80,7 @@ window = runtime.window(
 )
 
 
-@app.agent(app.topic(topics.image_submitted), name="score-faces")
+@app.agent(app.topic(topics.image_submitted, schema=AsItIs()), name="score-faces")
 async def score_faces(stream: Any) -> None:
     """Score each picture; the window acknowledges."""
     await window.feed(stream.noack().events())

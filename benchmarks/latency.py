@@ -25,13 +25,22 @@ ANSWERED_S = 30.0
 ALONE_S = 10.0
 FEWEST = 10
 
-FETCH_WAIT_MS = 4
-"""The embedded broker looks for new records after half of a fetch's longest wait, and not before:
-what this reader adds is 2 ms at most."""
 
-WORKERS_FETCH_WAIT_MS = "10"
-"""What the worker's fetches add is 5 ms at most, on the embedded broker alone: Kafka answers a
-fetch as soon as there is a record."""
+@dataclass(frozen=True)
+class FetchWaits:
+    """How long the broker may hold a fetch of the reader of answers, and of the worker.
+
+    The embedded broker looks for new records after half of it, and not before; Kafka answers a
+    fetch as soon as there is a record. So short waits take this peculiarity out of what is
+    measured. They cost CPU, of which one event at a time leaves enough; under load there are fewer.
+    """
+
+    reader_ms: int
+    worker_ms: int
+
+
+ALONE_WAITS = FetchWaits(reader_ms=2, worker_ms=4)
+LOADED_WAITS = FetchWaits(reader_ms=10, worker_ms=10)
 
 LOADED_SHARE = 0.6
 """Of what the worker can do."""
@@ -60,33 +69,38 @@ async def measure_latency(
     load: Load, plan: LatencyPlan, folder: Path, say: Callable[[str], None]
 ) -> list[LatencyRound]:
     """Raises TimeoutError when an answer does not come."""
-    rounds = []
-    async with ground(folder) as place:
-        with worker_on(place, KAFKA_FETCH_MAX_WAIT_MS=WORKERS_FETCH_WAIT_MS) as worker:
-            await asyncio.to_thread(worker.wait_ready, READY_S)
-            async with _client(place, load) as client:
-                await client.alone(load.warm)
-                for number in range(plan.rounds):
-                    bare = await asyncio.to_thread(bare_run, load, 1, plan.alone, warm=10)
-                    rounds.append(
-                        LatencyRound(
-                            bare.latencies_ms,
-                            await client.alone(plan.alone),
-                            await client.at_rate(plan.loaded, plan.loaded_rate, seed=number),
-                        )
-                    )
-                    say(f"latency {number + 1}/{plan.rounds}")
-    return rounds
+    bare, alone, loaded = [], [], []
+    async with _worker_and_client(load, folder / "alone", ALONE_WAITS) as client:
+        for number in range(plan.rounds):
+            beside = await asyncio.to_thread(bare_run, load, 1, plan.alone, warm=10)
+            bare.append(beside.latencies_ms)
+            alone.append(await client.alone(plan.alone))
+            say(f"latency, one at a time {number + 1}/{plan.rounds}")
+    async with _worker_and_client(load, folder / "loaded", LOADED_WAITS) as client:
+        for number in range(plan.rounds):
+            loaded.append(await client.at_rate(plan.loaded, plan.loaded_rate, seed=number))
+            say(f"latency, under load {number + 1}/{plan.rounds}")
+    return [LatencyRound(*one) for one in zip(bare, alone, loaded, strict=True)]
 
 
 @asynccontextmanager
-async def _client(place: Ground, load: Load) -> AsyncIterator[_Client]:
+async def _worker_and_client(load: Load, folder: Path, waits: FetchWaits) -> AsyncIterator[_Client]:
+    async with ground(folder) as place:
+        with worker_on(place, KAFKA_FETCH_MAX_WAIT_MS=str(waits.worker_ms)) as worker:
+            await asyncio.to_thread(worker.wait_ready, READY_S)
+            async with _client(place, load, waits.reader_ms) as client:
+                await client.alone(load.warm)
+                yield client
+
+
+@asynccontextmanager
+async def _client(place: Ground, load: Load, fetch_wait_ms: int) -> AsyncIterator[_Client]:
     consumer = AIOKafkaConsumer(
         place.topics.scored_face,
         bootstrap_servers=place.broker.address,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
-        fetch_max_wait_ms=FETCH_WAIT_MS,
+        fetch_max_wait_ms=fetch_wait_ms,
     )
     await consumer.start()
     try:

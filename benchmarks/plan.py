@@ -35,7 +35,7 @@ class Plan:
     """`only`: names of contenders and parts, or how they begin; none: all of them."""
 
     repeats: int = 5
-    events: int = 360
+    events: int = 600
     sets: tuple[str, ...] = ("vga", "1080p", "12mp")
     only: tuple[str, ...] = ()
     quick: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,8 +15,25 @@ from models.errors import InferenceFailed, InferenceTerminated
 
 Tensor = NDArray[np.float32]
 
+MB = 1024 * 1024
+
 FATAL_ONLY = 4
 """Every failure reaches the caller as an exception; onnxruntime need not print it as well."""
+
+
+@cache
+def _share_arena() -> None:
+    """One pool of memory for the tensors of all sessions, that grows by what is asked for.
+
+    A pool for each session takes 13 MB more; none leaves the tensors to malloc, whose heap they
+    fragment under load: 25 MB more, and 2 % of the CPU time (measured).
+    """
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    by_what_is_asked_for = {"arena_extend_strategy": 1, "initial_chunk_size_bytes": MB}
+    growth = {"max_mem": 0, "max_dead_bytes_per_chunk": MB, **by_what_is_asked_for}
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(growth))
 
 
 class Cancellation:
@@ -78,8 +96,8 @@ class OnnxSession:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Its own pool of memory, one a session, is no faster than malloc, and 13 MB (measured).
-        options.enable_cpu_mem_arena = False
+        _share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
         options.log_severity_level = FATAL_ONLY
         self._model = model
         source = str(graph) if isinstance(graph, Path) else graph

@@ -2,7 +2,9 @@
 
 An event loop that is woken for a single result finds its caches full of somebody's picture: what it
 does then costs twice what it costs in a row (measured: 2.0 ms of CPU an event in place of 1.1). So
-while there is work enough to keep every thread busy, results wait for each other.
+while there is work enough to keep every thread busy, results wait for each other: for as many as
+there are attempts that wait for a thread, so that no result waits longer for others than its own
+attempt has waited, and none where no attempt has to.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 #: Results that are brought together at most.
 MOST_TOGETHER = 8
-#: How long they wait for each other.
+#: How long they wait for each other at most.
 LATE_S = 0.08
 
 
@@ -33,17 +35,17 @@ class Bursts:
         self._since = 0.0
         self._closed = False
 
-    def bring(self, deliver: Callable[[], None], *, hurry: bool) -> None:
-        """Have ``deliver`` called on the loop: soon in a ``hurry``, else with others.
+    def bring(self, deliver: Callable[[], None], *, together: int) -> None:
+        """Have ``deliver`` called on the loop, with others as soon as there are ``together``.
 
-        From any thread. Somebody on the loop calls ``deliver_late`` now and then, as the last
-        results before a pause are in no hurry either.
+        From any thread. Somebody on the loop calls ``deliver_late`` now and then, as others may not
+        come.
         """
         with self._lock:
             if not self._gathered:
                 self._since = time.monotonic()
             self._gathered.append(deliver)
-            due = hurry or self._closed or len(self._gathered) >= MOST_TOGETHER
+            due = self._closed or len(self._gathered) >= min(together, MOST_TOGETHER)
         if due:
             # A worker that has stopped meanwhile has no loop any more, and nobody who waits.
             with contextlib.suppress(RuntimeError):

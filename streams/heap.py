@@ -25,7 +25,7 @@ SCORING = 8 * MB
 
 
 #: How often holes are given back. It takes a thread of its own some milliseconds.
-TRIM_EVERY_S = 5.0
+TRIM_EVERY_S = 2.0
 
 
 def prepare_heap() -> None:
@@ -36,7 +36,7 @@ def prepare_heap() -> None:
 def settle_heap() -> None:
     """After that: give back what is free, and keep what pictures need."""
     _trim()
-    _set({M_MMAP_THRESHOLD: SCORING, M_TRIM_THRESHOLD: 2 * SCORING})
+    _set({M_MMAP_THRESHOLD: SCORING, M_TRIM_THRESHOLD: SCORING})
 
 
 async def keep_trimming() -> None:

@@ -24,7 +24,7 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +48,6 @@ class _Held:
     size: int
     started: bool = False
     done: bool = False
-    task: asyncio.Task[None] | None = None
 
 
 @dataclass(slots=True)
@@ -86,14 +85,15 @@ class InFlightWindow:
         self.state = WindowState()
         self._app = app
         self._handle = handle
-        self._may_run = asyncio.Semaphore(concurrency)
+        self._concurrency = concurrency
+        self._not_started: deque[_Held] = deque()
+        self._running: dict[_Held, asyncio.Task[None]] = {}
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._drain_timeout_s = drain_timeout_s
         self._lanes: dict[Lane, deque[_Held]] = {}
         self._epoch = 0
         self._draining = False
-        self._tasks: set[asyncio.Task[None]] = set()
         self._deadline: asyncio.TimerHandle | None = None
 
     async def feed(self, events: AsyncIterator[Any]) -> None:
@@ -114,32 +114,38 @@ class InFlightWindow:
             self.state.busy_since = time.monotonic()
         self.state.held += 1
         self.state.held_bytes += held.size
-        held.task = asyncio.create_task(self._work(held), name=f"{self.topic}@{message.offset}")
-        self._tasks.add(held.task)
-        held.task.add_done_callback(self._tasks.discard)
+        self._not_started.append(held)
+        self._start_more()
         self._adjust_pressure()
 
-    async def _work(self, held: _Held) -> None:
-        async with self._may_run:
+    def _start_more(self) -> None:
+        while self._not_started and len(self._running) < self._concurrency:
+            held = self._not_started.popleft()
             held.started = True
-            self.state.running += 1
-            try:
-                await self._handle(held.event)
-                held.done = True
-            except Abandoned as abandoned:
-                if self._is_leaving():
-                    self._close(held.lane)
-                else:
-                    await self._fail(held, abandoned)
-            except asyncio.CancelledError:
-                if not self._is_leaving():
-                    await self._fail(held, RuntimeError("the handler was cancelled"))
-                raise
-            except Exception as error:
-                await self._fail(held, error)
-            finally:
-                self.state.running -= 1
+            name = f"{self.topic}@{held.event.message.offset}"
+            self._running[held] = asyncio.create_task(self._work(held), name=name)
+        self.state.running = len(self._running)
+
+    async def _work(self, held: _Held) -> None:
+        try:
+            await self._handle(held.event)
+            held.done = True
+        except Abandoned as abandoned:
+            if self._is_leaving():
+                self._close(held.lane)
+            else:
+                await self._fail(held, abandoned)
+        except asyncio.CancelledError:
+            if not self._is_leaving():
+                await self._fail(held, RuntimeError("the handler was cancelled"))
+            raise
+        except Exception as error:
+            await self._fail(held, error)
+        finally:
+            del self._running[held]
+            self.state.running = len(self._running)
         self._ack_in_order(held.lane)
+        self._start_more()
 
     async def _fail(self, held: _Held, error: Exception) -> None:
         """A bug, or an output that cannot be made safe. The event stays unacknowledged."""
@@ -173,12 +179,12 @@ class InFlightWindow:
         """Forget what a lane holds: nothing of it is acknowledged any more."""
         self._forget(self._lanes.pop(lane, ()))
 
-    def _forget(self, forgotten: Iterable[_Held]) -> None:
+    def _forget(self, forgotten: Collection[_Held]) -> None:
         for held in forgotten:
             self._let_go(held)
             self._app.consumer.unacked.discard(held.event.message)
-            if held.task is not None and not held.started:
-                held.task.cancel()
+        gone = set(forgotten)
+        self._not_started = deque(held for held in self._not_started if held not in gone)
 
     def note_waiting(self) -> None:
         """Something that the held events need is away and is being tried again: no stall."""
@@ -245,8 +251,8 @@ class InFlightWindow:
 
 def _size_of(message: Any) -> int:
     """Bytes that a message keeps in memory: value, key and headers."""
+    size = len(message.value or b"") + len(message.key or b"")
     headers = message.headers or ()
-    if isinstance(headers, dict):
-        headers = headers.items()
-    in_headers = sum(len(name) + len(value or b"") for name, value in headers)
-    return len(message.value or b"") + len(message.key or b"") + in_headers
+    for name, value in headers.items() if isinstance(headers, dict) else headers:
+        size += len(name) + len(value or b"")
+    return size

@@ -4,7 +4,7 @@ Decoding, detection and embedding release the GIL, so threads scale with cores. 
 attempt starts when a thread takes it up, not while it waits. One watchdog task looks at what is
 running; an attempt past its deadline is cancelled inside onnxruntime, which frees its thread.
 
-While more attempts wait than there are threads, results come back in bursts (``bursts.py``).
+While attempts wait for a thread, results come back in bursts (``bursts.py``).
 """
 
 from __future__ import annotations
@@ -298,7 +298,7 @@ class InferencePool:
             log.exception("scoring raised what it should not")
             failure = InferenceFailed("pipeline", f"{type(error).__name__}: {error}")
             end, hurry = partial(attempt.end, None, failure), True
-        self._bursts.bring(end, hurry=hurry or self._waiting < self.threads)
+        self._bursts.bring(end, together=0 if hurry else self._waiting)
         del end  # as in `_Attempt.end`
 
     async def _watch(self, bursts: Bursts) -> None:

@@ -47,8 +47,10 @@ class Outgoing:
     @property
     def size(self) -> int:
         """Bytes of value, key and headers."""
-        in_headers = sum(len(name) + len(value or b"") for name, value in self.headers)
-        return len(self.value or b"") + len(self.key or b"") + in_headers
+        size = len(self.value or b"") + len(self.key or b"")
+        for name, value in self.headers:
+            size += len(name) + len(value or b"")
+        return size
 
 
 class Publisher:
@@ -119,8 +121,8 @@ class Publisher:
         # Faust's producer itself: a Topic's send costs as much again, for serialisers that pass
         # bytes through and a future for each message that nobody asks.
         producer = await self._app.maybe_start_producer()
-        # The first await hands the message to the producer, the second is the broker's ack. The
-        # shield keeps a time-out from cancelling a future that belongs to the producer's batch.
+        # The first await hands the message to the producer, the second is the broker's ack. To wait
+        # for a set of one keeps a time-out from cancelling a future that is the producer's batch's.
         try:
             sent = await producer.send(
                 message.topic, message.key, message.value, None, None, list(message.headers)
@@ -128,7 +130,8 @@ class Publisher:
         except ProducerSendError as error:
             # Faust's envelope around what aiokafka refuses at once: too large, or no metadata.
             raise (error.__cause__ or error) from None
-        await asyncio.shield(sent)
+        await asyncio.wait({sent})
+        sent.result()
 
 
 def _too_large(message: Outgoing, why: str) -> str:

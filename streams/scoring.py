@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -169,6 +170,10 @@ class Scorer:
             for index in range(len(scored.faces))
         ]
 
+    @cached_property
+    def _model(self) -> ModelNames:
+        return model_names(self._pool.pipeline)
+
     def too_large_to_answer(self, incoming: Incoming, error: Exception) -> Outgoing:
         """The dead letter of an event whose answer does not fit its topic."""
         failure = Failure(FallbackReason.INVALID_EVENT, f"the answer does not fit: {error}", 1)
@@ -290,7 +295,7 @@ class Scorer:
             formula_version=str(FORMULA_VERSION),
             provenance="real",
             fallback_reason=None,
-            model=model_names(self._pool.pipeline),
+            model=self._model,
             timings_ms=timings,
             image_sha256=scored.image_sha256,
             submitted_at=event.submitted_at,
@@ -351,7 +356,7 @@ def model_names(pipeline: FacePipeline) -> ModelNames:
 
 def landmarks_of(points: NDArray[np.float32]) -> Landmarks:
     """The record of a detector's landmarks, (5, 2) float32, source pixels."""
-    left_eye, right_eye, nose, mouth_left, mouth_right = ((float(x), float(y)) for x, y in points)
+    left_eye, right_eye, nose, mouth_left, mouth_right = points.tolist()
     return Landmarks(
         left_eye=left_eye,
         right_eye=right_eye,

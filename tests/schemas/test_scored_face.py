@@ -4,7 +4,6 @@ import json
 import math
 import random
 import struct
-import time
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -73,21 +72,29 @@ def test_float64_is_rounded_to_float32() -> None:
     face = _simulated(embedding=[0.1], embedding_size=1)
 
     assert face.embedding == (0.10000000149011612,)
-    assert b'"embedding":[0.100000001]' in encode_scored_face(face)
+    assert b'"embedding":[0.1]' in encode_scored_face(face)
 
 
-def test_writing_is_small_and_cheap() -> None:
-    """512 numbers take under 8 kB and well under a few milliseconds, even on a busy machine
-    (0.2 ms measured on an idle one)."""
+def test_writing_is_small() -> None:
+    """512 numbers take under 8 kB."""
     face = _simulated(embedding=_unit_vector(512), embedding_size=512)
-    seconds = []
-    for _ in range(20):
-        start = time.perf_counter()
-        value = encode_scored_face(face)
-        seconds.append(time.perf_counter() - start)
 
-    assert len(value) < 8_000
-    assert min(seconds) < 0.003
+    assert len(encode_scored_face(face)) < 8_000
+
+
+@pytest.mark.parametrize("name", ["real", "simulated", "microseconds", "non_ascii"])
+def test_it_is_written_as_pydantic_would(name: str) -> None:
+    """Same fields, same order, same values; only the embedding may be written shorter."""
+    faces = {
+        "real": decode_scored_face(example("scored-face/v1/learned-quality").value),
+        "simulated": _simulated(embedding=_unit_vector(128), embedding_size=128),
+        "microseconds": _simulated(scored_at=datetime(2024, 5, 1, 12, 0, 0, 30, tzinfo=UTC)),
+        "non_ascii": _simulated(user_id="Zoë😀", metadata={"é": ["\u2028", 1e300, -0.0]}),
+    }
+    face = faces[name]
+    ours, theirs = json.loads(encode_scored_face(face)), json.loads(face.model_dump_json())
+
+    assert repr(ours) == repr(theirs)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e39, True, "0.5", None])

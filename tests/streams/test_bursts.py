@@ -17,14 +17,14 @@ async def in_thread(work: Callable[[], None]) -> None:
     await asyncio.sleep(0)
 
 
-async def test_what_is_in_a_hurry_comes_at_once_and_takes_the_others_along() -> None:
+async def test_one_that_does_not_wait_takes_the_others_along() -> None:
     """In their order."""
     came: list[int] = []
     bursts = Bursts(asyncio.get_running_loop())
     for number in (1, 2):
-        await in_thread(partial(bursts.bring, partial(came.append, number), hurry=False))
+        await in_thread(partial(bursts.bring, partial(came.append, number), together=9))
     assert came == []
-    await in_thread(partial(bursts.bring, partial(came.append, 3), hurry=True))
+    await in_thread(partial(bursts.bring, partial(came.append, 3), together=0))
     assert came == [1, 2, 3]
 
 
@@ -33,17 +33,27 @@ async def test_enough_of_them_are_not_kept_waiting() -> None:
     came: list[int] = []
     bursts = Bursts(asyncio.get_running_loop())
     for number in range(MOST_TOGETHER - 1):
-        await in_thread(partial(bursts.bring, partial(came.append, number), hurry=False))
+        await in_thread(partial(bursts.bring, partial(came.append, number), together=9))
     assert came == []
-    await in_thread(partial(bursts.bring, partial(came.append, MOST_TOGETHER), hurry=False))
+    await in_thread(partial(bursts.bring, partial(came.append, MOST_TOGETHER), together=9))
     assert len(came) == MOST_TOGETHER
+
+
+async def test_as_many_as_are_asked_for_come_together() -> None:
+    """The latest word counts."""
+    came: list[int] = []
+    bursts = Bursts(asyncio.get_running_loop())
+    await in_thread(partial(bursts.bring, partial(came.append, 1), together=3))
+    assert came == []
+    await in_thread(partial(bursts.bring, partial(came.append, 2), together=2))
+    assert came == [1, 2]
 
 
 async def test_the_last_ones_are_there_for_who_asks() -> None:
     """Once each."""
     came: list[int] = []
     bursts = Bursts(asyncio.get_running_loop())
-    await in_thread(partial(bursts.bring, partial(came.append, 1), hurry=False))
+    await in_thread(partial(bursts.bring, partial(came.append, 1), together=9))
     bursts.deliver_late()
     assert came == []
     await asyncio.sleep(LATE_S)
@@ -56,8 +66,8 @@ async def test_one_that_fails_does_not_keep_the_others() -> None:
     """Each is somebody's answer."""
     came: list[int] = []
     bursts = Bursts(asyncio.get_running_loop())
-    bursts.bring(lambda: came.append(1 // 0), hurry=False)
-    bursts.bring(lambda: came.append(2), hurry=False)
+    bursts.bring(lambda: came.append(1 // 0), together=9)
+    bursts.bring(lambda: came.append(2), together=9)
     bursts.deliver()
     assert came == [2]
 
@@ -66,10 +76,10 @@ async def test_once_closed_nothing_waits_for_others() -> None:
     """Nobody would come for them."""
     came: list[int] = []
     bursts = Bursts(asyncio.get_running_loop())
-    bursts.bring(lambda: came.append(1), hurry=False)
+    bursts.bring(lambda: came.append(1), together=9)
     bursts.close()
     assert came == [1]
-    bursts.bring(lambda: came.append(2), hurry=False)
+    bursts.bring(lambda: came.append(2), together=9)
     await asyncio.sleep(0)
     assert came == [1, 2]
 
@@ -78,4 +88,4 @@ def test_a_result_without_a_loop_is_no_error() -> None:
     """The worker has stopped; nobody waits any more."""
     loop = asyncio.new_event_loop()
     loop.close()
-    Bursts(loop).bring(lambda: None, hurry=True)
+    Bursts(loop).bring(lambda: None, together=0)

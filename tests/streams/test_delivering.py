@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 from mode.services import Service
 
-from streams.delivering import MOST_IN_A_ROW, PromptDelivery
+from streams.delivering import MOST_IN_A_ROW, AsItIs, PromptDelivery
 
 
 class Deliverer(PromptDelivery, Service):  # type: ignore[misc]  # mode ships no usable hints
@@ -126,3 +127,11 @@ async def test_others_get_their_turn(deliverer: Deliverer) -> None:
     for _ in range(MOST_IN_A_ROW):
         await deliverer.wait_first(at_once("delivered"))
     assert turns
+
+
+async def test_a_record_becomes_an_event_as_it_is() -> None:
+    """Bytes that are no text, and a value that is not there, are nobody's error here."""
+    app = SimpleNamespace(create_event=lambda *parts: parts)
+    message = SimpleNamespace(key=b"\xff", value=None, headers=[("h", b"\xfe")])
+    decode = AsItIs().compile(app, on_key_decode_error=None, default_propagate=True)
+    assert await decode(message, propagate=True) == (b"\xff", None, [("h", b"\xfe")], message)

@@ -212,15 +212,15 @@ async def test_a_bug_that_a_picture_brings_out_is_a_failure_of_this_picture(
             await score(pool, portrait_bytes(), max_faces=0)
 
 
-async def test_results_come_together_while_more_pictures_wait_than_there_are_threads(
+async def test_results_come_together_while_pictures_wait_for_a_thread(
     watched: WatchedPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event loop is woken once for all of them."""
     monkeypatch.setattr(streams.inference, "WATCH_INTERVAL_S", 60.0)
     async with pool_of(watched) as pool:
         scoring = [asyncio.create_task(score(pool, portrait_bytes())) for _ in range(3)]
-        endless = [asyncio.create_task(score(pool, WITHOUT_END)) for _ in range(2)]
-        await until(lambda: watched.ended == ["scored"] * 3 and pool.waiting == 1)
+        endless = [asyncio.create_task(score(pool, WITHOUT_END)) for _ in range(4)]
+        await until(lambda: watched.ended == ["scored"] * 3 and pool.waiting == 3)
         assert not any(one.done() for one in scoring), "they came one by one"
         assert pool._bursts is not None
         pool._bursts.deliver()
