@@ -129,6 +129,7 @@ accuracy: .venv/dev.stamp
 	@$(BIN)/python -m benchmarks.accuracy "$(DATA)" --page docs/accuracy.md
 
 # QUICK=1: two minutes, to develop with. ONLY=facestream,opencv,latency,scaling,growth,start: these.
+# AGAIN=latency: that part once more, into the pages of the last run.
 # BENCH_DATA=folder of JPEGs in place of the 640x480 ones. PEERS=deepface: beside DeepFace too, in
 # an environment of its own, or DEEPFACE_PYTHON's.
 REPEATS ?= 5
@@ -141,7 +142,7 @@ bench: .venv/dev.stamp $(if $(filter .venv-deepface/%,$(DEEPFACE_PYTHON)),.venv-
 	@$(BENCH) --repeats $(REPEATS) --events $(BENCH_EVENTS) --sets $(SETS) --only "$(ONLY)" \
 	  --peers "$(PEERS)" --deepface-python $(DEEPFACE_PYTHON) \
 	  $(if $(BENCH_DATA),--data "$(BENCH_DATA)") \
-	  $(if $(QUICK),--quick,$(if $(ONLY),,$(BENCH_PAGES)))
+	  $(if $(AGAIN),--again "$(AGAIN)") $(if $(QUICK),--quick,$(if $(ONLY),,$(BENCH_PAGES)))
 
 # The pages again, from what was measured last.
 bench-pages: .venv/dev.stamp

@@ -38,8 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.filterwarnings("ignore", message="Local mode is not recommended")
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+            earlier = read_results(options.json) if options.again else None
             results = asyncio.run(
-                measure(quick(plan) if options.quick else plan, Path(folder), notes)
+                measure(quick(plan) if options.quick else plan, Path(folder), notes, earlier)
             )
         write_results(results, options.json)
     if options.page is not None:
@@ -68,6 +69,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=Path("var/bench/results.json"))
     parser.add_argument("--page", type=Path, help="page to write tables and plot into")
     parser.add_argument("--scaling-page", type=Path, help="page to write the sizing into")
+    parser.add_argument(
+        "--again", default="", help="parts to measure again, into the JSON of an earlier run"
+    )
     parser.add_argument("--render", action="store_true", help="measure nothing: show the JSON")
     return parser.parse_args(arguments)
 
@@ -77,7 +81,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         repeats=options.repeats,
         events=options.events,
         sets=_words(options.sets),
-        only=_words(options.only),
+        only=_words(options.again or options.only),
         peers=_words(options.peers),
         deepface_python=options.deepface_python,
         data=options.data,

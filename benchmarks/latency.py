@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer
 from benchmarks.contenders import Load, bare_run
 from benchmarks.facestream_worker import worker_on
 from benchmarks.topic_load import Filler, Ground, ground
+from tests.kafka.apache_kafka import ApacheKafka
 
 READY_S = 60.0
 ANSWERED_S = 30.0
@@ -32,7 +33,7 @@ class FetchWaits:
 
     The embedded broker looks for new records after half of it, and not before; Kafka answers a
     fetch as soon as there is a record. So short waits take this peculiarity out of what is
-    measured. They cost CPU, of which one event at a time leaves enough; under load there are fewer.
+    measured. They cost CPU, of which one event at a time leaves enough; under load they are longer.
     """
 
     reader_ms: int
@@ -41,6 +42,7 @@ class FetchWaits:
 
 ALONE_WAITS = FetchWaits(reader_ms=2, worker_ms=4)
 LOADED_WAITS = FetchWaits(reader_ms=10, worker_ms=10)
+DEFAULT_WAITS = FetchWaits(reader_ms=500, worker_ms=500)
 
 LOADED_SHARE = 0.6
 """Of what the worker can do."""
@@ -48,7 +50,7 @@ LOADED_SHARE = 0.6
 
 @dataclass(frozen=True)
 class LatencyRound:
-    """Milliseconds of each picture: bare, one event at a time, and under load."""
+    """Milliseconds of each picture: bare, one event at a time, and under load where measured."""
 
     bare_ms: tuple[float, ...]
     alone_ms: tuple[float, ...]
@@ -69,23 +71,46 @@ async def measure_latency(
     load: Load, plan: LatencyPlan, folder: Path, say: Callable[[str], None]
 ) -> list[LatencyRound]:
     """Raises TimeoutError when an answer does not come."""
-    bare, alone, loaded = [], [], []
-    async with _worker_and_client(load, folder / "alone", ALONE_WAITS) as client:
+    rounds = []
+    for number in range(plan.rounds):
+        # Nothing else runs beside the bare models, no worker that waits for events either.
+        bare = await asyncio.to_thread(bare_run, load, 1, plan.alone, warm=10)
+        async with _worker_and_client(load, folder / f"alone-{number}", ALONE_WAITS) as client:
+            alone = await client.alone(plan.alone)
+        async with _worker_and_client(load, folder / f"loaded-{number}", LOADED_WAITS) as client:
+            loaded = await client.at_rate(plan.loaded, plan.loaded_rate, seed=number)
+        rounds.append(LatencyRound(bare.latencies_ms, alone, loaded))
+        say(f"latency {number + 1}/{plan.rounds}")
+    return rounds
+
+
+async def measure_on_kafka(
+    load: Load, plan: LatencyPlan, folder: Path, say: Callable[[str], None]
+) -> list[LatencyRound]:
+    """One event at a time on Apache Kafka, at the default waits.
+
+    Raises NoKafkaHere where it cannot run, and TimeoutError when an answer does not come.
+    """
+    rounds = []
+    kafka = ApacheKafka(folder / "kafka", heap_mb=512)
+    await asyncio.to_thread(kafka.start)
+    try:
         for number in range(plan.rounds):
-            beside = await asyncio.to_thread(bare_run, load, 1, plan.alone, warm=10)
-            bare.append(beside.latencies_ms)
-            alone.append(await client.alone(plan.alone))
-            say(f"latency, one at a time {number + 1}/{plan.rounds}")
-    async with _worker_and_client(load, folder / "loaded", LOADED_WAITS) as client:
-        for number in range(plan.rounds):
-            loaded.append(await client.at_rate(plan.loaded, plan.loaded_rate, seed=number))
-            say(f"latency, under load {number + 1}/{plan.rounds}")
-    return [LatencyRound(*one) for one in zip(bare, alone, loaded, strict=True)]
+            bare = await asyncio.to_thread(bare_run, load, 1, plan.alone, warm=10)
+            place = folder / f"on-kafka-{number}"
+            async with _worker_and_client(load, place, DEFAULT_WAITS, kafka.address()) as client:
+                rounds.append(LatencyRound(bare.latencies_ms, await client.alone(plan.alone), ()))
+            say(f"latency on Apache Kafka {number + 1}/{plan.rounds}")
+    finally:
+        await asyncio.to_thread(kafka.stop)
+    return rounds
 
 
 @asynccontextmanager
-async def _worker_and_client(load: Load, folder: Path, waits: FetchWaits) -> AsyncIterator[_Client]:
-    async with ground(folder) as place:
+async def _worker_and_client(
+    load: Load, folder: Path, waits: FetchWaits, broker: str | None = None
+) -> AsyncIterator[_Client]:
+    async with ground(folder, broker) as place:
         with worker_on(place, KAFKA_FETCH_MAX_WAIT_MS=str(waits.worker_ms)) as worker:
             await asyncio.to_thread(worker.wait_ready, READY_S)
             async with _client(place, load, waits.reader_ms) as client:
@@ -97,7 +122,7 @@ async def _worker_and_client(load: Load, folder: Path, waits: FetchWaits) -> Asy
 async def _client(place: Ground, load: Load, fetch_wait_ms: int) -> AsyncIterator[_Client]:
     consumer = AIOKafkaConsumer(
         place.topics.scored_face,
-        bootstrap_servers=place.broker.address,
+        bootstrap_servers=place.broker,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         fetch_max_wait_ms=fetch_wait_ms,

@@ -13,15 +13,24 @@ from rich.console import Console
 
 from benchmarks.contenders import Contender, Load, Run
 from benchmarks.cost_growth import GrowingIndexes, cpu_ms_behind
-from benchmarks.latency import LOADED_SHARE, LatencyPlan, measure_latency
+from benchmarks.latency import LOADED_SHARE, LatencyPlan, measure_latency, measure_on_kafka
 from benchmarks.peers import peer_weights
 from benchmarks.picture_sets import PictureSet
-from benchmarks.plan import Plan, contenders, expected_minutes, load_for, picture_sets, rotated
+from benchmarks.plan import (
+    PARTS,
+    Plan,
+    contenders,
+    expected_minutes,
+    load_for,
+    picture_sets,
+    rotated,
+)
 from benchmarks.results import Results, SetFacts, this_machine
 from benchmarks.scaling import images_a_second
 from benchmarks.start_up import start_ms
 from benchmarks.topic_load import Stuck
 from streams.errors import StartupError
+from tests.kafka.jars import NoKafkaHere
 
 SMALL, LARGE = 1_000, 100_000
 SCALING_EVENTS = 0.5
@@ -37,13 +46,15 @@ UNKNOWN_RATE = 20.0
 class Bench:
     """The parts share a folder, and the console that is told how far it is."""
 
-    def __init__(self, plan: Plan, folder: Path, notes: Console) -> None:
+    def __init__(
+        self, plan: Plan, folder: Path, notes: Console, earlier: Results | None = None
+    ) -> None:
         self._plan = plan
         self._folder = folder
         self._notes = notes
         self._places = 0
         self._started = time.monotonic()
-        self.results = Results(this_machine(), plan.repeats, plan.events)
+        self.results = earlier or Results(this_machine(), plan.repeats, plan.events)
 
     async def run(self) -> Results:
         """A contender or part that stops answering is noted as failed; the others go on."""
@@ -56,9 +67,24 @@ class Bench:
         for repeat in range(plan.repeats):
             for number, load in enumerate(loads):
                 await self._repeat(repeat, load, found, main=number == 0)
-        main = loads[0]
+        await self._parts(loads[0])
+        results.minutes = (time.monotonic() - self._started) / 60
+        return results
+
+    async def run_again(self) -> Results:
+        """The parts that the plan names, in the place of what an earlier run found of them."""
+        results, parts = self.results, [part for part in PARTS if self._plan.wants(part)]
+        for part in parts:
+            results.forget(part)
+        results.again = sorted({*results.again, *parts})
+        await self._parts(self._load(picture_sets(self._plan)[0]))
+        return results
+
+    async def _parts(self, main: Load) -> None:
+        plan, results = self._plan, self.results
         parts: Mapping[str, Callable[[Load], Awaitable[None]]] = {
             "latency": self._latency,
+            "kafka": self._kafka,
             "scaling": self._scaling,
             "growth": self._growth,
             "start": self._start,
@@ -70,8 +96,6 @@ class Bench:
                 except (Stuck, TimeoutError, StartupError) as error:
                     results.failed[name] = f"{type(error).__name__}: {error}"
                     self._say(f"{name} FAILED: {error}")
-        results.minutes = (time.monotonic() - self._started) / 60
-        return results
 
     def _load(self, pictures: PictureSet) -> Load:
         into = self._folder / f"pictures-{pictures.name}"
@@ -106,6 +130,16 @@ class Bench:
         full = statistics.median(run.images_s for run in runs) if runs else UNKNOWN_RATE
         plan = LatencyPlan(self._plan.repeats, ALONE, LOADED, LOADED_SHARE * full)
         self.results.latency = await measure_latency(load, plan, self._place(), self._say)
+
+    async def _kafka(self, load: Load) -> None:
+        plan = LatencyPlan(self._plan.repeats, ALONE, 0, 0.0)
+        self.results.skipped.pop("kafka", None)
+        try:
+            found = await measure_on_kafka(load, plan, self._place(), self._say)
+        except NoKafkaHere as reason:
+            self.results.skipped["kafka"] = str(reason)
+        else:
+            self.results.kafka = found
 
     async def _scaling(self, load: Load) -> None:
         own = replace(load, events=max(3, round(load.events * SCALING_EVENTS)))
@@ -158,6 +192,9 @@ def _empty(load: Load, found: Mapping[str, Contender], *, main: bool) -> dict[st
     return {name: [] for name in found if load_for(load, name, main=main)}
 
 
-async def measure(plan: Plan, folder: Path, notes: Console) -> Results:
-    """Everything that the plan wants. Raises SystemExit for pictures that are missing."""
-    return await Bench(plan, folder, notes).run()
+async def measure(
+    plan: Plan, folder: Path, notes: Console, earlier: Results | None = None
+) -> Results:
+    """Everything that the plan wants, or its parts again. SystemExit for missing pictures."""
+    bench = Bench(plan, folder, notes, earlier)
+    return await (bench.run() if earlier is None else bench.run_again())

@@ -134,7 +134,7 @@ def _consumer(
     python: str = sys.executable,
     environment: Mapping[str, str] | None = None,
 ) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    arguments = ["--broker", place.broker.address, "--index", str(place.folder / "index")]
+    arguments = ["--broker", place.broker, "--index", str(place.folder / "index")]
     return _running([*command, *arguments], place.folder / "consumer", python, environment)
 
 

@@ -11,7 +11,7 @@ from benchmarks.contenders import Contender, Load, bare, facestream
 from benchmarks.peers import PeerWeights, deepface, deepface_missing, opencv, two_services
 from benchmarks.picture_sets import SETS, PictureSet, from_folder
 
-PARTS = ("latency", "scaling", "growth", "start")
+PARTS = ("latency", "kafka", "scaling", "growth", "start")
 
 #: Of the events: what is slower gets fewer, so that each takes about as long.
 SLOWER = {
@@ -108,7 +108,7 @@ def expected_minutes(plan: Plan, names: Mapping[str, Contender], sets: int) -> f
     per_event, start_and_stop = 1 / 60, 7.0
     runs = len(names) * (1.3 * plan.events * per_event + start_and_stop)
     on_larger = len([name for name in names if name in ON_LARGER]) * 10.0
-    parts = {"latency": 20.0, "scaling": 35.0, "growth": 30.0, "start": 2.0}
+    parts = {"latency": 38.0, "kafka": 18.0, "scaling": 35.0, "growth": 30.0, "start": 2.0}
     others = sum(seconds for part, seconds in parts.items() if plan.wants(part))
     fixed = 60.0 if plan.wants("growth") else 0.0
     return (plan.repeats * (runs + (sets - 1) * on_larger + others) + fixed) / 60

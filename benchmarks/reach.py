@@ -94,19 +94,16 @@ def _against(
 
 
 def _added(
-    measured: Callable[[LatencyRound], Sequence[float]], share: float
+    measured: Callable[[LatencyRound], Sequence[float]], share: float, *, on_kafka: bool = False
 ) -> Callable[[Results], Spread | None]:
     """A percentile over the bare pipeline's own, round by round."""
 
     def of(results: Results) -> Spread | None:
-        if not results.latency:
-            return None
-        return spread(
-            [
-                percentile(measured(one), share) - percentile(one.bare_ms, share)
-                for one in results.latency
-            ]
-        )
+        rounds = results.kafka if on_kafka else results.latency
+        added = [
+            percentile(measured(one), share) - percentile(one.bare_ms, share) for one in rounds
+        ]
+        return spread(added) if added else None
 
     return of
 
@@ -207,6 +204,18 @@ KEYS = (
         _added(_alone, 0.5),
     ),
     Key("p99_ms_alone", "the same, 99th percentile", None, False, 1, _added(_alone, 0.99)),
+    Key(
+        "p50_ms_alone_kafka",
+        "the same on Apache Kafka, at default settings",
+        *(8.0, False, 1),
+        _added(_alone, 0.5, on_kafka=True),
+    ),
+    Key(
+        "p99_ms_alone_kafka",
+        "the same, 99th percentile",
+        *(None, False, 1),
+        _added(_alone, 0.99, on_kafka=True),
+    ),
     Key(
         "p50_ms_load60",
         "at 60 % of what the worker can do, added to the bare models' time alone",

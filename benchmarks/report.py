@@ -56,6 +56,8 @@ def _page(results: Results, plot: str) -> list[str]:
         + ".",
         "",
     ]
+    if results.again:
+        lines += [f"Measured later, in a run of its own: {', '.join(results.again)}.", ""]
     for name, runs in results.runs.items():
         lines += [f"### {_title(results, name)}", *markdown(CONTENDERS, _contender_rows(runs))]
     if results.latency:
@@ -103,6 +105,8 @@ def _latency_rows(results: Results) -> list[Row]:
         "bare models, one thread": [one.bare_ms for one in results.latency],
         "one event at a time": [one.alone_ms for one in results.latency],
         "at 60 % load": [one.loaded_ms for one in results.latency],
+        "bare models again": [one.bare_ms for one in results.kafka],
+        "one event at a time, Apache Kafka": [one.alone_ms for one in results.kafka],
     }
     return [
         [
@@ -113,6 +117,7 @@ def _latency_rows(results: Results) -> list[Row]:
             ),
         ]
         for name, rounds in kinds.items()
+        if rounds
     ]
 
 

@@ -35,7 +35,8 @@ class Results:
 
     `scaling`: images a second of one worker and of two, by where their threads may run. `growth`:
     CPU milliseconds an event without the models, at the small and the large, by what grows.
-    `skipped`, `failed`: why a contender has no runs.
+    `skipped`, `failed`: why a contender has no runs. `again`: the parts that were measured
+    later, in a run of their own.
     """
 
     machine: dict[str, str]
@@ -44,12 +45,19 @@ class Results:
     sets: dict[str, SetFacts] = field(default_factory=dict)
     runs: dict[str, dict[str, list[Run]]] = field(default_factory=dict)
     latency: list[LatencyRound] = field(default_factory=list)
+    kafka: list[LatencyRound] = field(default_factory=list)
     scaling: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     growth: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     start_ms: list[float] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    again: list[str] = field(default_factory=list)
     minutes: float = 0.0
+
+    def forget(self, part: str) -> None:
+        """What was found of a part other than the contenders."""
+        self.failed.pop(part, None)
+        getattr(self, "start_ms" if part == "start" else part).clear()
 
     @property
     def main_runs(self) -> dict[str, list[Run]]:

@@ -40,9 +40,9 @@ class Stuck(Exception):
 
 @dataclass(frozen=True)
 class Ground:
-    """A running broker with empty topics, and a folder for what a contender keeps."""
+    """A running broker (its address) with topics, and a folder for what a contender keeps."""
 
-    broker: EmbeddedBroker
+    broker: str
     folder: Path
     settings: Settings
 
@@ -57,7 +57,7 @@ class Ground:
         empty.touch()
         return pinned_environment(
             empty,
-            KAFKA_BOOTSTRAP_SERVERS=self.broker.address,
+            KAFKA_BOOTSTRAP_SERVERS=self.broker,
             KAFKA_SESSION_TIMEOUT_S=SESSION_S,
             KAFKA_PARTITIONS=str(PARTITIONS),
             QDRANT_PATH=str(self.folder / "index"),
@@ -66,19 +66,24 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(folder: Path) -> AsyncIterator[Ground]:
-    """A fresh broker: nothing of an earlier contender is left."""
+async def ground(folder: Path, broker: str | None = None) -> AsyncIterator[Ground]:
+    """A fresh embedded broker, on which nothing of an earlier contender is left, or `broker`."""
     folder.mkdir(parents=True, exist_ok=True)
-    broker = EmbeddedBroker(free_port(), log_file=folder / "broker.log")
-    await asyncio.to_thread(broker.start)
-    try:
-        settings = pinned_settings(
-            kafka_bootstrap_servers=broker.address, kafka_partitions=PARTITIONS
-        )
-        await ensure_topics(settings)
-        yield Ground(broker, folder, settings)
-    finally:
-        await asyncio.to_thread(broker.stop)
+    if broker is None:
+        embedded = EmbeddedBroker(free_port(), log_file=folder / "broker.log")
+        await asyncio.to_thread(embedded.start)
+        try:
+            yield await _ground_on(embedded.address, folder)
+        finally:
+            await asyncio.to_thread(embedded.stop)
+    else:
+        yield await _ground_on(broker, folder)
+
+
+async def _ground_on(broker: str, folder: Path) -> Ground:
+    settings = pinned_settings(kafka_bootstrap_servers=broker, kafka_partitions=PARTITIONS)
+    await ensure_topics(settings)
+    return Ground(broker, folder, settings)
 
 
 class Filler:
@@ -90,7 +95,7 @@ class Filler:
         self._binary = binary
         self._published = 0
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=place.broker.address,
+            bootstrap_servers=place.broker,
             acks="all",
             max_request_size=place.settings.kafka_max_message_bytes,
         )
@@ -184,7 +189,7 @@ class AnswerReader:
         self._check = check
         self._consumer = AIOKafkaConsumer(
             place.topics.scored_face,
-            bootstrap_servers=place.broker.address,
+            bootstrap_servers=place.broker,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             fetch_min_bytes=1 << 20,

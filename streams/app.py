@@ -160,8 +160,6 @@ def create_app(settings: Settings) -> FacestreamApp:
         # A partition: what is fetched ahead of the windows is memory. A larger record comes alone.
         consumer_max_fetch_size=256 * 1024,
         producer_acks=-1,
-        # A burst of answers for one partition goes in one request, not in one for every 16 kB.
-        producer_max_batch_size=256 * 1024,
         producer_linger=settings.kafka_linger_ms / 1000,
         producer_request_timeout=10.0,
         producer_max_request_size=largest_letter(settings) + HEADER_ROOM,

@@ -3,8 +3,7 @@
 An event loop that is woken for a single result finds its caches full of somebody's picture: what it
 does then costs twice what it costs in a row (measured: 2.0 ms of CPU an event in place of 1.1). So
 while there is work enough to keep every thread busy, results wait for each other: for as many as
-there are attempts that wait for a thread, so that no result waits longer for others than its own
-attempt has waited, and none where no attempt has to.
+there are attempts that wait for a thread. None waits where no attempt does.
 """
 
 from __future__ import annotations

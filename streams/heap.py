@@ -23,14 +23,17 @@ LOADING = MB // 4
 #: for each would cost a sixth of its CPU time (measured: 31 in place of 26 ms).
 SCORING = 8 * MB
 
+#: One for all threads: with another for the threads that fetch and score, both have holes. Tensors
+#: have a pool of their own (`models/session.py`), so threads seldom meet here.
+ARENAS = 1
 
 #: How often holes are given back. It takes a thread of its own some milliseconds.
-TRIM_EVERY_S = 2.0
+TRIM_EVERY_S = 1.0
 
 
 def prepare_heap() -> None:
     """Before the models are loaded. Does nothing where the C library is not glibc."""
-    _set({M_MMAP_THRESHOLD: LOADING, M_ARENA_MAX: 2})
+    _set({M_MMAP_THRESHOLD: LOADING, M_ARENA_MAX: ARENAS})
 
 
 def settle_heap() -> None:

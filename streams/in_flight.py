@@ -144,8 +144,10 @@ class InFlightWindow:
         finally:
             del self._running[held]
             self.state.running = len(self._running)
-        self._ack_in_order(held.lane)
-        self._start_more()
+        try:
+            self._ack_in_order(held.lane)
+        finally:
+            self._start_more()
 
     async def _fail(self, held: _Held, error: Exception) -> None:
         """A bug, or an output that cannot be made safe. The event stays unacknowledged."""

@@ -8,12 +8,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from faust.cli.base import option
-from PIL import Image, ImageDraw, ImageOps
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from schemas.scored_face import ScoredFace
 from streams.client import Submitter, TopicReader
@@ -27,6 +25,12 @@ from streams.settings import pinned_environment, pinned_settings
 from streams.topics import ensure_topics, topic_names
 from streams.worker_process import WorkerProcess
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+# Drawing and progress bars are imported where they are used: a worker imports every command, and
+# would keep 3 MB for them.
+# ruff: noqa: PLC0415
 DEADLINE_S = 60.0
 BOX_COLOUR, POINT_COLOUR = (40, 220, 90), (255, 80, 60)
 
@@ -57,6 +61,8 @@ class Demo(FacestreamCommand):
 
     async def main(self, *, output: str, **_: Any) -> int:
         """Status 0 when every picture came back as it should."""
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with (
             Progress(*columns, console=self.notes) as progress,
@@ -203,6 +209,8 @@ def _problems(answered: Sequence[_Answered]) -> list[str]:
 
 
 def _draw_all(answered: Sequence[_Answered], folder: Path) -> None:
+    from PIL import Image, ImageDraw, ImageOps
+
     folder.mkdir(parents=True, exist_ok=True)
     for one in answered:
         real = [face for face in one.faces.values() if face.bounding_box and face.landmarks]

@@ -148,6 +148,21 @@ async def test_a_failing_handler_stops_the_worker_and_acknowledges_nothing() -> 
     assert offsets(app) == []
 
 
+async def test_the_next_event_starts_when_one_has_failed() -> None:
+    """Its place is free again, and nothing runs in the end."""
+    app, work = fake_app(), Work()
+    window = window_of(app, work, concurrency=1)
+    await feed(window, [app.event(0, 0), app.event(1, 0)])
+    assert (window.state.running, work.started) == (1, [(0, 0)])
+    work.fail(0, 0, ValueError("a bug"))
+    await settle()
+    assert (window.state.running, work.started) == (1, [(0, 0), (1, 0)])
+    work.finish(1, 0)
+    await settle()
+    assert window.state.running == 0
+    assert offsets(app, partition=1) == [0]
+
+
 async def test_a_full_window_stops_fetching_until_it_is_half_empty() -> None:
     """Back-pressure by count, for the partitions of this topic."""
     app, work = fake_app(), Work()
