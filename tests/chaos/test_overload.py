@@ -35,4 +35,5 @@ def test_growth_and_overfull_windows_are_told(spoilt: dict[str, float]) -> None:
         "held_mb_allowed": 1.0,
     }
     assert Piece(**sound).ok  # type: ignore[arg-type]
+    assert Piece(**{**sound, "last_rss_mb": 80.0}).ok  # type: ignore[arg-type]
     assert not Piece(**{**sound, **spoilt}).ok  # type: ignore[arg-type]
