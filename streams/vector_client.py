@@ -1,6 +1,6 @@
 """Opens the Qdrant client: a server by URL, or a local folder that nobody else uses.
 
-qdrant_client takes about 1.5 s to import, so it is imported where it is used, in the threads of
+qdrant_client takes about a second to import, so it is imported where it is used, in the threads of
 `vector_index`.
 """
 # ruff: noqa: PLC0415 - see above
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streams.errors import ConfigurationError
+from streams.qdrant_import import import_qdrant
 from streams.vector_contract import ModelContract
 from streams.vector_errors import IndexBusy, IndexDamaged, IndexUnavailable
 from streams.vector_folder import FolderLock
@@ -54,6 +55,7 @@ def connect(config: IndexConfig) -> "tuple[QdrantClient, FolderLock | None]":
     Raises IndexBusy, IndexDamaged, IndexUnavailable or ConfigurationError. A server is not asked
     anything yet.
     """
+    import_qdrant()
     if config.url:
         return _server(config), None
     if config.path is None:
