@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from streams.app import app
+from streams.bursts import MOST_TOGETHER
 from streams.delivering import AsItIs
 from streams.fallback import keep
 from streams.incoming import Incoming
@@ -74,9 +75,11 @@ async def answer(event: Any) -> None:
         metrics.operation("shadow", "failure")
 
 
-# Four a thread keeps every thread busy while other events are parsed, fetched or published.
+# Results wait for each other while as many attempts wait for a thread. Where pictures are fetched,
+# four a thread keep every thread busy meanwhile.
+threads = app.settings.threads
 window = runtime.window(
-    topics.image_submitted, answer, concurrency=max(16, 4 * app.settings.threads)
+    topics.image_submitted, answer, concurrency=max(2 * MOST_TOGETHER + threads, 4 * threads)
 )
 
 

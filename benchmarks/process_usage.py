@@ -12,7 +12,7 @@ from types import TracebackType
 
 import psutil
 
-EVERY_S = 0.05
+EVERY_S = 0.1
 
 
 @dataclass

@@ -33,9 +33,9 @@ async def test_enough_of_them_are_not_kept_waiting() -> None:
     came: list[int] = []
     bursts = Bursts(asyncio.get_running_loop())
     for number in range(MOST_TOGETHER - 1):
-        await in_thread(partial(bursts.bring, partial(came.append, number), together=9))
+        await in_thread(partial(bursts.bring, partial(came.append, number), together=99))
     assert came == []
-    await in_thread(partial(bursts.bring, partial(came.append, MOST_TOGETHER), together=9))
+    await in_thread(partial(bursts.bring, partial(came.append, MOST_TOGETHER), together=99))
     assert len(came) == MOST_TOGETHER
 
 
