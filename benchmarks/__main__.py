@@ -70,7 +70,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--page", type=Path, help="page to write tables and plot into")
     parser.add_argument("--scaling-page", type=Path, help="page to write the sizing into")
     parser.add_argument(
-        "--again", default="", help="parts to measure again, into the JSON of an earlier run"
+        "--again", default="", help="sets and parts to measure again, into an earlier run's JSON"
     )
     parser.add_argument("--render", action="store_true", help="measure nothing: show the JSON")
     return parser.parse_args(arguments)
@@ -81,7 +81,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         repeats=options.repeats,
         events=options.events,
         sets=_words(options.sets),
-        only=_words(options.again or options.only),
+        only=_words(options.only),
+        again=_words(options.again),
         peers=_words(options.peers),
         deepface_python=options.deepface_python,
         data=options.data,

@@ -24,6 +24,7 @@ from benchmarks.plan import (
     load_for,
     picture_sets,
     rotated,
+    sets_again,
 )
 from benchmarks.results import Results, SetFacts, this_machine
 from benchmarks.scaling import images_a_second
@@ -72,12 +73,20 @@ class Bench:
         return results
 
     async def run_again(self) -> Results:
-        """The parts that the plan names, in the place of what an earlier run found of them."""
-        results, parts = self.results, [part for part in PARTS if self._plan.wants(part)]
+        """The sets and parts that the plan names, in place of what an earlier run found of them."""
+        plan, results = self._plan, self.results
+        loads = [self._load(pictures) for pictures in sets_again(plan)]
+        parts = [part for part in PARTS if plan.wants(part)]
+        main = next(iter(results.runs), "")
+        found, _ = contenders(plan, peer_weights(self._folder / "weights"))
+        for repeat in range(plan.repeats):
+            for load in loads:
+                await self._repeat(repeat, load, found, main=load.set.name == main)
         for part in parts:
             results.forget(part)
-        results.again = sorted({*results.again, *parts})
-        await self._parts(self._load(picture_sets(self._plan)[0]))
+        results.again = sorted({*results.again, *parts, *(load.set.name for load in loads)})
+        if parts:
+            await self._parts(self._load(picture_sets(plan)[0]))
         return results
 
     async def _parts(self, main: Load) -> None:
@@ -99,7 +108,7 @@ class Bench:
 
     def _load(self, pictures: PictureSet) -> Load:
         into = self._folder / f"pictures-{pictures.name}"
-        into.mkdir()
+        into.mkdir(exist_ok=True)
         for index, picture in enumerate(pictures.pictures):
             (into / f"{index:04}.jpg").write_bytes(picture)
         self.results.sets[pictures.name] = SetFacts(
@@ -110,9 +119,10 @@ class Bench:
     async def _repeat(
         self, repeat: int, load: Load, found: Mapping[str, Contender], *, main: bool
     ) -> None:
-        runs = self.results.runs.setdefault(
-            load.set.name, {} if repeat else _empty(load, found, main=main)
-        )
+        if not repeat:
+            self.results.forget_set(load.set.name)
+            self.results.runs[load.set.name] = _empty(load, found, main=main)
+        runs = self.results.runs[load.set.name]
         for name in rotated(list(runs), repeat):
             try:
                 run = await found[name](load_for(load, name, main=main) or load, self._place())

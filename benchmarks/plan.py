@@ -32,12 +32,16 @@ IN_QUICK = ("bare", "facestream-json", "facestream-binary", "opencv-threads")
 
 @dataclass(frozen=True)
 class Plan:
-    """`only`: names of contenders and parts, or how they begin; none: all of them."""
+    """`only`: names of contenders and parts, or how they begin; none: all of them.
+
+    `again`: picture sets and parts to be measured once more, into what an earlier run found.
+    """
 
     repeats: int = 5
     events: int = 600
     sets: tuple[str, ...] = ("vga", "1080p", "12mp")
     only: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
     quick: bool = False
     peers: tuple[str, ...] = ()
     deepface_python: str = ""
@@ -45,6 +49,8 @@ class Plan:
 
     def wants(self, name: str) -> bool:
         """Whether a contender or a part is to be measured."""
+        if self.again and name in PARTS:
+            return name in self.again
         if self.only:
             return name.startswith(self.only)
         return not self.quick or name in (*IN_QUICK, "latency", "start")
@@ -62,6 +68,14 @@ def picture_sets(plan: Plan) -> list[PictureSet]:
     if plan.data is not None:
         return [from_folder(plan.data)]
     return [SETS[name]() for name in plan.sets]
+
+
+def sets_again(plan: Plan) -> list[PictureSet]:
+    """Those that `again` names. Raises SystemExit for what is neither a set nor a part."""
+    if unknown := [name for name in plan.again if name not in (*SETS, *PARTS)]:
+        known = ", ".join((*SETS, *PARTS))
+        raise SystemExit(f"nothing to measure again: {', '.join(unknown)}; there are {known}")
+    return [make() for name, make in SETS.items() if name in plan.again]
 
 
 def contenders(plan: Plan, weights: PeerWeights) -> tuple[dict[str, Contender], dict[str, str]]:

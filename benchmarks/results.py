@@ -35,7 +35,7 @@ class Results:
 
     `scaling`: images a second of one worker and of two, by where their threads may run. `growth`:
     CPU milliseconds an event without the models, at the small and the large, by what grows.
-    `skipped`, `failed`: why a contender has no runs. `again`: the parts that were measured
+    `skipped`, `failed`: why a contender has no runs. `again`: the sets and parts that were measured
     later, in a run of their own.
     """
 
@@ -58,6 +58,12 @@ class Results:
         """What was found of a part other than the contenders."""
         self.failed.pop(part, None)
         getattr(self, "start_ms" if part == "start" else part).clear()
+
+    def forget_set(self, name: str) -> None:
+        """What failed on a picture set that is measured anew."""
+        self.failed = {
+            what: why for what, why in self.failed.items() if not what.endswith(f" on {name}")
+        }
 
     @property
     def main_runs(self) -> dict[str, list[Run]]:

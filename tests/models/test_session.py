@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -9,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from models.errors import InferenceFailed, InferenceTerminated
-from models.session import Cancellation, OnnxSession
+from models.session import GIVE_BACK_EVERY_S, LARGE_INPUT, Cancellation, GivingBack, OnnxSession
 
 
 def multiplications(count: int, size: int) -> bytes:
@@ -96,3 +98,61 @@ def test_bytes_that_are_no_graph_are_a_failed_inference() -> None:
     """The message names the model."""
     with pytest.raises(InferenceFailed, match="broken failed"):
         OnnxSession("broken", b"not a graph")
+
+
+def test_memory_goes_back_after_large_inputs_and_seldom() -> None:
+    """At once after a quiet time, then once a second while they come, and once after the last."""
+    giving, later = GivingBack(), 100.0
+    assert not giving.is_due(LARGE_INPUT, later)
+    assert giving.is_due(LARGE_INPUT + 1, later)
+    assert not giving.is_due(LARGE_INPUT + 1, later + GIVE_BACK_EVERY_S * 0.4)
+    assert not giving.is_due(1, later + GIVE_BACK_EVERY_S * 0.9)
+    assert giving.is_due(1, later + GIVE_BACK_EVERY_S)
+    assert not giving.is_due(1, later + GIVE_BACK_EVERY_S * 9)
+
+
+def test_only_the_inference_that_is_told_to_gives_memory_back() -> None:
+    """Later ones of the same request do not."""
+    cancellation = Cancellation()
+    options, entry = cancellation.run_options, "memory.enable_memory_arena_shrinkage"
+    session = OnnxSession("small", multiplications(1, 3))
+    x = np.ones((3, 3), np.float32)
+    with cancellation.giving_memory_back():
+        assert options.get_run_config_entry(entry) == "cpu:0"
+        session.run(x, cancellation)
+    assert options.get_run_config_entry(entry) == ""
+    session.run(x, cancellation)
+
+
+ARENA = """
+import os, re, sys
+import numpy as np
+from models.session import Cancellation, OnnxSession, GivingBack
+import models.session
+from tests.models.test_session import multiplications
+
+def resident_mb():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+session = OnnxSession("large", multiplications(2, int(sys.argv[1])))
+x = np.ones((int(sys.argv[1]),) * 2, np.float32)
+if sys.argv[2] == "keeps":
+    models.session._giving_back.is_due = lambda *_: False
+before = resident_mb()
+outputs = session.run(x, Cancellation())
+del outputs
+print(resident_mb() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_a_large_input_leaves_no_memory_behind() -> None:
+    """Beside a process that keeps it, which shows that there is something to give back."""
+
+    def left_mb(how: str) -> float:
+        command = [sys.executable, "-c", ARENA, "3000", how]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        return float(ran.stdout)
+
+    keeps, gives = left_mb("keeps"), left_mb("gives")
+    assert keeps - gives > 25, (keeps, gives)  # the tensor between the two products: 36 MB
