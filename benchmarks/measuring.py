@@ -78,7 +78,9 @@ class Bench:
         loads = [self._load(pictures) for pictures in sets_again(plan)]
         parts = [part for part in PARTS if plan.wants(part)]
         main = next(iter(results.runs), "")
-        found, _ = contenders(plan, peer_weights(self._folder / "weights"))
+        found, skipped = contenders(plan, peer_weights(self._folder / "weights"))
+        if loads:
+            results.skipped |= skipped
         for repeat in range(plan.repeats):
             for load in loads:
                 await self._repeat(repeat, load, found, main=load.set.name == main)

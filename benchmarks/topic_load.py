@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from benchmarks.picture_sets import PictureSet
 from schemas.codec import encode_image_submitted, encode_image_submitted_binary
@@ -209,6 +210,7 @@ class AnswerReader:
                 grew, most = time.monotonic(), records
             elif time.monotonic() - grew > STANDS_S:
                 break  # it is at its end, or has not begun: reading costs nobody anything
+            self._check()
             await asyncio.sleep(ASK_EVERY_S)
         last = time.monotonic()
         while len(self.answers.at) < events:
@@ -223,7 +225,10 @@ class AnswerReader:
 
     async def _published(self) -> int:
         """So many records are there; an event with several faces has as many."""
-        return sum((await self._consumer.end_offsets(self._partitions)).values())
+        try:
+            return sum((await self._consumer.end_offsets(self._partitions)).values())
+        except KafkaError as error:
+            raise Stuck(f"the broker tells of no answers: {error!r}") from error
 
     async def __aenter__(self) -> AnswerReader:
         await self._consumer.start()

@@ -43,6 +43,8 @@ def _share_arena() -> None:
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
     by_what_is_asked_for = {"arena_extend_strategy": 1, "initial_chunk_size_bytes": MB}
+    # Of its default logger, which would print a line each time that memory goes back.
+    onnxruntime.set_default_logger_severity(FATAL_ONLY)
     growth = {"max_mem": 0, "max_dead_bytes_per_chunk": MB, **by_what_is_asked_for}
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(growth))
 
@@ -57,10 +59,15 @@ class GivingBack:
         self._has_grown = False
         self._last = -math.inf
 
-    def is_due(self, input_bytes: int, now: float) -> bool:
+    def note(self, input_bytes: int) -> None:
+        """An inference begins or has ended. At its end too: another may have given back meanwhile,
+        while this one still held what it had taken."""
+        if input_bytes > LARGE_INPUT:
+            self._has_grown = True
+
+    def is_due(self, now: float) -> bool:
         """Whether this inference is to give back; `now` in seconds. Safe to call from any thread:
         two that are told to at once do no harm."""
-        self._has_grown |= input_bytes > LARGE_INPUT
         if not self._has_grown or now - self._last < GIVE_BACK_EVERY_S:
             return False
         self._has_grown, self._last = False, now
@@ -163,7 +170,8 @@ class OnnxSession:
 
     def run(self, tensor: Tensor, cancellation: Cancellation) -> Mapping[str, Tensor]:
         cancellation.raise_if_cancelled()
-        gives_back = _giving_back.is_due(tensor.nbytes, time.monotonic())
+        _giving_back.note(tensor.nbytes)
+        gives_back = _giving_back.is_due(time.monotonic())
         try:
             with cancellation.giving_memory_back() if gives_back else nullcontext():
                 values = self._session.run(
@@ -172,4 +180,7 @@ class OnnxSession:
         except Exception as error:
             cancellation.raise_if_cancelled()
             raise InferenceFailed(self._model, str(error)) from error
+        finally:
+            if not gives_back:
+                _giving_back.note(tensor.nbytes)
         return dict(zip(self._outputs, values, strict=True))

@@ -188,7 +188,7 @@ class InferencePool:
                 max_faces=max_faces,
                 cancellation=cancellation,
             ),
-            hurry=False,
+            hurry=patience_s is not None,  # somebody waits for it
             patience_s=patience_s,
         )
 

@@ -6,6 +6,8 @@ own: 1 ms and 0.3 MB for the ones met here.
 """
 # ruff: noqa: PLC0415 - qdrant_client is slow to import
 
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,10 +17,15 @@ from pydantic import BaseModel
 _REST_MODELS = "qdrant_client.http.models.models"
 
 
+_importing = threading.Lock()
+
+
 def import_qdrant() -> None:
-    """Does nothing where it was imported before."""
-    with _validators_when_used():
-        import qdrant_client  # noqa: F401
+    """Does nothing where it was imported before. From any thread."""
+    with _importing:
+        if "qdrant_client" not in sys.modules:
+            with _validators_when_used():
+                import qdrant_client  # noqa: F401
 
 
 @contextmanager
