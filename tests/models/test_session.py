@@ -134,7 +134,6 @@ def test_only_the_inference_that_is_told_to_gives_memory_back() -> None:
         assert options.get_run_config_entry(entry) == "cpu:0"
         session.run(x, cancellation)
     assert options.get_run_config_entry(entry) == ""
-    session.run(x, cancellation)
 
 
 ARENA = """
