@@ -5,6 +5,10 @@ and cancels a record. Nearly every delivery ends at its first step, because the 
 four cost more than all else that Faust does with the record (measured: 0.3 ms of CPU an event,
 which passes two topics). So the first step is taken where we stand, and only what has to wait is
 waited for as Faust does it.
+
+An agent takes one event in each turn of the event loop, so that deliveries run ahead of it. Records
+are asked for only when the agents have taken those before: else their windows are told to be full
+when several polls more stand in the queues (measured: 210 events over, where a poll has 64).
 """
 
 from __future__ import annotations
@@ -41,8 +45,11 @@ class AsItIs(faust.Schema):  # type: ignore[misc]  # faust ships no usable hints
 
 
 class PromptDelivery:
-    """Mixed into a Faust service whose ``wait_first`` is asked for what is mostly done at once."""
+    """Mixed into Faust's consumer, which waits so for what is mostly done at once."""
 
+    app: Any
+    flow_active: bool
+    should_stop: bool
     _in_a_row = 0
 
     async def wait_first(  # the signature is Faust's
@@ -70,6 +77,15 @@ class PromptDelivery:
             _close(others)
             raise
         return await self._wait_for_first(_rest_of(first, awaited), *others)
+
+    async def _wait_next_records(self, timeout: Seconds) -> Any:  # noqa: ASYNC109
+        while self._is_behind() and self.flow_active and not self.should_stop:
+            await asyncio.sleep(0)
+        return await super()._wait_next_records(timeout)  # type: ignore[misc]  # mixed in
+
+    def _is_behind(self) -> bool:
+        """Whether agents have yet to take what was delivered."""
+        return any(not topic.queue.empty() for topic in self.app.topics)
 
     def _is_time_to_pause(self) -> bool:
         if self._in_a_row < MOST_IN_A_ROW:

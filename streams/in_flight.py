@@ -117,6 +117,9 @@ class InFlightWindow:
         self._not_started.append(held)
         self._start_more()
         self._adjust_pressure()
+        if self.state.full:
+            # Said again: the late end of a rebalance has every partition fetched once more.
+            self._app.consumer.on_buffer_full(message.tp)
 
     def _start_more(self) -> None:
         while self._not_started and len(self._running) < self._concurrency:

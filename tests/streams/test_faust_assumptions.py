@@ -168,6 +168,29 @@ async def test_a_delivery_is_a_coroutine_that_ends_at_its_first_step(app: Facest
     assert channel.queue.get_nowait().message.offset == 1
 
 
+async def test_records_are_asked_for_when_the_agents_have_taken_those_before(
+    app: FacestreamApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """streams/delivering.py: windows would be told to be full too late."""
+    polls: list[float] = []
+
+    async def getmany(**asked: Any) -> dict[TP, list[int]]:
+        polls.append(asked["timeout"])
+        return {FIRST: [2]}
+
+    monkeypatch.setattr(app.consumer, "_getmany", getmany)
+    channel = app.topic(TOPIC).stream().channel
+    app.topics.add(channel)
+    channel.queue.put_nowait(await channel.decode(message(1)))
+    poll = asyncio.create_task(app.consumer._wait_next_records(1.0))
+    await asyncio.sleep(0.01)
+    assert not polls
+    channel.queue.get_nowait()
+    async with asyncio.timeout(10):
+        records, _ = await poll
+    assert (records, polls) == ({FIRST: [2]}, [1.0])
+
+
 class Listened(FacestreamApp):
     """Our app; writes down which of the methods that we override Faust calls."""
 

@@ -179,6 +179,16 @@ async def test_a_full_window_stops_fetching_until_it_is_half_empty() -> None:
     assert not app.consumer.full
 
 
+async def test_a_full_window_says_so_again_when_it_is_fetched_for_all_the_same() -> None:
+    """The end of an earlier rebalance may come late, and resumes every partition."""
+    app, work = fake_app(), Work()
+    window = window_of(app, work, max_events=2)
+    await feed(window, [app.event(0, n) for n in range(2)])
+    app.consumer.full.clear()
+    await feed(window, [app.event(0, 2)])
+    assert app.consumer.full == {app.event(0, 2).message.tp}
+
+
 async def test_a_full_window_is_also_one_full_of_bytes() -> None:
     """Back-pressure by bytes."""
     app, work = fake_app(), Work()
