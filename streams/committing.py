@@ -51,12 +51,33 @@ class FetchingThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust shi
             return False
         return bool(await super()._commit(offsets))
 
+    def look_again(self) -> None:
+        """Have a poll that waits look for records that were fetched before; from any thread."""
+        # Acks still leave windows when the thread has ended.
+        with contextlib.suppress(RuntimeError):
+            self.thread_loop.call_soon_threadsafe(self._wake_polls)
+
+    def _wake_polls(self) -> None:
+        if self._consumer is not None:
+            fetcher = self._consumer._fetcher
+            for waiter in list(fetcher._fetch_waiters):
+                fetcher._notify(waiter)
+
 
 class InOrderConsumer(PromptDelivery, Consumer):  # type: ignore[misc]  # faust ships no usable hints
     """Faust's consumer, for acks that come in the order of offsets."""
 
     def _new_consumer_thread(self) -> FetchingThread:
         return FetchingThread(self, loop=self.loop, beacon=self.beacon)
+
+    def on_buffer_drop(self, tp: Any) -> None:
+        """As Faust's, but records of this partition that are here already do not wait.
+
+        A poll may be waiting for the other topics meanwhile, and would only look again when the
+        broker answers for one of them (measured: the models idle for 4 % of the time).
+        """
+        super().on_buffer_drop(tp)
+        self._thread.look_again()
 
     def _new_offset(self, tp: Any) -> int | None:
         acked: list[int] = self._acked[tp]

@@ -77,3 +77,26 @@ async def test_a_commit_that_the_broker_did_not_take_is_tried_again(
     await consumer._commit_offsets({PLACE: offset})
     assert consumer._new_offset(PLACE) == (None if taken else 8)
     assert consumer._committed_offset[PLACE] == (8 if taken else 3)
+
+
+async def test_a_partition_that_is_fetched_again_does_not_wait_for_others(
+    consumer: InOrderConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A poll for other topics may be under way, and its records are here already."""
+    looks: list[None] = []
+    monkeypatch.setattr(consumer._thread, "look_again", lambda: looks.append(None))
+    consumer.on_buffer_full(PLACE)
+    assert not looks
+    consumer.on_buffer_drop(PLACE)
+    assert PLACE in consumer._get_active_partitions()
+    assert looks
+
+
+async def test_nobody_looks_again_before_the_consumer_is_there_or_after_its_end(
+    consumer: InOrderConsumer,
+) -> None:
+    """Windows begin and end at other times than the consumer's thread."""
+    thread = consumer._thread
+    thread._wake_polls()
+    thread.thread_loop.close()
+    thread.look_again()

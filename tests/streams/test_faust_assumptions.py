@@ -15,6 +15,7 @@ from uuid import uuid4
 import faust
 import faust.streams
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 from faust.exceptions import NotReady, ProducerSendError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ConsumerRebalanceListener
@@ -289,6 +290,38 @@ async def test_a_fetch_waits_as_long_as_the_setting_says(broker: EmbeddedBroker)
         assert consumer._fetcher._fetch_max_wait_ms == 7
     finally:
         await consumer.stop()
+
+
+async def test_a_poll_that_waits_can_be_made_to_look_again(broker: EmbeddedBroker) -> None:
+    """streams/committing.py: what was fetched for a window that is no longer full is here."""
+    created = create_app(load_settings(kafka_bootstrap_servers=broker.address))
+    thread = created.consumer._new_consumer_thread()
+    consumer = thread._consumer = thread._create_worker_consumer(created.transport)
+    await consumer.start()
+    await created.maybe_start_producer()
+    polls: list[asyncio.Task[Any]] = []
+    try:
+        kept = await (await created.producer.send("kept", None, b"value", None, None, []))
+        here, elsewhere = TopicPartition("kept", kept.partition), TopicPartition("other", 0)
+        consumer.assign([here])
+        fetcher = consumer._fetcher
+        async with asyncio.timeout(20):
+            while here not in fetcher._records:
+                await asyncio.sleep(0.01)
+        active = {elsewhere}
+        polls.append(asyncio.create_task(fetcher.fetched_records(active, timeout=60)))
+        await asyncio.sleep(0.05)
+        active.add(here)
+        await asyncio.sleep(0.05)
+        assert not polls[0].done(), "once this fails, look_again() may go"
+        thread._wake_polls()
+        async with asyncio.timeout(10):
+            assert list(await polls[0]) == [here]
+    finally:
+        for poll in polls:
+            poll.cancel()
+        await consumer.stop()
+        await created.producer.stop()
 
 
 async def test_a_commit_after_all_partitions_were_taken_away_is_no_crash(
