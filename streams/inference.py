@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +35,7 @@ from streams.bursts import Bursts
 from streams.circuit import Circuit
 from streams.errors import InferenceTimeout
 from streams.settings import Settings
+from streams.turns import Turns
 
 T = TypeVar("T")
 
@@ -103,8 +103,7 @@ class InferencePool:
         self._circuit = circuit
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
         self._attempts: set[_Attempt] = set()
-        self._waiting = 0
-        self._lock = threading.Lock()  # of the number that wait
+        self._turns: Turns[tuple[_Attempt, Callable[[Cancellation], Any], bool]] = Turns()
         self._bursts: Bursts | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._pipeline: FacePipeline | None = None
@@ -129,7 +128,7 @@ class InferencePool:
     @property
     def waiting(self) -> int:
         """Attempts that wait for a thread."""
-        return self._waiting
+        return len(self._turns)
 
     async def start(self) -> None:
         """Load and warm the models in a thread. Raises the loader's errors."""
@@ -162,6 +161,7 @@ class InferencePool:
         for attempt in self._attempts:
             attempt.cancellation.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
+        self._turns = Turns()
         for attempt in self._attempts:
             if attempt.started is None and attempt.ended is not None:
                 attempt.ended.cancel()
@@ -239,8 +239,8 @@ class InferencePool:
     ) -> T:
         """Do ``work`` in a thread under the deadline, and tell the circuit how it went.
 
-        A picture that is refused says nothing about the models, and is not told. In a ``hurry`` the
-        result comes at once, not in a burst.
+        A picture that is refused says nothing about the models, and is not told. In a ``hurry`` it
+        has every other turn, and the result comes at once, not in a burst.
         """
         if self._circuit is None or not counts:
             return await self._attempt(work, hurry=hurry, patience_s=patience_s)
@@ -259,11 +259,11 @@ class InferencePool:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[T] = loop.create_future()
         attempt = _Attempt(Cancellation(), ended)
+        self._turns.put((attempt, work, hurry), urgent=hurry)
         try:
-            with self._lock:
-                self._executor.submit(self._in_thread, attempt, work, hurry=hurry)
-                self._waiting += 1
+            self._executor.submit(self._take_turn)
         except RuntimeError:  # the threads have been told to end
+            self._turns = Turns()
             raise InferenceTerminated from None
         if patience_s is not None:
             loop.call_later(patience_s, attempt.give_up_waiting, patience_s)
@@ -281,13 +281,10 @@ class InferencePool:
             self._attempts.discard(attempt)
             del ended  # as in `_Attempt.end`
 
-    def _in_thread(
-        self, attempt: _Attempt, work: Callable[[Cancellation], Any], *, hurry: bool
-    ) -> None:
+    def _take_turn(self) -> None:
         assert self._bursts is not None
+        attempt, work, hurry = self._turns.take()
         attempt.started = time.monotonic()
-        with self._lock:
-            self._waiting -= 1
         try:
             end = partial(attempt.end, work(attempt.cancellation), None)
         except ModelsError as error:
@@ -298,7 +295,7 @@ class InferencePool:
             log.exception("scoring raised what it should not")
             failure = InferenceFailed("pipeline", f"{type(error).__name__}: {error}")
             end, hurry = partial(attempt.end, None, failure), True
-        self._bursts.bring(end, together=0 if hurry else self._waiting)
+        self._bursts.bring(end, together=0 if hurry else self.waiting)
         del end  # as in `_Attempt.end`
 
     async def _watch(self, bursts: Bursts) -> None:

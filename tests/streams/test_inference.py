@@ -185,6 +185,23 @@ async def test_who_waits_in_vain_is_told_and_what_runs_is_not_cut_off(
         await pool.stop()
 
 
+async def test_who_is_waited_for_is_not_behind_a_whole_backlog(watched: WatchedPipeline) -> None:
+    """A request takes every other turn; events keep theirs."""
+    async with pool_of(watched) as pool:
+        first = asyncio.create_task(score(pool, WITHOUT_END))
+        await until(watched.begun.is_set)
+        backlog = [asyncio.create_task(score(pool, portrait_bytes())) for _ in range(5)]
+        await until(lambda: pool.waiting == 5)
+        request = asyncio.create_task(
+            pool.score(portrait_bytes(), min_confidence=0.5, max_faces=1, patience_s=60.0)
+        )
+        await until(lambda: pool.waiting == 6)
+        first.cancel()
+        await request
+        assert pool.waiting >= 3, "they were before it, and are patient"
+        assert all(one.faces for one in await asyncio.gather(*backlog))
+
+
 @pytest.mark.parametrize(
     ("image", "min_confidence", "error"),
     [
