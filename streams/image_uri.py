@@ -46,14 +46,6 @@ class ImageLocation:
         """The decoded path, absolute."""
         return "/" + "/".join(self.segments)
 
-    @property
-    def host_is_local_by_name(self) -> bool:
-        """Whether the host is written as an address or as `localhost`.
-
-        Such a host is private only if the allow-list says so in so many words.
-        """
-        return self.host == "localhost" or is_address(self.host)
-
 
 @dataclass(frozen=True, slots=True)
 class AllowedPrefix:

@@ -48,6 +48,8 @@ log = structlog.get_logger(__name__)
 LINGER_S = 0.05
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0
+#: A server may ask for a longer wait than that, but not for hours.
+LONGEST_ASKED_S = 30.0
 
 #: Verdicts of the models: the event has no face (any more), so it must have no points either.
 #: Other reasons say nothing about the picture, and leave what an earlier delivery indexed.
@@ -144,14 +146,15 @@ class Indexer:
                 self._metrics.index_write(time.perf_counter() - started)
                 return
             except IndexUnavailable as error:
+                next_try_s = max(wait, min(error.retry_after_s or 0, LONGEST_ASKED_S))
                 log.warning(
                     "index is away; trying again",
                     reason=str(error),
                     faces=len(changes),
-                    next_try_s=wait,
+                    next_try_s=next_try_s,
                 )
             self._on_wait()
-            await pause(wait, self._is_leaving)
+            await pause(next_try_s, self._is_leaving)
             self._metrics.retry("index")
             wait = min(wait * 2, LONGEST_WAIT_S)
 
@@ -229,7 +232,9 @@ def contract_of(pipeline: FacePipeline) -> ModelContract:
     )
 
 
-async def open_index(settings: Settings, contract: ModelContract) -> VectorIndex:
+async def open_index(
+    settings: Settings, contract: ModelContract, *, read_only: bool = False
+) -> VectorIndex:
     """The index of the settings, for these models. Raises what ``VectorIndex.open`` raises."""
     key = settings.qdrant_api_key
     return await VectorIndex.open(
@@ -244,6 +249,7 @@ async def open_index(settings: Settings, contract: ModelContract) -> VectorIndex
         replication_factor=settings.qdrant_replication,
         shard_number=settings.qdrant_shards,
         face_id_of=index_face_id,
+        read_only=read_only,
     )
 
 

@@ -40,6 +40,7 @@ class IndexConfig:
     shard_number: int | None
     face_id_of: FaceIdOf = field(repr=False)
     contract: ModelContract | None = None
+    read_only: bool = False
 
     @property
     def where(self) -> str:

@@ -21,6 +21,7 @@ class Collections:
         self._client = client
         self._config = config
         self._ready: dict[str, ModelContract | None] = {}
+        self._pointed = False
         self.main = collection_name(config.embedder, config.embedding_size)
 
     def forget(self) -> None:
@@ -30,7 +31,10 @@ class Collections:
     def ensure(
         self, name: str, size: int, contract: ModelContract | None = None
     ) -> ModelContract | None:
-        """Makes the collection if it is missing; for the main one, points the alias at it.
+        """Makes the collection if it is missing; for the main one, points the alias at it once.
+
+        Once a process: where another worker moves the alias to newer models, an older one that
+        meets its server again must not take it back.
 
         Answers with the contract that made it, which for the main one must be `contract`. Raises
         IndexMismatch, and what the client raises.
@@ -79,6 +83,21 @@ class Collections:
         self._ready[name] = made_by
         return made_by
 
+    def find(self) -> None:
+        """The main collection must be there, made by these models. Makes and changes nothing.
+
+        Raises IndexMismatch, and what the client raises.
+        """
+        if not self._client.collection_exists(self.main):
+            raise IndexMismatch(
+                f"{self._config.where} has no collection {self.main}: no worker with these models "
+                "(FACE_DETECTOR, FACE_EMBEDDER) has indexed anything there"
+            )
+        made_by = contract_in(self._client.get_collection(self.main).config.metadata)
+        if self._config.contract is not None:
+            self._must_be_mine(self.main, made_by, self._config.contract)
+        self._ready[self.main] = made_by
+
     def _label_if_empty(self, name: str, contract: ModelContract) -> ModelContract | None:
         """A collection without a contract gets one while there is nothing in it yet."""
         if self._client.count(name, exact=True).count:
@@ -116,7 +135,8 @@ class Collections:
 
         alias, name = self._config.alias, self.main
         target = self._aliases().get(alias)
-        if target == name:
+        if target == name or (target and self._pointed):
+            self._pointed = True
             return
         if any(alias == found.name for found in self._client.get_collections().collections):
             raise IndexMismatch(
@@ -132,6 +152,7 @@ class Collections:
         except (UnexpectedResponse, ValueError):
             if self._aliases().get(alias) != name:
                 raise  # else another worker pointed it there in between
+        self._pointed = True
 
     def _aliases(self) -> dict[str, str]:
         return {

@@ -1,8 +1,9 @@
 """The vector index: the only door to Qdrant, a server or a local folder.
 
-Each embedder has a collection of its own, `faces-<embedder>-<size>`; the alias points at the one
-in use, and searches go through it. Everything here is async; the work is done in threads of its
-own, one for a local folder (sqlite and numpy there are not thread-safe), a few for a server.
+Each embedder has a collection of its own, `faces-<embedder>-<size>`, which is searched here. The
+alias, for other clients, points at that of the worker that started last. Everything here is async;
+the work is done in threads of its own, one for a local folder (sqlite and numpy there are not
+thread-safe), a few for a server.
 """
 
 import asyncio
@@ -83,8 +84,11 @@ class VectorIndex:
         replication_factor: int | None = None,
         shard_number: int | None = None,
         contract: ModelContract | None = None,
+        read_only: bool = False,
     ) -> "VectorIndex":
         """Opens the index, making collection and alias where they are missing.
+
+        `read_only`: neither is made or changed, and a missing collection is an IndexMismatch.
 
         Exactly one of `url` (a server) and `path` (a local folder) is given. `timeout_s`: per
         request to a server, rounded up to whole seconds. `replication_factor`, `shard_number`:
@@ -108,6 +112,7 @@ class VectorIndex:
             shard_number=shard_number,
             face_id_of=face_id_of,
             contract=contract,
+            read_only=read_only,
         )
         threads = ThreadPoolExecutor(_SERVER_THREADS if url else 1, "vector-index")
         opening = threads.submit(QdrantStore, config)

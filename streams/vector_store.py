@@ -38,15 +38,21 @@ class QdrantStore:
     """One open client. Not for use by several threads at once in local mode."""
 
     def __init__(self, config: IndexConfig) -> None:
-        """Connects, and sees to the collection and the alias of the configured embedder."""
+        """Connects, and sees to the collection and the alias of the configured embedder.
+
+        Read-only, it makes and moves nothing.
+        """
         self._config = config
         self._client, self._folder = connect(config)
         self._collections = Collections(self._client, config)
         try:
             with self._translated():
-                self._collections.ensure(
-                    self._collections.main, config.embedding_size, config.contract
-                )
+                if config.read_only:
+                    self._collections.find()
+                else:
+                    self._collections.ensure(
+                        self._collections.main, config.embedding_size, config.contract
+                    )
         except BaseException:
             self.close()
             raise
@@ -121,7 +127,7 @@ class QdrantStore:
         query = finite_vector(vector, "the query")
         with self._translated():
             answer = self._client.query_points(
-                self._config.alias,
+                self._collections.main,
                 query=query,
                 query_filter=_none_of(exclude),
                 limit=limit,
@@ -140,16 +146,16 @@ class QdrantStore:
         except ValueError:
             raise IndexRejected(f"face_id: expected a UUID, found {face_id!r}") from None
         with self._translated():
-            found = self._client.retrieve(self._config.alias, [face_id], with_vectors=True)
+            found = self._client.retrieve(self._collections.main, [face_id], with_vectors=True)
         for point in found:
             vector = tuple(cast("list[float]", point.vector))
             return IndexedFace(str(point.id), *_owner(point.payload), vector, point.payload or {})
         return None
 
     def count(self) -> int:
-        """How many faces are behind the alias."""
+        """How many faces the collection of the configured embedder has."""
         with self._translated():
-            return self._client.count(self._config.alias, exact=True).count
+            return self._client.count(self._collections.main, exact=True).count
 
     def ping(self) -> None:
         """Raises IndexUnavailable if the collection cannot be reached."""

@@ -82,7 +82,9 @@ class Search(FacestreamCommand):
                 self.notes.print(
                     f"no worker on port {self.settings.port}; opening {self.settings.qdrant_path}"
                 )
-        index = await open_index(self.settings, contract_of(pipeline))
+        # Who only looks must not make a collection for models that no worker has, nor move the
+        # alias to it.
+        index = await open_index(self.settings, contract_of(pipeline), read_only=True)
         try:
             return [
                 {

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from streams.app import app
 from streams.vector_errors import VectorIndexError
+
+#: Probes give up after four or five seconds (deploy/).
+INDEX_PATIENCE_S = 1.0
 
 
 @app.page("/health/live")
@@ -30,7 +34,7 @@ async def ready(self: Any, request: Any) -> Any:
     and indexed when it is back.
     """
     runtime = app.runtime
-    index = await _index_answers()
+    index = await _index_ping.answers()
     stalled = runtime.progress.stalled()
     parts = {
         "models": runtime.pool.ready,
@@ -51,6 +55,23 @@ async def ready(self: Any, request: Any) -> Any:
     return self.json(body, status=200 if ok else 503)
 
 
+class _IndexPing:
+    """Asks the index, once at a time, and waits less for it than those who ask for our health.
+
+    A server that hangs is away: it keeps one thread meanwhile, and no probe.
+    """
+
+    def __init__(self) -> None:
+        self._asking: asyncio.Task[bool] | None = None
+
+    async def answers(self) -> bool:
+        """Whether the index answers within ``INDEX_PATIENCE_S``."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(_index_answers(), name="index-ping")
+        done, _ = await asyncio.wait({self._asking}, timeout=INDEX_PATIENCE_S)
+        return bool(done) and self._asking.result()
+
+
 async def _index_answers() -> bool:
     if not app.runtime.index_is_open:
         return False
@@ -59,3 +80,6 @@ async def _index_answers() -> bool:
     except VectorIndexError:
         return False
     return True
+
+
+_index_ping = _IndexPing()

@@ -171,6 +171,22 @@ async def test_an_index_that_is_away_is_tried_again_until_it_is_back() -> None:
     assert at.publisher.published == []
 
 
+async def test_a_server_that_asks_for_a_pause_gets_it_within_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """429 with Retry-After; not for the hours that a broken proxy may ask for."""
+    pauses: list[float] = []
+
+    async def pause(seconds: float, _: object) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(streams.indexing, "pause", pause)
+    answers = [IndexUnavailable("busy", 7.0), IndexUnavailable("busy", 7200.0)]
+    async with indexing(lambda _: answers.pop(0) if answers else None) as at:
+        await at.handle_all(scored())
+    assert pauses == [7.0, streams.indexing.LONGEST_ASKED_S]
+
+
 async def test_one_rejected_face_is_found_and_kept_while_the_others_are_stored() -> None:
     """It is written alone, refused alone, and goes to the fallback topic with its bytes."""
     faces = [scored() for _ in range(5)]

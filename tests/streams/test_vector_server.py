@@ -19,6 +19,7 @@ from streams.vector_index import (
     IndexMismatch,
     IndexRejected,
     IndexUnavailable,
+    ModelContract,
     VectorIndex,
 )
 
@@ -197,6 +198,39 @@ async def test_an_alias_that_points_elsewhere_is_switched_in_one_request(
     assert [next(iter(action)) for action in switch["actions"]] == ["delete_alias", "create_alias"]
     assert qdrant.alias_of == COLLECTION
     await index.close()
+
+
+async def test_an_alias_that_went_on_to_newer_models_is_not_taken_back(
+    qdrant: FakeQdrant, index: VectorIndex
+) -> None:
+    """By an older worker that meets its server again; its own searches stay in its collection."""
+    qdrant.alias_of = "faces-newer-3"
+    qdrant.override = lambda method, path: refused(503) if method == "PUT" else None
+    with pytest.raises(IndexUnavailable):
+        await index.apply([POINT])
+    qdrant.override = lambda method, path: ok({"points": []}) if "query" in path else None
+    await index.apply([POINT])
+    assert qdrant.alias_of == "faces-newer-3"
+    await index.nearest((1.0, 0.0, 0.0), limit=1)
+    assert qdrant.requests[-1][:2] == ("POST", f"/collections/{COLLECTION}/points/query")
+
+
+async def test_who_only_looks_makes_and_moves_nothing(qdrant: FakeQdrant) -> None:
+    """A search with other models than the workers' must not turn the workers' alias."""
+    qdrant.alias_of = "faces-newer-3"
+    index = await qdrant.open(read_only=True)
+    await index.close()
+    qdrant.exists = False
+    with pytest.raises(IndexMismatch, match=f"no collection {COLLECTION}"):
+        await qdrant.open(read_only=True)
+    assert {method for method, _, _ in qdrant.requests} == {"GET"}
+    assert qdrant.alias_of == "faces-newer-3"
+
+
+async def test_who_only_looks_is_told_of_other_models(qdrant: FakeQdrant) -> None:
+    """Similarities between the two would mean nothing."""
+    with pytest.raises(IndexMismatch, match="does not say which models made it"):
+        await qdrant.open(read_only=True, contract=ModelContract("d", "0", "sface", "1", 3, "2"))
 
 
 async def test_two_workers_may_make_the_collection_at_once(qdrant: FakeQdrant) -> None:
