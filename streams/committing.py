@@ -34,11 +34,15 @@ from streams.delivering import PromptDelivery
 
 
 class FetchingThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no usable hints
-    """Faust's, but for the longest wait of a fetch (1.5 s there), and for commits that are late."""
+    """Faust's, but for the longest wait of a fetch (1.5 s there), and for commits that are late.
+
+    What a producer's transaction took back was never submitted, and is not read.
+    """
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = self.app.settings.kafka_fetch_max_wait_ms
+        consumer._isolation_level = "read_committed"
         return consumer
 
     async def _commit(self, offsets: Mapping[Any, int]) -> bool:

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from schemas.codec import encode_image_submitted_binary
+from streams.client import TopicReader
 from streams.kafka import client_options
 from streams.topics import ensure_topics
 from tests.integration.stack import Stack, image_event
@@ -158,3 +159,27 @@ async def test_the_markers_of_a_transactional_producer_do_not_hold_up_commits(
         await all_answered(stack, set(ids), deadline_s=40)
         # Behind the last event lies its marker, which nobody acknowledges.
         await commits_up_to(stack, 2 * len(ids) - 1)
+
+
+async def test_what_a_transaction_took_back_is_not_scored(stack: Stack) -> None:
+    """An event of an aborted transaction was never submitted."""
+    await ensure_topics(stack.settings)
+    events = [image_event("user", b"x", use_real_ml=False) for _ in range(3)]
+    async with stack.producer(transactional_id=f"{stack.settings.kafka_group_id}-tx") as producer:
+        for number, event in enumerate(events):
+            value, headers = encode_image_submitted_binary(event, "image/jpeg")
+            await producer.begin_transaction()
+            await producer.send_and_wait(
+                stack.topics.image_submitted, value, headers=headers, partition=PARTITION
+            )
+            if number == 1:
+                await producer.abort_transaction()
+            else:
+                await producer.commit_transaction()
+    first, taken_back, last = (event.event_id for event in events)
+    with stack.worker():
+        await all_answered(stack, {first, last}, deadline_s=40)
+        await commits_up_to(stack, 5)
+    async with TopicReader(stack.settings, stack.topics.scored_face) as reader:
+        answered = {face.event_id async for face in reader.scored_faces(follow=False)}
+    assert answered == {first, last}, f"{taken_back} was taken back"

@@ -16,6 +16,7 @@ import faust
 import faust.streams
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.errors import MessageSizeTooLargeError
 from faust.exceptions import NotReady, ProducerSendError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ConsumerRebalanceListener
@@ -279,7 +280,10 @@ async def producing(broker: EmbeddedBroker) -> AsyncIterator[FacestreamApp]:
 
 
 async def test_a_fetch_waits_as_long_as_the_setting_says(broker: EmbeddedBroker) -> None:
-    """streams/committing.py: Faust's own 1.5 s would make an event alone wait for as long."""
+    """streams/committing.py: Faust's own 1.5 s would make an event alone wait for as long.
+
+    And it leaves out what a transaction took back.
+    """
     created = create_app(
         load_settings(kafka_bootstrap_servers=broker.address, kafka_fetch_max_wait_ms=7)
     )
@@ -288,6 +292,7 @@ async def test_a_fetch_waits_as_long_as_the_setting_says(broker: EmbeddedBroker)
     await consumer.start()
     try:
         assert consumer._fetcher._fetch_max_wait_ms == 7
+        assert consumer._fetcher._isolation_level == READ_COMMITTED
     finally:
         await consumer.stop()
 
