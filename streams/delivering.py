@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 #: Deliveries without a pause, before others get their turn on the event loop.
 MOST_IN_A_ROW = 16
+#: Turns of the event loop that agents get to take what was delivered: 64 records at most.
+MOST_TURNS = 1000
 
 
 class AsItIs(faust.Schema):  # type: ignore[misc]  # faust ships no usable hints
@@ -48,8 +50,6 @@ class PromptDelivery:
     """Mixed into Faust's consumer, which waits so for what is mostly done at once."""
 
     app: Any
-    flow_active: bool
-    should_stop: bool
     _in_a_row = 0
 
     async def wait_first(  # the signature is Faust's
@@ -79,7 +79,9 @@ class PromptDelivery:
         return await self._wait_for_first(_rest_of(first, awaited), *others)
 
     async def _wait_next_records(self, timeout: Seconds) -> Any:  # noqa: ASYNC109
-        while self._is_behind() and self.flow_active and not self.should_stop:
+        for _ in range(MOST_TURNS):
+            if not self._is_behind():
+                break
             await asyncio.sleep(0)
         return await super()._wait_next_records(timeout)  # type: ignore[misc]  # mixed in
 

@@ -16,8 +16,9 @@ EXIT_STOP_TOOK_TOO_LONG = 70
 def die(error: Exception) -> NoReturn:
     """Say why the worker cannot start, and end the process.
 
-    Nothing has been taken from the broker yet, so nothing needs to be drained; leaving through
-    Faust's own stop would bury the message under the tracebacks of every service.
+    Nothing is drained: what the worker may have taken meanwhile (an index that was away shows only
+    when it is back that other models made it) is not acknowledged, and comes again elsewhere.
+    Leaving through Faust's own stop would bury the message under the tracebacks of every service.
     """
     print(f"facestream cannot start: {error}", file=sys.__stderr__, flush=True)
     os._exit(EXIT_CANNOT_START)

@@ -185,12 +185,30 @@ async def test_records_are_asked_for_when_the_agents_have_taken_those_before(
     app.topics.add(channel)
     channel.queue.put_nowait(await channel.decode(message(1)))
     poll = asyncio.create_task(app.consumer._wait_next_records(1.0))
-    await asyncio.sleep(0.01)
+    for _ in range(100):
+        await asyncio.sleep(0)
     assert not polls
     channel.queue.get_nowait()
     async with asyncio.timeout(10):
         records, _ = await poll
     assert (records, polls) == ({FIRST: [2]}, [1.0])
+
+
+async def test_an_agent_that_takes_nothing_does_not_keep_the_others_from_their_records(
+    app: FacestreamApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """streams/delivering.py: all topics share the consumer."""
+
+    async def getmany(**_: Any) -> dict[TP, list[int]]:
+        return {SECOND: [7]}
+
+    monkeypatch.setattr(app.consumer, "_getmany", getmany)
+    channel = app.topic(TOPIC).stream().channel
+    app.topics.add(channel)
+    channel.queue.put_nowait(await channel.decode(message(1)))
+    async with asyncio.timeout(10):
+        records, _ = await app.consumer._wait_next_records(1.0)
+    assert records == {SECOND: [7]}
 
 
 class Listened(FacestreamApp):
