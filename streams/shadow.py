@@ -33,7 +33,10 @@ ROLLED_OUT = FallbackReason.ROLLED_OUT_TO_SIMULATED.value.encode()
 
 
 class ShadowScorer:
-    """Scores events for the topic ``shadow-scored``, once each and without retries."""
+    """Scores events for the topic ``shadow-scored``, once each.
+
+    A picture behind a claim check is fetched with the usual retries.
+    """
 
     def __init__(
         self,

@@ -37,10 +37,13 @@ def seconds(text: str) -> float:
     return float(text[:-1]) * UNITS[text[-1]]
 
 
-def expand(notation: str) -> list[float]:
-    """The samples of promtool's notation: `1x2` is 1 1 1, `0+5x2` is 0 5 10."""
-    values: list[float] = []
+def expand(notation: str) -> list[float | None]:
+    """The samples of promtool's notation: `1x2` is 1 1 1, `0+5x2` is 0 5 10, `_x2` no two."""
+    values: list[float | None] = []
     for item in notation.split():
+        if item.startswith("_x"):
+            values += [None] * int(item[2:])
+            continue
         start, step, times = re.fullmatch(r"(-?[\d.]+)([-+][\d.]+)?x(\d+)", item).groups()  # type: ignore[union-attr]
         values += [float(start) + float(step or 0) * n for n in range(int(times) + 1)]
     return values
@@ -52,7 +55,7 @@ class Series:
 
     name: str
     labels: dict[str, str]
-    values: list[float]
+    values: list[float | None]
 
     @classmethod
     def parse(cls, series: str, notation: str) -> Series:
@@ -63,7 +66,7 @@ class Series:
     def between(self, start: float, end: float) -> Samples:
         """The samples after `start` and up to `end`."""
         stamped = ((60.0 * n, value) for n, value in enumerate(self.values))
-        return [(t, value) for t, value in stamped if start < t <= end]
+        return [(t, value) for t, value in stamped if start < t <= end and value is not None]
 
 
 class Query:
@@ -117,8 +120,12 @@ class Query:
         if self._peek() in COMPARISONS:
             holds = COMPARISONS[self._take()]
             limit = self._division()
-            assert isinstance(limit, float)
-            left = {labels: one for labels, one in _vector(left).items() if holds(one, limit)}
+            left = {
+                labels: one
+                for labels, one in _vector(left).items()
+                if (against := limit if isinstance(limit, float) else limit.get(labels)) is not None
+                and holds(one, against)
+            }
         return left
 
     def _division(self) -> Vector | float:
@@ -149,6 +156,13 @@ class Query:
             self._take(")")
             values = ((one, RANGE_FUNCTIONS[token](samples)) for one, samples in window.items())
             return {labels: value for labels, value in values if value is not None}
+        if token == "quantile_over_time":
+            self._take("(")
+            share = float(self._take())
+            self._take(",")
+            window = self._window()
+            self._take(")")
+            return {labels: _share_of(share, samples) for labels, samples in window.items()}
         if token == "histogram_quantile":
             self._take("(")
             share = float(self._take())
@@ -233,6 +247,8 @@ class Query:
         window: Window = {}
         for step in range(int(length // 60), -1, -1):
             self._place, self._now = begin, now - step * 60
+            if self._now < 0:  # no series has begun
+                continue
             for labels, value in _vector(self._or()).items():
                 window.setdefault(labels, []).append((self._now, value))
         self._place, self._now = end, now
@@ -269,6 +285,15 @@ def _slope(samples: Samples) -> float | None:
 
 def _changes(samples: Samples) -> float | None:
     return float(sum(a != b for (_, a), (_, b) in itertools.pairwise(samples)))
+
+
+def _share_of(share: float, samples: Samples) -> float:
+    """The quantile of the values, between two of them in proportion."""
+    values = sorted(value for _, value in samples)
+    rank = share * (len(values) - 1)
+    below = int(rank)
+    above = min(below + 1, len(values) - 1)
+    return values[below] + (values[above] - values[below]) * (rank - below)
 
 
 def _quantile(share: float, buckets: Vector) -> Vector:

@@ -138,10 +138,14 @@ def test_the_image_names_its_models_and_where_they_are() -> None:
         "FACE_DETECTOR": Settings.model_fields["face_detector"].default,
         "FACE_EMBEDDER": Settings.model_fields["face_embedder"].default,
         "FACE_QUALITY": Settings.model_fields["face_quality"].default or "",
+        "ACCEPT_MODEL_LICENCE": ",".join(Settings.model_fields["accept_model_licence"].default),
     }
+    # What is built in with an accepted licence must start with it too.
+    assert all(environment[name] == f"${name}" for name in defaults)
     assert describe(defaults["FACE_DETECTOR"]).task == "detect"
     assert "MODEL_PATH" not in environment
     (bake,) = (run for run in _of(BUILD, "RUN") if "bake_models.py" in run)
     assert bake.endswith(f"bake_models.py {environment['MODEL_CACHE']}")
-    assert all(f'{name}="${name}"' in bake for name in defaults)
+    (check,) = (run for run in _of(BUILD, "RUN") if "models check" in run)
+    assert all(f'{name}="${name}"' in run for run in (bake, check) for name in defaults)
     assert int(environment["PORT"]) == Settings.model_fields["port"].default

@@ -1,5 +1,6 @@
 """Claim checks: what is fetched, what is refused, and how each failure is named."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -290,6 +291,18 @@ def test_prefixes_cover_whole_parts_only(entry: str, uri: str, covered: bool) ->
 def test_an_entry_that_can_never_work_stops_the_start(entry: str) -> None:
     """The allow-list is checked when the store is made, and the message names the setting."""
     with pytest.raises(ConfigurationError, match="IMAGE_URI_ALLOW"):
+        ImageStore([entry], max_bytes=LIMIT, timeout_s=5)
+
+
+@pytest.mark.parametrize(
+    ("entry", "driver"),
+    [("s3://bucket/", "s3fs"), ("gs://bucket/", "gcsfs"), ("abfs://container/", "adlfs")],
+)
+def test_a_driver_that_is_not_installed_is_named(entry: str, driver: str) -> None:
+    """Object stores need a package that no lock has; the start says which."""
+    if importlib.util.find_spec(driver) is not None:
+        pytest.skip(f"{driver} is installed here")
+    with pytest.raises(ConfigurationError, match=f"IMAGE_URI_ALLOW: .*[Ii]nstall {driver} "):
         ImageStore([entry], max_bytes=LIMIT, timeout_s=5)
 
 
