@@ -22,7 +22,7 @@ from streams.kafka_security import faust_credentials
 from streams.logging import configure_logging
 from streams.runtime import Runtime
 from streams.settings import Settings, current
-from streams.stopping import arm_hard_exit, die
+from streams.stopping import EXIT_CANNOT_START, arm_hard_exit, die
 from streams.topics import HEADER_ROOM, largest_letter, wait_for_topics
 from streams.web.index_errors import index_errors
 from streams.web.ports import WebOnSeveralPorts
@@ -195,7 +195,8 @@ def _create_or_exit() -> FacestreamApp:
     try:
         return create_app(current())
     except ConfigurationError as error:
-        sys.exit(f"facestream: {error}")
+        print(f"facestream: {error}", file=sys.stderr)
+        sys.exit(EXIT_CANNOT_START)
 
 
 app = _create_or_exit()

@@ -48,7 +48,7 @@ def test_a_wrong_setting_is_named(stack: Stack, variable: str, value: str, says:
     """With what was expected of it."""
     with stack.worker(wait=False, **{variable: value}) as worker:
         status, log = ended(worker)
-    assert status == 1
+    assert status == EXIT_CANNOT_START
     assert says in log
     assert "Traceback" not in log
 
