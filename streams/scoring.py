@@ -115,7 +115,9 @@ class Scorer:
         *,
         circuit: Circuit,
         metrics: Metrics,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_wait`` is told of every failed attempt that will be made again."""
         self._settings = settings
         self._topics = topics
         self._pool = pool
@@ -128,6 +130,7 @@ class Scorer:
         self._is_leaving = is_leaving
         self._circuit = circuit
         self._metrics = metrics
+        self._on_wait = on_wait
 
     async def answers(self, incoming: Incoming) -> list[Outgoing]:
         """The messages that answer an event: its faces, or one dead letter. Never empty.
@@ -248,13 +251,13 @@ class Scorer:
         attempt: Callable[[int], Awaitable[T]],
         *transient: type[Exception],
     ) -> T:
-        return await with_retries(
-            attempt,
-            self._settings,
-            transient,
-            self._is_leaving,
-            lambda: self._metrics.retry(tried),
-        )
+        def on_retry() -> None:
+            self._metrics.retry(tried)
+            # All attempts together may take longer than STALLED_AFTER_S. They are few, so that
+            # this puts a true stall off and hides none.
+            self._on_wait()
+
+        return await with_retries(attempt, self._settings, transient, self._is_leaving, on_retry)
 
     @contextmanager
     def _counting_timeouts(self, tried: Tried, kind: type[Exception]) -> Iterator[None]:

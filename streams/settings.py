@@ -252,7 +252,9 @@ class Settings(BaseSettings):
     stalled_after_s: float = Field(
         60,
         ge=1,
-        description="With work to do and nothing finished for this long, `/health/live` goes red.",
+        description="With work to do and nothing finished or tried again for this long, "
+        "`/health/live` goes red. Keep above one attempt and the wait after it "
+        "(`ML_SERVICE_TIMEOUT`, `ML_BACKOFF_MS`).",
     )
     web_host: str = Field("127.0.0.1", description="Address that the web port binds to.")
     port: int = Field(6066, ge=1, le=65535, description="Web port of the worker.")

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+import agents.score_faces
 from models.errors import InferenceFailed, UnreadableImage
 from models.pipeline import FacePipeline, ScoredImage
 from schemas.codec import encode_image_submitted
@@ -97,6 +98,7 @@ class Scoring:
     images: FakeImages
     circuit: Circuit
     metrics: Metrics
+    waits: list[None]
 
     async def failure(self, event: ImageSubmitted) -> FallbackHeaders:
         """Score an event that must fall back, and return its failure."""
@@ -125,6 +127,7 @@ def scoring(settings: Settings) -> Callable[..., Scoring]:
     ) -> Scoring:
         pool, store = FakePool(list(outcomes)), FakeImages(images or [])
         circuit, metrics = watched_circuit(**options), Metrics()
+        waits: list[None] = []
         scorer = Scorer(
             settings,
             topic_names(settings),
@@ -133,8 +136,9 @@ def scoring(settings: Settings) -> Callable[..., Scoring]:
             lambda: False,
             circuit=circuit,
             metrics=metrics,
+            on_wait=lambda: waits.append(None),
         )
-        return Scoring(scorer, pool, store, circuit, metrics)
+        return Scoring(scorer, pool, store, circuit, metrics, waits)
 
     return make
 
@@ -172,6 +176,25 @@ async def test_a_picture_store_that_is_away_is_tried_again(scoring: Callable[...
     assert 2 == one.series["facestream_retries_total", "fetch"]
     assert 1 == one.series["facestream_timeouts_total", "fetch"]
     assert 0 == one.series["facestream_retries_total", "real_ml"]
+
+
+async def test_an_attempt_that_is_made_again_is_no_stall(scoring: Callable[..., Scoring]) -> None:
+    """With ML_ATTEMPTS=10 they take 95 s together: a restart would begin them anew, for ever."""
+    one = scoring(*[InferenceTimeout(5)] * 3)
+    await one.failure(image_event())
+    assert 2 == len(one.waits), "at each retry, and not once more at the end"
+    uri = "s3://pictures/anna.jpg"
+    one = scoring(images=[ImageUnavailable(uri, "away")] * 3)
+    await one.failure(image_event(image_uri=uri))
+    assert 2 == len(one.waits), "fetching too"
+
+
+def test_the_window_of_the_agent_is_told_of_attempts_that_are_made_again() -> None:
+    """Liveness looks at it."""
+    window = agents.score_faces.window
+    window.state.last_progress = 0
+    agents.score_faces.scorer._on_wait()
+    assert window.state.last_progress > 0
 
 
 async def test_while_the_circuit_is_open_nothing_is_fetched_or_tried(
