@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from streams.embedded_broker import free_port
+from streams.topics import largest_message
 from streams.worker_process import WorkerProcess
 from tests.integration.http_client import call
 from tests.integration.stack import SESSION_S, Stack, wait_until
@@ -179,9 +180,15 @@ def test_topics_are_shown(stack: Stack, worker: WorkerProcess) -> None:
     for topic in stack.topics.all():
         assert topic in done.stdout
     lines = facestream(stack, worker, "topics", "--json").stdout.splitlines()
-    assert [{"name": name, "partitions": 4, "replication": 1} for name in stack.topics.all()] == [
-        json.loads(line) for line in lines
-    ]
+    assert [
+        {
+            "name": name,
+            "partitions": 4,
+            "replication": 1,
+            "max_message_bytes": largest_message(stack.settings, name),
+        }
+        for name in stack.topics.all()
+    ] == [json.loads(line) for line in lines]
 
 
 def test_models_are_listed_and_checked(stack: Stack, worker: WorkerProcess) -> None:
