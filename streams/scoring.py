@@ -44,7 +44,7 @@ from schemas.scored_face import (
 )
 from streams.circuit import Circuit, CircuitOpen
 from streams.errors import Abandoned, InferenceTimeout
-from streams.fallback import Failure, fallback_message
+from streams.fallback import OF_CROWDS, Failure, fallback_message
 from streams.image_store import (
     FetchedImageTooLarge,
     ImageForbidden,
@@ -187,7 +187,8 @@ class Scorer:
         self, incoming: Incoming, failure: Failure, where: dict[str, object]
     ) -> Outgoing:
         """Every fallback has its reason in the log, in a counter and in the message's headers."""
-        log.info("event falls back", reason=failure.reason.value, detail=failure.detail, **where)
+        write = log.debug if failure.reason in OF_CROWDS else log.info
+        write("event falls back", reason=failure.reason.value, detail=failure.detail, **where)
         self._metrics.fallback(failure.reason)
         return fallback_message(incoming, failure, self._topics.simulated_fallback)
 

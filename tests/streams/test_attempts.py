@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 import agents.score_faces
+import streams.scoring
 from models.errors import InferenceFailed, UnreadableImage
 from models.pipeline import FacePipeline, ScoredImage
 from schemas.codec import encode_image_submitted
@@ -25,7 +26,7 @@ from streams.scoring import Scorer
 from streams.settings import Settings, load_settings
 from streams.shadow import ShadowScorer
 from streams.topics import topic_names
-from tests.fakes import FakeImages, FakePool, incoming
+from tests.fakes import FakeImages, FakeLog, FakePool, incoming
 from tests.metrics_page import Series, series_of
 from tests.pictures import crowd_bytes, portrait_bytes
 
@@ -207,6 +208,28 @@ async def test_while_the_circuit_is_open_nothing_is_fetched_or_tried(
     assert (FallbackReason.CIRCUIT_OPEN, 0) == (failure.fallback_reason, failure.fallback_attempts)
     assert ([], []) == (one.pool.asked, one.images.asked)
     assert 0 == one.series["facestream_operations_total", "real_ml", "failure"]
+
+
+async def test_what_crowds_fall_back_for_is_no_line_in_the_log(
+    scoring: Callable[..., Scoring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollout at 0 %, USE_REAL_ML=false and an open circuit would write one for each event."""
+    log = FakeLog()
+    monkeypatch.setattr(streams.scoring, "log", log)
+    one = scoring(UnreadableImage("broken"))
+    await one.failure(image_event())
+    await one.failure(image_event(use_real_ml=False))
+    one.scorer._settings = load_settings(real_ml_rollout_percent=0)
+    await one.failure(image_event())
+    one.scorer._settings = load_settings()
+    open_circuit(one.circuit)
+    await one.failure(image_event())
+    assert [
+        ("info", "unreadable_image"),
+        ("debug", "real_ml_disabled"),
+        ("debug", "rolled_out_to_simulated"),
+        ("debug", "circuit_open"),
+    ] == [(line["level"], line["reason"]) for line in log.lines]
 
 
 async def test_an_event_that_was_fetched_meanwhile_says_that_the_models_were_not_tried(
