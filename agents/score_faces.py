@@ -22,23 +22,6 @@ log = structlog.get_logger(__name__)
 runtime = app.runtime
 topics = topic_names(app.settings)
 metrics = runtime.metrics
-scorer = Scorer(
-    app.settings,
-    topics,
-    runtime.pool,
-    runtime.images,
-    runtime.is_leaving,
-    circuit=runtime.circuit,
-    metrics=metrics,
-)
-shadow = ShadowScorer(
-    topics,
-    scorer,
-    runtime.pool,
-    enabled=app.settings.shadow_ml,
-    circuit=runtime.circuit,
-    metrics=metrics,
-)
 
 
 async def answer(event: Any) -> None:
@@ -80,6 +63,25 @@ async def answer(event: Any) -> None:
 threads = app.settings.threads
 window = runtime.window(
     topics.image_submitted, answer, concurrency=max(2 * MOST_TOGETHER + threads, 4 * threads)
+)
+
+scorer = Scorer(
+    app.settings,
+    topics,
+    runtime.pool,
+    runtime.images,
+    runtime.is_leaving,
+    circuit=runtime.circuit,
+    metrics=metrics,
+    on_wait=window.note_waiting,
+)
+shadow = ShadowScorer(
+    topics,
+    scorer,
+    runtime.pool,
+    enabled=app.settings.shadow_ml,
+    circuit=runtime.circuit,
+    metrics=metrics,
 )
 
 

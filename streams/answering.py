@@ -13,6 +13,7 @@ from schemas.codec import decode_image_submitted, encode_scored_face, identify
 from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackHeaders, FallbackReason
 from schemas.scored_face import ScoredFace, face_id_of
+from streams.fallback import OF_CROWDS
 from streams.incoming import Incoming
 from streams.publishing import Outgoing
 from streams.topics import TopicNames
@@ -88,7 +89,8 @@ class SimulatedAnswers:
             scored_at=now,
             metadata=identity.metadata,
         )
-        log.info(
+        write = log.debug if record.fallback_reason in OF_CROWDS else log.info
+        write(
             "answered with simulated scores",
             reason=record.fallback_reason,
             event_id=str(record.event_id),

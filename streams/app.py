@@ -6,6 +6,7 @@ drain and flow lose events in some orders of events (see ``in_flight.py``).
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -14,6 +15,7 @@ import faust.streams
 import structlog
 
 from streams.committing import InOrderConsumer
+from streams.env_file import unknown_names
 from streams.errors import ConfigurationError, StartupError
 from streams.http_metrics import counting_middleware
 from streams.http_requests import api_failures, body_limit
@@ -47,6 +49,10 @@ class FacestreamApp(faust.App):  # type: ignore[misc]  # faust ships no usable h
     async def on_first_start(self) -> None:
         """Wait for the broker, create topics, open the index; load the models meanwhile."""
         await super().on_first_start()
+        for unknown in unknown_names():
+            log.warning(
+                "a name in ENV_FILE is no setting, and has no effect", **dataclasses.asdict(unknown)
+            )
         try:
             require_compiled_streams()
             await self.runtime.prepare()

@@ -25,6 +25,16 @@ WORKER = socket.gethostname()
 #: Bytes of the largest key that a dead letter without its value keeps.
 LARGEST_KEPT_KEY = 1024
 
+#: Reasons that whole crowds fall back for, by a setting or while the circuit is open. A log line
+#: for each event would come at the rate of the events; the counters and the headers tell of them.
+OF_CROWDS = frozenset(
+    {
+        FallbackReason.REAL_ML_DISABLED,
+        FallbackReason.ROLLED_OUT_TO_SIMULATED,
+        FallbackReason.CIRCUIT_OPEN,
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

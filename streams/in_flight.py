@@ -192,7 +192,7 @@ class InFlightWindow:
         self._not_started = deque(held for held in self._not_started if held not in gone)
 
     def note_waiting(self) -> None:
-        """Something that the held events need is away and is being tried again: no stall."""
+        """Something that the held events need has failed and is being tried again: no stall."""
         self.state.last_progress = time.monotonic()
 
     def begin_drain(self) -> None:

@@ -2,7 +2,9 @@
 
 A worker is stalled when there is something to do (events held, or records in the topic that it has
 not fetched) and nothing of that topic was finished for ``STALLED_AFTER_S``. Waiting for something
-that is away and being tried again (the index, the broker) is not a stall: a restart would not help.
+that is away and being tried again (the index, the broker, a picture store) is not a stall, nor is
+an attempt at scoring that will be made again: a restart would not help, and would begin the
+event's attempts anew.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ from schemas.scored_face import (
 )
 from streams.circuit import Circuit, CircuitOpen
 from streams.errors import Abandoned, InferenceTimeout
-from streams.fallback import Failure, fallback_message
+from streams.fallback import OF_CROWDS, Failure, fallback_message
 from streams.image_store import (
     FetchedImageTooLarge,
     ImageForbidden,
@@ -115,7 +115,9 @@ class Scorer:
         *,
         circuit: Circuit,
         metrics: Metrics,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_wait`` is told of every failed attempt that will be made again."""
         self._settings = settings
         self._topics = topics
         self._pool = pool
@@ -128,6 +130,7 @@ class Scorer:
         self._is_leaving = is_leaving
         self._circuit = circuit
         self._metrics = metrics
+        self._on_wait = on_wait
 
     async def answers(self, incoming: Incoming) -> list[Outgoing]:
         """The messages that answer an event: its faces, or one dead letter. Never empty.
@@ -184,7 +187,8 @@ class Scorer:
         self, incoming: Incoming, failure: Failure, where: dict[str, object]
     ) -> Outgoing:
         """Every fallback has its reason in the log, in a counter and in the message's headers."""
-        log.info("event falls back", reason=failure.reason.value, detail=failure.detail, **where)
+        write = log.debug if failure.reason in OF_CROWDS else log.info
+        write("event falls back", reason=failure.reason.value, detail=failure.detail, **where)
         self._metrics.fallback(failure.reason)
         return fallback_message(incoming, failure, self._topics.simulated_fallback)
 
@@ -248,13 +252,13 @@ class Scorer:
         attempt: Callable[[int], Awaitable[T]],
         *transient: type[Exception],
     ) -> T:
-        return await with_retries(
-            attempt,
-            self._settings,
-            transient,
-            self._is_leaving,
-            lambda: self._metrics.retry(tried),
-        )
+        def on_retry() -> None:
+            self._metrics.retry(tried)
+            # All attempts together may take longer than STALLED_AFTER_S. They are few, so that
+            # this puts a true stall off and hides none.
+            self._on_wait()
+
+        return await with_retries(attempt, self._settings, transient, self._is_leaving, on_retry)
 
     @contextmanager
     def _counting_timeouts(self, tried: Tried, kind: type[Exception]) -> Iterator[None]:

@@ -252,7 +252,9 @@ class Settings(BaseSettings):
     stalled_after_s: float = Field(
         60,
         ge=1,
-        description="With work to do and nothing finished for this long, `/health/live` goes red.",
+        description="With work to do and nothing finished or tried again for this long, "
+        "`/health/live` goes red. Keep above one attempt and the wait after it "
+        "(`ML_SERVICE_TIMEOUT`, `ML_BACKOFF_MS`).",
     )
     web_host: str = Field("127.0.0.1", description="Address that the web port binds to.")
     port: int = Field(6066, ge=1, le=65535, description="Web port of the worker.")
@@ -380,16 +382,20 @@ class Settings(BaseSettings):
         return shown
 
 
+def env_file() -> str:
+    """The file that settings come from beside the environment; it need not exist."""
+    return os.environ.get("ENV_FILE") or ".env"  # empty counts as unset, as everywhere
+
+
 def load_settings(**overrides: object) -> Settings:
     """The settings of this process.
 
     Raises ``ConfigurationError``, which names each variable that is wrong and what was expected.
     """
-    chosen = os.environ.get("ENV_FILE")  # empty counts as unset, as everywhere
-    env_file = chosen or ".env"
-    _check_readable(env_file, must_exist=bool(chosen))
+    file = env_file()
+    _check_readable(file, must_exist=bool(os.environ.get("ENV_FILE")))
     try:
-        return Settings(_env_file=env_file, **overrides)  # type: ignore[arg-type]
+        return Settings(_env_file=file, **overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = []
         for problem in error.errors():
@@ -399,24 +405,24 @@ def load_settings(**overrides: object) -> Settings:
             lines.append(f"  {name}: {problem['msg']}{found}")
         raise ConfigurationError(
             "these settings are wrong; correct them in the environment or in "
-            f"{env_file}:\n" + "\n".join(lines)
+            f"{file}:\n" + "\n".join(lines)
         ) from None
 
 
-def _check_readable(env_file: str, *, must_exist: bool) -> None:
+def _check_readable(file: str, *, must_exist: bool) -> None:
     try:
-        if Path(env_file).is_file():
-            Path(env_file).read_text("utf-8")
+        if Path(file).is_file():
+            Path(file).read_text("utf-8")
         elif must_exist:
-            raise ConfigurationError(f"ENV_FILE={env_file}: no such file")
+            raise ConfigurationError(f"ENV_FILE={file}: no such file")
     except OSError as error:
         raise ConfigurationError(
-            f"ENV_FILE={env_file} cannot be read: {error.strerror}; is it readable for the user "
+            f"ENV_FILE={file} cannot be read: {error.strerror}; is it readable for the user "
             f"{os.getuid()} that this process runs as?"
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(
-            f"ENV_FILE={env_file} is not text in UTF-8 (byte {error.start})"
+            f"ENV_FILE={file} is not text in UTF-8 (byte {error.start})"
         ) from None
 
 

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError, for_code
 from streams.errors import StartupError
 from streams.kafka import client_options, wait_for_broker
 from streams.settings import Settings
+from streams.topic_limits import message_limits
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +68,8 @@ class TopicState:
     name: str
     partitions: int
     replication: int
+    max_message_bytes: int | None
+    """Of the largest message that it takes; None where the broker does not tell."""
 
 
 def needed_topics(settings: Settings) -> tuple[str, ...]:
@@ -122,11 +125,31 @@ async def wait_for_topics(settings: Settings, should_stop: Callable[[], bool]) -
     """
     while await wait_for_broker(settings, should_stop):
         try:
-            await ensure_topics(settings)
-            return True
+            states = await ensure_topics(settings)
         except BrokerLost as error:
             log.warning("the broker went away again", reason=str(error))
+        else:
+            for state in too_small(states, settings):
+                log.warning(
+                    "topic takes smaller messages than we may send: what does not fit is refused, "
+                    "and kept in the fallback topic without its value if at all; raise its "
+                    "max.message.bytes, or lower KAFKA_MAX_MESSAGE_BYTES",
+                    topic=state.name,
+                    max_message_bytes=state.max_message_bytes,
+                    needed=largest_message(settings, state.name),
+                )
+            return True
     return False
+
+
+def too_small(states: Sequence[TopicState], settings: Settings) -> list[TopicState]:
+    """The topics that take less than we may have to send; those unknown are not among them."""
+    return [
+        state
+        for state in states
+        if state.max_message_bytes is not None
+        and state.max_message_bytes < largest_message(settings, state.name)
+    ]
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: list[str], settings: Settings) -> None:
@@ -180,11 +203,13 @@ async def _known(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[dict[
 
 async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[TopicState]:
     described = await _known(admin, names)
+    limits = await message_limits(admin, names)
     states = [
         TopicState(
             name=topic["topic"],
             partitions=len(topic["partitions"]),
             replication=len(topic["partitions"][0]["replicas"]) if topic["partitions"] else 0,
+            max_message_bytes=limits.get(topic["topic"]),
         )
         for topic in described
     ]

@@ -222,3 +222,25 @@ class FakeIndex:
         if error := self.refuses(points):
             raise error
         self.stored.extend(points)
+
+
+@dataclass
+class FakeLog:
+    """A module's ``log``: keeps each line as its fields, its level and its event."""
+
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        self.lines.append({"level": level, "event": event, **fields})
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """As structlog's."""
+        self._write("debug", event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """As structlog's."""
+        self._write("info", event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """As structlog's."""
+        self._write("warning", event, fields)

@@ -12,6 +12,7 @@ from faust.cli.base import AppCommand
 from rich.console import Console
 
 from models.errors import ModelsError
+from streams.env_file import unknown_names
 from streams.errors import StreamsError
 from streams.settings import Settings
 
@@ -57,6 +58,8 @@ class FacestreamCommand(AppCommand):  # type: ignore[misc]  # faust ships no usa
         # A closed terminal or a `kill` ends a command as Ctrl-C does: what it started ends with it.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
+        for unknown in unknown_names():
+            self.notes.print(f"facestream: {unknown}", style="yellow", markup=False)
         try:
             status = asyncio.run(self.main(**{**self.kwargs, **kwargs}))
         except (StreamsError, ModelsError) as error:

@@ -12,7 +12,7 @@ from rich.table import Table
 from streams.client import BrokerAway
 from streams.commands.base import FacestreamCommand
 from streams.kafka import wait_for_broker
-from streams.topics import ensure_topics
+from streams.topics import ensure_topics, largest_message, too_small
 
 PATIENCE_S = 3.0
 
@@ -32,8 +32,16 @@ class Topics(FacestreamCommand):
             for topic in topics:
                 print(json.dumps(dataclasses.asdict(topic)))
             return 0
-        table = Table("topic", "partitions", "replication")
+        table = Table("topic", "partitions", "replication", "max.message.bytes")
         for topic in topics:
-            table.add_row(topic.name, str(topic.partitions), str(topic.replication))
+            limit = "?" if topic.max_message_bytes is None else str(topic.max_message_bytes)
+            table.add_row(topic.name, str(topic.partitions), str(topic.replication), limit)
         self.console.print(table)
+        for topic in too_small(topics, self.settings):
+            self.notes.print(
+                f"{topic.name}: max.message.bytes={topic.max_message_bytes} is less than the "
+                f"{largest_message(self.settings, topic.name)} that we may send (see "
+                "KAFKA_MAX_MESSAGE_BYTES); it exists, so it is left as it is",
+                markup=False,
+            )
         return 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from streams.env_file import unknown_names
 from streams.settings import Settings, load_settings
 from streams.topics import needed_topics
 from tests.deploy.files import (
@@ -47,6 +50,26 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_variable_is_one_that_the_settings_know(environment: Mapping[str, str]) -> None:
     """A misspelt or renamed setting would be ignored in silence."""
     assert set() == set(environment) - KNOWN
+
+
+@pytest.mark.parametrize("name", ENV_SAMPLES)
+def test_no_sample_is_warned_of(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor the file that a worker and compose share."""
+    monkeypatch.setenv("ENV_FILE", str(ROOT / name))
+    assert [] == unknown_names()
+
+
+def test_what_our_compose_files_ask_for_is_not_warned_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Compose reads the same .env."""
+    asked: set[str] = set()
+    for file in ROOT.glob("docker-compose*.yml"):
+        asked |= set(re.findall(r"\$\{(\w+)", file.read_text(encoding="utf-8")))
+    assert "FACESTREAM_IMAGE" in asked
+    (tmp_path / "shared.env").write_text("".join(f"{name}=x\n" for name in asked))
+    monkeypatch.setenv("ENV_FILE", str(tmp_path / "shared.env"))
+    assert [] == unknown_names()
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

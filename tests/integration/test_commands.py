@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 from streams.embedded_broker import free_port
+from streams.topics import largest_message
 from streams.worker_process import WorkerProcess
 from tests.integration.http_client import call
 from tests.integration.stack import SESSION_S, Stack, wait_until
@@ -94,7 +96,7 @@ def test_the_help_lists_what_is_of_use_here(stack: Stack, worker: WorkerProcess)
     """Our commands, and Faust's worker; not those about tables that there are none of."""
     text = facestream(stack, worker, "--help").stdout
     listed = {line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line}
-    ours = {"demo", "models", "results", "rollout", "search", "submit", "topics", "up"}
+    ours = {"demo", "models", "redrive", "results", "rollout", "search", "submit", "topics", "up"}
     assert ours | {"worker", "agents", "completion"} == listed
 
 
@@ -179,9 +181,36 @@ def test_topics_are_shown(stack: Stack, worker: WorkerProcess) -> None:
     for topic in stack.topics.all():
         assert topic in done.stdout
     lines = facestream(stack, worker, "topics", "--json").stdout.splitlines()
-    assert [{"name": name, "partitions": 4, "replication": 1} for name in stack.topics.all()] == [
-        json.loads(line) for line in lines
-    ]
+    assert [
+        {
+            "name": name,
+            "partitions": 4,
+            "replication": 1,
+            "max_message_bytes": largest_message(stack.settings, name),
+        }
+        for name in stack.topics.all()
+    ] == [json.loads(line) for line in lines]
+
+
+def test_dead_letters_are_sent_back_by_their_reason(
+    stack: Stack, worker: WorkerProcess, tmp_path: Path
+) -> None:
+    """And answered once more; what was sent is not sent by the next run."""
+    (tmp_path / "blank.png").write_bytes(encoded(Image.new("RGB", (48, 48)), "PNG"))
+    facestream(stack, worker, "submit", tmp_path / "blank.png", "--wait")
+    redrive = ("redrive", "--reason", "no_face")
+
+    def sent(*options: str) -> int:
+        printed = facestream(stack, worker, *redrive, *options).stdout
+        line = re.fullmatch(
+            r"redrive: read=\d+ (?:would_send|sent)=(\d+) reason=no_face\n", printed
+        )
+        assert line, printed
+        return int(line[1])
+
+    wait_until(lambda: sent("--dry-run") > 0, "the letter can be read")
+    assert sent() > 0
+    assert "no_fac" in facestream(stack, worker, *redrive[:2], "no_fac", status=2).stderr
 
 
 def test_models_are_listed_and_checked(stack: Stack, worker: WorkerProcess) -> None:

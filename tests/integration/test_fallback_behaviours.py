@@ -82,7 +82,7 @@ async def shows_everywhere(
 
 async def test_with_real_ml_off_everybody_is_answered_simulated(stack: Stack) -> None:
     """Even who asks for the real models."""
-    with stack.worker(USE_REAL_ML="false") as worker:
+    with stack.worker(USE_REAL_ML="false", LOG_LEVEL="debug") as worker:
         events = [
             image_event("anna", portrait_bytes()),
             image_event("ben", portrait_bytes(), use_real_ml=True),
@@ -98,7 +98,7 @@ async def test_with_real_ml_off_everybody_is_answered_simulated(stack: Stack) ->
 
 async def test_an_event_can_ask_for_simulated_scores(stack: Stack) -> None:
     """And only that one gets them."""
-    with stack.worker() as worker:
+    with stack.worker(LOG_LEVEL="debug") as worker:
         asks = image_event("anna", portrait_bytes(), use_real_ml=False)
         other = image_event("anna", portrait_bytes())
         answers = await answered(stack, asks, other)
@@ -134,7 +134,7 @@ async def test_without_simulated_answers_the_fallback_topic_still_has_everything
 async def test_the_rollout_decides_by_user(stack: Stack, percent: str) -> None:
     """At 0 nobody, at 100 everybody, at 50 the same half each time."""
     users = [f"user-{number}" for number in range(8)]
-    with stack.worker(REAL_ML_ROLLOUT_PERCENT=percent) as worker:
+    with stack.worker(REAL_ML_ROLLOUT_PERCENT=percent, LOG_LEVEL="debug") as worker:
         events = [image_event(user, portrait_bytes()) for user in users + users]
         answers = await answered(stack, *events)
         real = {event.user_id for event in events if answers[event.event_id].provenance == "real"}

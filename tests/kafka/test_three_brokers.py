@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streams.kafka import client_options
-from streams.topics import TopicState, ensure_topics
+from streams.topics import TopicState, ensure_topics, largest_message
 from tests.integration.stack import Stack
 from tests.kafka.apache_kafka import ApacheKafka
 from tests.kafka.conftest import stack_on
@@ -34,7 +34,9 @@ def stack(kafka: ApacheKafka, tmp_path: Path) -> Iterator[Stack]:
 async def test_topics_are_created_with_the_replicas_of_the_settings(stack: Stack) -> None:
     """KAFKA_REPLICATION and KAFKA_MIN_INSYNC_REPLICAS."""
     states = await ensure_topics(stack.settings)
-    assert states == [TopicState(name, 4, 3) for name in stack.topics.all()]
+    assert states == [
+        TopicState(name, 4, 3, largest_message(stack.settings, name)) for name in stack.topics.all()
+    ]
     for name in stack.topics.all():
         assert (
             await topic_config(client_options(stack.settings), name, "min.insync.replicas") == "2"

@@ -13,17 +13,18 @@ from uuid import UUID
 import pytest
 
 import agents.answer_simulated
+import streams.answering
 from models.simulated import simulate
 from schemas.codec import decode_scored_face
 from schemas.fallback import FallbackReason
 from schemas.image_submitted import derived_event_id
 from schemas.scored_face import ScoredFace, face_id_of
 from streams.answering import SIMULATION_VERSION, SimulatedAnswers
-from streams.fallback import Failure, fallback_message
+from streams.fallback import OF_CROWDS, Failure, fallback_message
 from streams.incoming import Incoming
 from streams.publishing import Outgoing, UnpublishableMessage
 from streams.topics import TopicNames
-from tests.fakes import FakePublisher, fake_app, incoming
+from tests.fakes import FakeLog, FakePublisher, fake_app, incoming
 
 TOPICS = TopicNames("image-submitted", "scored-face", "simulated-fallback", "shadow-scored")
 EVENT_ID = UUID("3f2b8c1e-9c1d-4f5e-8a44-0c9f6f3f7a10")
@@ -62,6 +63,17 @@ def answers(letter: Incoming, *, enabled: bool = True, size: int = 128) -> list[
 def face_of(letter: Incoming, size: int = 128) -> ScoredFace:
     (answer,) = answers(letter, size=size)
     return decode_scored_face(answer.value)
+
+
+@pytest.mark.parametrize("reason", FallbackReason)
+def test_an_answer_for_what_crowds_fall_back_for_is_no_line_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, reason: FallbackReason
+) -> None:
+    """At the rate of the events, they would hide every other line; LOG_LEVEL=debug shows them."""
+    log = FakeLog()
+    monkeypatch.setattr(streams.answering, "log", log)
+    answers(dead(event(), reason))
+    assert ["debug" if reason in OF_CROWDS else "info"] == [line["level"] for line in log.lines]
 
 
 def test_a_dead_letter_is_answered_with_scores_marked_simulated() -> None:

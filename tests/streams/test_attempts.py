@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import pytest
 
+import agents.score_faces
+import streams.scoring
 from models.errors import InferenceFailed, UnreadableImage
 from models.pipeline import FacePipeline, ScoredImage
 from schemas.codec import encode_image_submitted
@@ -24,7 +26,7 @@ from streams.scoring import Scorer
 from streams.settings import Settings, load_settings
 from streams.shadow import ShadowScorer
 from streams.topics import topic_names
-from tests.fakes import FakeImages, FakePool, incoming
+from tests.fakes import FakeImages, FakeLog, FakePool, incoming
 from tests.metrics_page import Series, series_of
 from tests.pictures import crowd_bytes, portrait_bytes
 
@@ -97,6 +99,7 @@ class Scoring:
     images: FakeImages
     circuit: Circuit
     metrics: Metrics
+    waits: list[None]
 
     async def failure(self, event: ImageSubmitted) -> FallbackHeaders:
         """Score an event that must fall back, and return its failure."""
@@ -125,6 +128,7 @@ def scoring(settings: Settings) -> Callable[..., Scoring]:
     ) -> Scoring:
         pool, store = FakePool(list(outcomes)), FakeImages(images or [])
         circuit, metrics = watched_circuit(**options), Metrics()
+        waits: list[None] = []
         scorer = Scorer(
             settings,
             topic_names(settings),
@@ -133,8 +137,9 @@ def scoring(settings: Settings) -> Callable[..., Scoring]:
             lambda: False,
             circuit=circuit,
             metrics=metrics,
+            on_wait=lambda: waits.append(None),
         )
-        return Scoring(scorer, pool, store, circuit, metrics)
+        return Scoring(scorer, pool, store, circuit, metrics, waits)
 
     return make
 
@@ -174,6 +179,25 @@ async def test_a_picture_store_that_is_away_is_tried_again(scoring: Callable[...
     assert 0 == one.series["facestream_retries_total", "real_ml"]
 
 
+async def test_an_attempt_that_is_made_again_is_no_stall(scoring: Callable[..., Scoring]) -> None:
+    """With ML_ATTEMPTS=10 they take 95 s together: a restart would begin them anew, for ever."""
+    one = scoring(*[InferenceTimeout(5)] * 3)
+    await one.failure(image_event())
+    assert 2 == len(one.waits), "at each retry, and not once more at the end"
+    uri = "s3://pictures/anna.jpg"
+    one = scoring(images=[ImageUnavailable(uri, "away")] * 3)
+    await one.failure(image_event(image_uri=uri))
+    assert 2 == len(one.waits), "fetching too"
+
+
+def test_the_window_of_the_agent_is_told_of_attempts_that_are_made_again() -> None:
+    """Liveness looks at it."""
+    window = agents.score_faces.window
+    window.state.last_progress = 0
+    agents.score_faces.scorer._on_wait()
+    assert window.state.last_progress > 0
+
+
 async def test_while_the_circuit_is_open_nothing_is_fetched_or_tried(
     scoring: Callable[..., Scoring],
 ) -> None:
@@ -184,6 +208,28 @@ async def test_while_the_circuit_is_open_nothing_is_fetched_or_tried(
     assert (FallbackReason.CIRCUIT_OPEN, 0) == (failure.fallback_reason, failure.fallback_attempts)
     assert ([], []) == (one.pool.asked, one.images.asked)
     assert 0 == one.series["facestream_operations_total", "real_ml", "failure"]
+
+
+async def test_what_crowds_fall_back_for_is_no_line_in_the_log(
+    scoring: Callable[..., Scoring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollout at 0 %, USE_REAL_ML=false and an open circuit would write one for each event."""
+    log = FakeLog()
+    monkeypatch.setattr(streams.scoring, "log", log)
+    one = scoring(UnreadableImage("broken"))
+    await one.failure(image_event())
+    await one.failure(image_event(use_real_ml=False))
+    one.scorer._settings = load_settings(real_ml_rollout_percent=0)
+    await one.failure(image_event())
+    one.scorer._settings = load_settings()
+    open_circuit(one.circuit)
+    await one.failure(image_event())
+    assert [
+        ("info", "unreadable_image"),
+        ("debug", "real_ml_disabled"),
+        ("debug", "rolled_out_to_simulated"),
+        ("debug", "circuit_open"),
+    ] == [(line["level"], line["reason"]) for line in log.lines]
 
 
 async def test_an_event_that_was_fetched_meanwhile_says_that_the_models_were_not_tried(
