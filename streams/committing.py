@@ -22,6 +22,7 @@ group with a backlog, workers joining one after the other).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +32,9 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 
 from streams.delivering import PromptDelivery
+
+#: How often is looked whether partitions have been assigned, or the worker stops.
+LOOKS_FOR_ROOM_S = 1.0
 
 
 class FetchingThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no usable hints
@@ -71,8 +75,22 @@ class FetchingThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust shi
 class InOrderConsumer(PromptDelivery, Consumer):  # type: ignore[misc]  # faust ships no usable hints
     """Faust's consumer, for acks that come in the order of offsets."""
 
+    _room: asyncio.Event | None = None
+
     def _new_consumer_thread(self) -> FetchingThread:
         return FetchingThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's name
+        """As Faust's, once the agents have taken what was delivered; see ``delivering.py``.
+
+        With every window full it waits for room, where Faust sleeps for a second.
+        """
+        await self.let_agents_take()
+        while self.flow_active and not self.should_stop and not self._get_active_partitions():
+            self._room = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), LOOKS_FOR_ROOM_S)
+        return await super()._wait_next_records(timeout)
 
     def on_buffer_drop(self, tp: Any) -> None:
         """As Faust's, but records of this partition that are here already do not wait.
@@ -81,6 +99,8 @@ class InOrderConsumer(PromptDelivery, Consumer):  # type: ignore[misc]  # faust 
         broker answers for one of them (measured: the models idle for 4 % of the time).
         """
         super().on_buffer_drop(tp)
+        if self._room is not None:
+            self._room.set()
         self._thread.look_again()
 
     def _new_offset(self, tp: Any) -> int | None:

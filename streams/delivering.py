@@ -78,12 +78,12 @@ class PromptDelivery:
             raise
         return await self._wait_for_first(_rest_of(first, awaited), *others)
 
-    async def _wait_next_records(self, timeout: Seconds) -> Any:  # noqa: ASYNC109
+    async def let_agents_take(self) -> None:
+        """Wait until the agents have taken what was delivered, within reason."""
         for _ in range(MOST_TURNS):
             if not self._is_behind():
-                break
+                return
             await asyncio.sleep(0)
-        return await super()._wait_next_records(timeout)  # type: ignore[misc]  # mixed in
 
     def _is_behind(self) -> bool:
         """Whether agents have yet to take what was delivered."""

@@ -50,6 +50,8 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0
 #: A server may ask for a longer wait than that, but not for hours.
 LONGEST_ASKED_S = 30.0
+#: Of a pause, before health is told that it is one.
+LONGEST_SILENCE_S = 5.0
 
 #: Verdicts of the models: the event has no face (any more), so it must have no points either.
 #: Other reasons say nothing about the picture, and leave what an earlier delivery indexed.
@@ -153,10 +155,19 @@ class Indexer:
                     faces=len(changes),
                     next_try_s=next_try_s,
                 )
-            self._on_wait()
-            await pause(next_try_s, self._is_leaving)
+            await self._wait_out(next_try_s)
             self._metrics.retry("index")
             wait = min(wait * 2, LONGEST_WAIT_S)
+
+    async def _wait_out(self, seconds: float) -> None:
+        """Health must not take a long pause for a worker that has stalled."""
+        while True:
+            self._on_wait()
+            piece = min(seconds, LONGEST_SILENCE_S)
+            await pause(piece, self._is_leaving)
+            seconds -= piece
+            if seconds <= 0:
+                return
 
     async def _wait_for_index(self) -> VectorIndex:
         """The index, or ``Abandoned`` when the worker leaves before it is open."""

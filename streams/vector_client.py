@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from streams.errors import ConfigurationError
 from streams.qdrant_import import import_qdrant
 from streams.vector_contract import ModelContract
-from streams.vector_errors import IndexBusy, IndexDamaged, IndexUnavailable
+from streams.vector_errors import IndexBusy, IndexDamaged, IndexMismatch, IndexUnavailable
 from streams.vector_folder import FolderLock
 from streams.vector_points import FaceIdOf
 from streams.vector_refusals import without_credentials
@@ -53,14 +53,16 @@ class IndexConfig:
 def connect(config: IndexConfig) -> "tuple[QdrantClient, FolderLock | None]":
     """The client, and for a local folder the lock to release after closing it.
 
-    Raises IndexBusy, IndexDamaged, IndexUnavailable or ConfigurationError. A server is not asked
-    anything yet.
+    Raises IndexBusy, IndexDamaged, IndexMismatch, IndexUnavailable or ConfigurationError. A server
+    is not asked anything yet.
     """
     import_qdrant()
     if config.url:
         return _server(config), None
     if config.path is None:
         raise ConfigurationError("the index needs a server (QDRANT_URL) or a folder (QDRANT_PATH)")
+    if config.read_only and not config.path.is_dir():
+        raise IndexMismatch(f"{config.where} is not there")
     lock = FolderLock(config.path)
     try:
         return _folder(config), lock

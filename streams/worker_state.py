@@ -36,7 +36,7 @@ class WorkerState(Collector):
     def collect(self) -> Iterable[Metric]:
         """The gauges as they are now."""
         yield from self._of_windows()
-        lag = _gauge("consumer_lag_events", "Events behind the high watermark.", "topic")
+        lag = _gauge("consumer_lag_events", "Events behind the last stable offset.", "topic")
         for topic, behind in self._progress.lag.items():
             lag.add_metric([topic], behind)
         yield lag

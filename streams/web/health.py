@@ -68,8 +68,9 @@ class _IndexPing:
         """Whether the index answers within ``INDEX_PATIENCE_S``."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(_index_answers(), name="index-ping")
-        done, _ = await asyncio.wait({self._asking}, timeout=INDEX_PATIENCE_S)
-        return bool(done) and self._asking.result()
+        asking = self._asking  # the next probe may have replaced it when we come back
+        done, _ = await asyncio.wait({asking}, timeout=INDEX_PATIENCE_S)
+        return bool(done) and asking.result()
 
 
 async def _index_answers() -> bool:

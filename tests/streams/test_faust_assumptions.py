@@ -24,6 +24,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 import streams.app
+import streams.committing
 from streams.app import FacestreamApp, create_app, require_compiled_streams
 from streams.client import TopicReader
 from streams.embedded_broker import EmbeddedBroker, free_port
@@ -211,6 +212,27 @@ async def test_an_agent_that_takes_nothing_does_not_keep_the_others_from_their_r
     assert records == {SECOND: [7]}
 
 
+async def test_room_in_a_window_is_noticed_where_all_were_full(
+    app: FacestreamApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """streams/committing.py: Faust would sleep for a second."""
+    monkeypatch.setattr(streams.committing, "LOOKS_FOR_ROOM_S", 60.0)
+
+    async def getmany(**_: Any) -> dict[TP, list[int]]:
+        return {FIRST: [2]}
+
+    monkeypatch.setattr(app.consumer, "_getmany", getmany)
+    for tp in (FIRST, SECOND):
+        app.consumer.on_buffer_full(tp)
+    poll = asyncio.create_task(app.consumer._wait_next_records(1.0))
+    await asyncio.sleep(0.01)
+    assert not poll.done()
+    app.consumer.on_buffer_drop(FIRST)
+    async with asyncio.timeout(10):
+        records, active = await poll
+    assert (records, active) == ({FIRST: [2]}, {FIRST})
+
+
 class Listened(FacestreamApp):
     """Our app; writes down which of the methods that we override Faust calls."""
 
@@ -337,7 +359,8 @@ async def test_a_poll_that_waits_can_be_made_to_look_again(broker: EmbeddedBroke
         active.add(here)
         await asyncio.sleep(0.05)
         assert not polls[0].done(), "once this fails, look_again() may go"
-        thread._wake_polls()
+        thread.thread_loop = asyncio.get_running_loop()  # in which its consumer runs here
+        await asyncio.to_thread(thread.look_again)
         async with asyncio.timeout(10):
             assert list(await polls[0]) == [here]
     finally:

@@ -31,3 +31,21 @@ async def test_an_index_that_hangs_is_away_and_is_asked_once(
     assert await ping.answers()
     assert await ping.answers()
     assert len(asked) == 2, "each probe asks anew when nothing hangs"
+
+
+async def test_two_probes_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One comes when the other's answer is there, and it has not been told yet."""
+    probes: list[asyncio.Task[bool]] = []
+    ping = health._IndexPing()
+
+    async def answers() -> bool:
+        if len(probes) == 1:
+            probes.append(asyncio.create_task(ping.answers()))
+        else:
+            await asyncio.sleep(0.01)
+        return True
+
+    monkeypatch.setattr(health, "_index_answers", answers)
+    probes.append(asyncio.create_task(ping.answers()))
+    assert await probes[0]
+    assert await probes[1]

@@ -184,7 +184,9 @@ async def test_a_server_that_asks_for_a_pause_gets_it_within_reason(
     answers = [IndexUnavailable("busy", 7.0), IndexUnavailable("busy", 7200.0)]
     async with indexing(lambda _: answers.pop(0) if answers else None) as at:
         await at.handle_all(scored())
-    assert pauses == [7.0, streams.indexing.LONGEST_ASKED_S]
+        assert len(at.waits) == len(pauses), "health is told all the time"
+    assert pauses == [5.0, 2.0] + [5.0] * 6
+    assert sum(pauses[2:]) == streams.indexing.LONGEST_ASKED_S
 
 
 async def test_one_rejected_face_is_found_and_kept_while_the_others_are_stored() -> None:

@@ -48,7 +48,9 @@ def face(
     )
 
 
-async def open_index(path: Path, *, embedder: str = "sface", size: int = 3) -> VectorIndex:
+async def open_index(
+    path: Path, *, embedder: str = "sface", size: int = 3, read_only: bool = False
+) -> VectorIndex:
     return await VectorIndex.open(
         url=None,
         api_key=None,
@@ -56,6 +58,7 @@ async def open_index(path: Path, *, embedder: str = "sface", size: int = 3) -> V
         embedder=embedder,
         embedding_size=size,
         face_id_of=face_id_of,
+        read_only=read_only,
     )
 
 
@@ -196,6 +199,13 @@ async def test_another_embedders_points_have_their_own_collection(index: VectorI
         ("faces-arcface-4", 1, None),
         ("faces-sface-3", 1, "faces"),
     ]
+
+
+async def test_who_only_looks_makes_no_folder(tmp_path: Path) -> None:
+    """A misspelt QDRANT_PATH must not become an empty index."""
+    with pytest.raises(IndexMismatch, match="is not there"):
+        await open_index(tmp_path / "misspelt", read_only=True)
+    assert not (tmp_path / "misspelt").exists()
 
 
 async def test_opening_for_another_embedder_switches_the_alias(tmp_path: Path) -> None:
