@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.stopping import EXIT_CANNOT_START
 from streams.worker_process import WorkerProcess
 from tests.integration.brokers import own_part
 from tests.integration.stack import Stack, answers_for, image_event, wait_until
@@ -158,6 +159,6 @@ def test_a_key_that_its_password_does_not_open_is_named(
     stack = stack_for(secure, tmp_path, "TLS", **settings)
     with stack.worker(wait=False) as worker:
         wait_until(lambda: worker.poll() is not None, "the worker ends")
-        assert worker.poll() == 1
+        assert worker.poll() == EXIT_CANNOT_START
         assert "KAFKA_SSL_KEY_PASSWORD" in log_of(worker)
         assert "Traceback" not in log_of(worker)
