@@ -9,7 +9,7 @@ import structlog
 
 from streams.answering import SimulatedAnswers
 from streams.app import app
-from streams.delivering import AsItIs
+from streams.delivering import AsItIs, events_of
 from streams.incoming import Incoming
 from streams.publishing import UnpublishableMessage
 from streams.topics import topic_names
@@ -58,4 +58,4 @@ window = runtime.window(topics.simulated_fallback, answer, concurrency=64)
 @app.agent(app.topic(topics.simulated_fallback, schema=AsItIs()), name="answer-simulated")
 async def answer_simulated(stream: Any) -> None:
     """Answer each dead letter; the window acknowledges."""
-    await window.feed(stream.noack().events())
+    await window.feed(events_of(stream))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streams.app import app
-from streams.delivering import AsItIs
+from streams.delivering import AsItIs, events_of
 from streams.incoming import Incoming
 from streams.indexing import Indexer
 from streams.topics import topic_names
@@ -36,7 +36,7 @@ indexer = Indexer(
 @app.agent(app.topic(topics.scored_face, schema=AsItIs()), name="index-faces")
 async def index_faces(stream: Any) -> None:
     """Index each real face; the window acknowledges."""
-    await window.feed(stream.noack().events())
+    await window.feed(events_of(stream))
 
 
 @app.task

@@ -9,7 +9,7 @@ import structlog
 
 from streams.app import app
 from streams.bursts import MOST_TOGETHER
-from streams.delivering import AsItIs
+from streams.delivering import AsItIs, events_of
 from streams.fallback import keep
 from streams.incoming import Incoming
 from streams.publishing import UnpublishableMessage
@@ -88,4 +88,4 @@ shadow = ShadowScorer(
 @app.agent(app.topic(topics.image_submitted, schema=AsItIs()), name="score-faces")
 async def score_faces(stream: Any) -> None:
     """Score each picture; the window acknowledges."""
-    await window.feed(stream.noack().events())
+    await window.feed(events_of(stream))

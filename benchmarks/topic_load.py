@@ -32,7 +32,7 @@ AT_ONCE = 500
 """Events that are made before they are sent: 100 of 12 megapixels take a third of a gigabyte."""
 
 STUCK_S = 60.0
-ASK_EVERY_S, STANDS_S = 0.25, 1.0
+ASK_EVERY_S, STANDS_S = 0.5, 1.0
 NEARLY = 0.95
 """Of the awaited answers; the embedded broker tells of a few less than it has."""
 JSON_TYPE = b"application/json"
@@ -186,8 +186,8 @@ class AnswerReader:
     """Reads scored-face from its beginning, once nearly as many answers are there as are awaited.
 
     Until then it only asks how many there are, so the processor is left to the contender; where
-    their number stands still for a second, it reads too. `check` raises when there is nobody left
-    to answer.
+    their number stands still for a second, it reads too. What it reads it takes apart when there
+    are enough. `check` raises when there is nobody left to answer.
     """
 
     def __init__(self, place: Ground, check: Callable[[], None]) -> None:
@@ -201,6 +201,7 @@ class AnswerReader:
             fetch_max_wait_ms=100,
         )
         self._partitions: list[TopicPartition] = []
+        self._unread: list[tuple[bytes, int]] = []
 
     async def until(self, events: int) -> Answers:
         """All so far, once so many events are answered. Raises Stuck after a minute of silence."""
@@ -216,12 +217,20 @@ class AnswerReader:
         while len(self.answers.at) < events:
             batches = await self._consumer.getmany(timeout_ms=500)
             for record in (record for batch in batches.values() for record in batch):
-                self.answers.add(record.value, record.timestamp)
+                self._unread.append((record.value, record.timestamp))
                 last = time.monotonic()
+            self._take_apart(events)
             self._check()
             if time.monotonic() - last > STUCK_S:
                 raise Stuck(f"{len(self.answers.at)} of {events} events answered, then nothing")
         return self.answers
+
+    def _take_apart(self, events: int) -> None:
+        """All that has been read, if the answers of so many events may be there."""
+        if len(self.answers.at) + len(self._unread) >= events:
+            for value, timestamp_ms in self._unread:
+                self.answers.add(value, timestamp_ms)
+            self._unread.clear()
 
     async def _published(self) -> int:
         """So many records are there; an event with several faces has as many."""

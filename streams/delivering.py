@@ -6,16 +6,18 @@ four cost more than all else that Faust does with the record (measured: 0.3 ms o
 which passes two topics). So the first step is taken where we stand, and only what has to wait is
 waited for as Faust does it.
 
-An agent takes one event in each turn of the event loop, so that deliveries run ahead of it. Records
-are asked for only when the agents have taken those before: else their windows are told to be full
-when several polls more stand in the queues (measured: 210 events over, where a poll has 64).
+Faust's stream gives an agent one event in each turn of the event loop. That costs more than what
+the agent does with it, and deliveries run ahead. So ``events_of`` also gives it what stands behind
+that event, and records are asked for only when the agents have taken those before: else their
+windows are told to be full when several polls more stand in the queues (measured: 210 events over,
+where a poll has 64).
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
 from types import coroutine
 from typing import Any, TypeVar
 
@@ -25,7 +27,7 @@ from mode.utils.times import Seconds
 
 T = TypeVar("T")
 
-#: Deliveries without a pause, before others get their turn on the event loop.
+#: Deliveries, or events taken, without a pause, before others get their turn on the event loop.
 MOST_IN_A_ROW = 16
 #: Turns of the event loop that agents get to take what was delivered: 64 records at most.
 MOST_TURNS = 1000
@@ -44,6 +46,27 @@ class AsItIs(faust.Schema):  # type: ignore[misc]  # faust ships no usable hints
             return app.create_event(message.key, message.value, message.headers, message)
 
         return decode
+
+
+async def events_of(stream: Any) -> AsyncGenerator[Any, None]:
+    """The events of a stream, none acknowledged: the next, and at once those that stand behind it.
+
+    What stands behind it passes by Faust's sensors, which nobody reads here. As in Faust, an event
+    of an older assignment is skipped, and so is one that comes while the flow is stopped: both come
+    again.
+    """
+    app = stream.app
+    queue = stream.channel.queue
+    async for first in stream.noack().events():
+        yield first
+        for _ in range(MOST_IN_A_ROW - 1):
+            if queue.empty():
+                break
+            event = queue.get_nowait()
+            is_current = event.message.generation_id == app.consumer_generation_id
+            if is_current and app.flow_control.is_active():
+                app.consumer.unacked.add(event.message)
+                yield event
 
 
 class PromptDelivery:

@@ -27,6 +27,8 @@ import streams.app
 import streams.committing
 from streams.app import FacestreamApp, create_app, require_compiled_streams
 from streams.client import TopicReader
+from streams.committing import FETCH_BYTES
+from streams.delivering import MOST_IN_A_ROW, events_of
 from streams.embedded_broker import EmbeddedBroker, free_port
 from streams.errors import StartupError
 from streams.publishing import Outgoing, Publisher, UnpublishableMessage
@@ -65,7 +67,7 @@ async def delivered(app: FacestreamApp, *messages: Any) -> list[Any]:
     events: list[Any] = []
     try:
         async with asyncio.timeout(10):
-            async for event in stream.noack().events():
+            async for event in events_of(stream):
                 events.append(event)
                 if event.message is messages[-1]:
                     break
@@ -97,9 +99,59 @@ def test_the_compiled_stream_iterator_is_loaded() -> None:
 
 async def test_a_stream_acknowledges_nothing_by_itself(app: FacestreamApp) -> None:
     """streams/in_flight.py: events without automatic acks, those of an older generation skipped."""
-    events = await delivered(app, message(0, GENERATION - 1), message(1), message(2))
-    assert [event.message.offset for event in events] == [1, 2]
+    older = [message(offset, GENERATION - 1) for offset in (0, 2)]
+    events = await delivered(app, older[0], message(1), older[1], message(3), message(4))
+    assert [event.message.offset for event in events] == [1, 3, 4]
     assert app.consumer._acked == {}
+    # Who waits for what is under way when a rebalance begins knows of all.
+    assert {one.offset for one in app.consumer.unacked} == {1, 3, 4}
+
+
+async def test_an_event_brings_those_that_stand_behind_it(app: FacestreamApp) -> None:
+    """streams/delivering.py: without a turn of the event loop for each, but not for ever."""
+    stream = app.topic(TOPIC).stream()
+    many = 2 * MOST_IN_A_ROW
+    for offset in range(many):
+        stream.channel.queue.put_nowait(await stream.channel.decode(message(offset)))
+    events = events_of(stream)
+    try:
+        async with asyncio.timeout(10):
+            await anext(events)
+            turns: list[int] = []
+            asyncio.get_running_loop().call_soon(turns.append, 1)
+            for _ in range(MOST_IN_A_ROW - 1):
+                await anext(events)
+            assert not turns
+            await anext(events)
+            assert turns
+            rest = [(await anext(events)).message.offset for _ in range(many - MOST_IN_A_ROW - 1)]
+    finally:
+        await events.aclose()
+        await stream.stop()
+    assert rest == list(range(MOST_IN_A_ROW + 1, many))
+
+
+async def test_what_stands_behind_an_event_is_skipped_while_the_flow_is_stopped(
+    app: FacestreamApp,
+) -> None:
+    """streams/delivering.py: as Faust does; reading goes back to the committed offsets."""
+    stream = app.topic(TOPIC).stream()
+    for offset in range(3):
+        stream.channel.queue.put_nowait(await stream.channel.decode(message(offset)))
+    events = events_of(stream)
+    try:
+        async with asyncio.timeout(10):
+            assert (await anext(events)).message.offset == 0
+            app.flow_control.suspend()
+            following = asyncio.ensure_future(anext(events))
+            while not stream.channel.queue.empty():
+                await asyncio.sleep(0)
+            app.flow_control.resume()
+            stream.channel.queue.put_nowait(await stream.channel.decode(message(7)))
+            assert (await following).message.offset == 7
+    finally:
+        await events.aclose()
+        await stream.stop()
 
 
 async def test_the_stream_iterator_in_python_is_the_reason_to_refuse_it(
@@ -332,6 +384,7 @@ async def test_a_fetch_waits_as_long_as_the_setting_says(broker: EmbeddedBroker)
     await consumer.start()
     try:
         assert consumer._fetcher._fetch_max_wait_ms == 7
+        assert consumer._fetcher._fetch_max_bytes == FETCH_BYTES
         assert consumer._fetcher._isolation_level == READ_COMMITTED
     finally:
         await consumer.stop()

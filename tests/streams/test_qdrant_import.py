@@ -45,9 +45,60 @@ print("ok")
 """
 
 
-def test_models_are_built_when_they_are_used() -> None:
+WITHOUT_GRPC = """
+import sys
+from streams.qdrant_import import import_qdrant
+
+import_qdrant()
+loaded = [name for name in sys.modules if name.partition(".")[0] == "grpc"]
+assert not loaded, loaded
+
+from qdrant_client import QdrantClient, models
+client = QdrantClient(location=":memory:")
+size = models.VectorParams(size=2, distance=models.Distance.COSINE)
+client.create_collection("faces", vectors_config=size)
+client.upsert("faces", [models.PointStruct(id=1, vector=[0.5, 0.5], payload={"a": 1})])
+assert client.query_points("faces", query=[1.0, 1.0]).points[0].payload == {"a": 1}
+QdrantClient(url="http://127.0.0.1:1", check_compatibility=False).close()
+
+import grpc  # who wants it gets it
+assert grpc.StatusCode.RESOURCE_EXHAUSTED.value
+print("ok")
+"""
+
+WANTS_MORE = """
+import sys, types
+from streams import qdrant_import
+
+class Refuses(qdrant_import._NamesOnly):
+    def __getattr__(self, name):
+        raise AttributeError(name)
+
+qdrant_import._NamesOnly = Refuses
+qdrant_import.import_qdrant()
+from qdrant_client import QdrantClient
+import grpc
+assert sys.modules["qdrant_client.connection"].grpc is grpc
+print("ok")
+"""
+
+
+def run(code: str) -> None:
     """In a process of its own, as any test may have imported it before."""
     ran = subprocess.run(
-        [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert (ran.returncode, ran.stdout) == (0, "ok\n"), ran.stderr
+
+
+def test_models_are_built_when_they_are_used() -> None:
+    run(CODE)
+
+
+def test_grpc_is_not_loaded() -> None:
+    """Nor is anything left that would keep others from it."""
+    run(WITHOUT_GRPC)
+
+
+def test_a_client_that_wants_more_of_grpc_than_names_gets_it() -> None:
+    run(WANTS_MORE)
