@@ -219,18 +219,18 @@ class AnswerReader:
             for record in (record for batch in batches.values() for record in batch):
                 self._unread.append((record.value, record.timestamp))
                 last = time.monotonic()
-            self._take_apart(events)
+            if len(self.answers.at) + len(self._unread) >= events:
+                self._take_apart()
             self._check()
             if time.monotonic() - last > STUCK_S:
+                self._take_apart()
                 raise Stuck(f"{len(self.answers.at)} of {events} events answered, then nothing")
         return self.answers
 
-    def _take_apart(self, events: int) -> None:
-        """All that has been read, if the answers of so many events may be there."""
-        if len(self.answers.at) + len(self._unread) >= events:
-            for value, timestamp_ms in self._unread:
-                self.answers.add(value, timestamp_ms)
-            self._unread.clear()
+    def _take_apart(self) -> None:
+        for value, timestamp_ms in self._unread:
+            self.answers.add(value, timestamp_ms)
+        self._unread.clear()
 
     async def _published(self) -> int:
         """So many records are there; an event with several faces has as many."""

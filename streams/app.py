@@ -14,7 +14,7 @@ import faust
 import faust.streams
 import structlog
 
-from streams.committing import FETCH_BYTES, InOrderConsumer
+from streams.committing import InOrderConsumer
 from streams.env_file import unknown_names
 from streams.errors import ConfigurationError, StartupError
 from streams.http_metrics import counting_middleware
@@ -163,8 +163,9 @@ def create_app(settings: Settings) -> FacestreamApp:
         broker_rebalance_timeout=settings.kafka_rebalance_timeout_s,
         broker_request_timeout=max(40.0, settings.kafka_session_timeout_s * 2),
         consumer_auto_offset_reset="earliest",
-        # Of one partition: small fetches cost the broker more.
-        consumer_max_fetch_size=FETCH_BYTES,
+        # Of a partition: what is fetched ahead of the windows is memory, and small fetches cost the
+        # broker more. A larger record comes alone.
+        consumer_max_fetch_size=1024 * 1024,
         producer_acks=-1,
         producer_linger=settings.kafka_linger_ms / 1000,
         producer_request_timeout=10.0,

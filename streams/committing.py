@@ -36,22 +36,17 @@ from streams.delivering import PromptDelivery
 #: How often is looked whether partitions have been assigned, or the worker stops.
 LOOKS_FOR_ROOM_S = 1.0
 
-#: Of all partitions together; a larger record comes alone. What is fetched ahead of the windows is
-#: memory, several times over while it is taken apart: 4 to 8 MB more without this (measured).
-FETCH_BYTES = 1024 * 1024
-
 
 class FetchingThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no usable hints
-    """Faust's, but for commits that are late, and for the longest wait of a fetch (1.5 s there) and
-    its size (50 MB).
-
-    What a producer's transaction took back was never submitted, and is not read.
+    """Faust's, but for commits that are late, for a fetch's longest wait (1.5 s there) and size
+    (50 MB), and for what a producer's transaction took back: it was never submitted.
     """
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = self.app.settings.kafka_fetch_max_wait_ms
-        consumer._fetch_max_bytes = FETCH_BYTES
+        settings = self.app.settings
+        consumer._fetch_max_wait_ms = settings.kafka_fetch_max_wait_ms
+        consumer._fetch_max_bytes = settings.kafka_fetch_max_mb * 1024 * 1024
         consumer._isolation_level = "read_committed"
         return consumer
 

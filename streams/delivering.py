@@ -1,4 +1,4 @@
-"""Handing a fetched record to its agent's queue: as it is, and without a task for it.
+"""A fetched record's way to its agent: as it is, without a task for it, and not one a turn.
 
 Faust waits for each delivery and for the end of the flow at once, through four tasks that it makes
 and cancels a record. Nearly every delivery ends at its first step, because the queue has room: the
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
 from types import coroutine
 from typing import Any, TypeVar
@@ -51,21 +52,24 @@ class AsItIs(faust.Schema):  # type: ignore[misc]  # faust ships no usable hints
 async def events_of(stream: Any) -> AsyncGenerator[Any, None]:
     """The events of a stream, none acknowledged: the next, and at once those that stand behind it.
 
-    What stands behind it passes by Faust's sensors, which nobody reads here. As in Faust, an event
-    of an older assignment is skipped, and so is one that comes while the flow is stopped: both come
-    again.
+    Of these, as in Faust, an event of an older assignment is skipped, and so is one that comes
+    while the flow is stopped: both come again. They pass by processors, which our streams have
+    none of, and by Faust's sensors, but for the one that tells it that the partition moves.
     """
     app = stream.app
     queue = stream.channel.queue
+    moved_at = app.monitor.stream_inbound_time
     async for first in stream.noack().events():
         yield first
         for _ in range(MOST_IN_A_ROW - 1):
             if queue.empty():
                 break
             event = queue.get_nowait()
-            is_current = event.message.generation_id == app.consumer_generation_id
+            message = event.message
+            is_current = message.generation_id == app.consumer_generation_id
             if is_current and app.flow_control.is_active():
-                app.consumer.unacked.add(event.message)
+                app.consumer.unacked.add(message)
+                moved_at[message.tp] = time.monotonic()
                 yield event
 
 

@@ -97,9 +97,18 @@ class InFlightWindow:
         self._deadline: asyncio.TimerHandle | None = None
 
     async def feed(self, events: AsyncIterator[Any]) -> None:
-        """Take events in until the stream ends. Never waits for room; see the module's text."""
+        """Take events in until the stream ends. Never waits for room; see the module's text.
+
+        One that cannot be taken in is a bug, and stops the worker: Faust would start its agent
+        again behind it, and later acks would be committed over it.
+        """
         async for event in events:
-            self._admit(event)
+            try:
+                self._admit(event)
+            except Exception as error:
+                log.exception("not taken in; stopping the worker", topic=self.topic)
+                await self._app.crash(error)
+                raise
 
     def _admit(self, event: Any) -> None:
         message = event.message

@@ -5,7 +5,8 @@ and 14 MB that stay (measured). Left alone, pydantic builds each when it is firs
 of its own: 1 ms and 0.3 MB for the ones met here.
 
 It also loads gRPC, 8 MB, though an embedded index has no connection and a server is asked over
-HTTP. Names are all it takes from there on import.
+HTTP. Names are all it takes from there. (A thread that imports gRPC for itself in that second gets
+names too: nothing here does. Before and after it, it gets gRPC.)
 """
 # ruff: noqa: PLC0415 - qdrant_client is slow to import
 
@@ -40,7 +41,10 @@ def import_qdrant() -> None:
 
 
 class _Name(type):
-    """A class with nothing in it, that has every attribute: another such class."""
+    """A class with nothing in it, that has every attribute: another such class.
+
+    One that is named as an error is one, so that it can be caught.
+    """
 
     def __getattr__(cls, name: str) -> type:
         return _named(cls, name)
@@ -56,7 +60,7 @@ class _NamesOnly(ModuleType):
 def _named(owner: Any, name: str) -> type:
     if name.startswith("__"):
         raise AttributeError(name)
-    made = _Name(name, (), {})
+    made = _Name(name, (Exception,) if name.endswith("Error") else (), {})
     setattr(owner, name, made)
     return made
 

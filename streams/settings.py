@@ -84,7 +84,13 @@ class Settings(BaseSettings):
         description="How long the broker may hold a fetch when there is nothing new. Kafka answers "
         "as soon as there is; the embedded broker looks again after half of it only.",
     )
-
+    kafka_fetch_max_mb: int = Field(
+        1,
+        ge=1,
+        le=50,
+        description="MiB that a broker may send in one fetch, 1 of each partition; a larger record "
+        "comes alone. More takes more memory, and is faster where a broker is far away.",
+    )
     kafka_min_insync_replicas: int | None = Field(
         None,
         ge=1,

@@ -27,7 +27,6 @@ import streams.app
 import streams.committing
 from streams.app import FacestreamApp, create_app, require_compiled_streams
 from streams.client import TopicReader
-from streams.committing import FETCH_BYTES
 from streams.delivering import MOST_IN_A_ROW, events_of
 from streams.embedded_broker import EmbeddedBroker, free_port
 from streams.errors import StartupError
@@ -136,8 +135,9 @@ async def test_what_stands_behind_an_event_is_skipped_while_the_flow_is_stopped(
 ) -> None:
     """streams/delivering.py: as Faust does; reading goes back to the committed offsets."""
     stream = app.topic(TOPIC).stream()
-    for offset in range(3):
-        stream.channel.queue.put_nowait(await stream.channel.decode(message(offset)))
+    fetched_before = [await stream.channel.decode(message(offset)) for offset in range(3)]
+    for event in fetched_before:
+        stream.channel.queue.put_nowait(event)
     events = events_of(stream)
     try:
         async with asyncio.timeout(10):
@@ -148,10 +148,25 @@ async def test_what_stands_behind_an_event_is_skipped_while_the_flow_is_stopped(
                 await asyncio.sleep(0)
             app.flow_control.resume()
             stream.channel.queue.put_nowait(await stream.channel.decode(message(7)))
-            assert (await following).message.offset == 7
+            last = await following
+            assert last.message.offset == 7
     finally:
         await events.aclose()
         await stream.stop()
+    # Or who waits for what is under way would wait for ever.
+    assert {one.offset for one in app.consumer.unacked} == {0, 7}
+
+
+async def test_faust_is_told_that_a_partition_moves_by_what_stands_behind_an_event(
+    app: FacestreamApp,
+) -> None:
+    """streams/delivering.py: it would log that this partition's stream stands still."""
+    behind = ConsumerMessage(
+        TOPIC, 1, 5, 0.0, 0, [], b"key", b"value", None, tp=SECOND, generation_id=GENERATION
+    )
+    behind.incref()
+    await delivered(app, message(1), behind)
+    assert app.monitor.stream_inbound_time[SECOND] > 0
 
 
 async def test_the_stream_iterator_in_python_is_the_reason_to_refuse_it(
@@ -377,14 +392,16 @@ async def test_a_fetch_waits_as_long_as_the_setting_says(broker: EmbeddedBroker)
     And it leaves out what a transaction took back.
     """
     created = create_app(
-        load_settings(kafka_bootstrap_servers=broker.address, kafka_fetch_max_wait_ms=7)
+        load_settings(
+            kafka_bootstrap_servers=broker.address, kafka_fetch_max_wait_ms=7, kafka_fetch_max_mb=3
+        )
     )
     thread = created.consumer._new_consumer_thread()
     consumer = thread._create_worker_consumer(created.transport)
     await consumer.start()
     try:
         assert consumer._fetcher._fetch_max_wait_ms == 7
-        assert consumer._fetcher._fetch_max_bytes == FETCH_BYTES
+        assert consumer._fetcher._fetch_max_bytes == 3 * 2**20
         assert consumer._fetcher._isolation_level == READ_COMMITTED
     finally:
         await consumer.stop()

@@ -136,6 +136,17 @@ async def test_an_abandoned_event_stops_the_acks_behind_it() -> None:
     assert not app.crashes
 
 
+async def test_an_event_that_cannot_be_taken_in_stops_the_worker() -> None:
+    """Faust would go on behind it."""
+    app, work = fake_app(), Work()
+    broken = app.event(0, 0)
+    broken.message.value = 5  # type: ignore[assignment]  # no bytes, so it has no size
+    with pytest.raises(TypeError) as raised:
+        await feed(window_of(app, work), [broken, app.event(0, 1)])
+    assert app.crashes == [raised.value]
+    assert not work.started
+
+
 async def test_a_failing_handler_stops_the_worker_and_acknowledges_nothing() -> None:
     """A bug never skips an event."""
     app, work = fake_app(), Work()

@@ -59,7 +59,14 @@ size = models.VectorParams(size=2, distance=models.Distance.COSINE)
 client.create_collection("faces", vectors_config=size)
 client.upsert("faces", [models.PointStruct(id=1, vector=[0.5, 0.5], payload={"a": 1})])
 assert client.query_points("faces", query=[1.0, 1.0]).points[0].payload == {"a": 1}
-QdrantClient(url="http://127.0.0.1:1", check_compatibility=False).close()
+from qdrant_client.http.exceptions import ResponseHandlingException
+server = QdrantClient(url="http://127.0.0.1:1", check_compatibility=False)
+try:
+    server.query_points("faces", query=[1.0, 1.0])
+except ResponseHandlingException:
+    server.close()
+else:
+    raise AssertionError("who answered?")
 
 import grpc  # who wants it gets it
 assert grpc.StatusCode.RESOURCE_EXHAUSTED.value
@@ -67,7 +74,7 @@ print("ok")
 """
 
 WANTS_MORE = """
-import sys, types
+import sys
 from streams import qdrant_import
 
 class Refuses(qdrant_import._NamesOnly):
