@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -42,11 +41,6 @@ log = structlog.get_logger(__name__)
 
 #: Objects made and not freed before the garbage collector looks at them; Python's own: 700.
 GC_THRESHOLD = 3_000
-
-#: Seconds that a thread waits for Python's lock before it is handed over; Python's own: 0.005. An
-#: inference thread that has finished a stage waits so long while the event loop has a burst of
-#: results to see to, and a core is idle meanwhile (measured: 4.3 % of the time, 3.5 % with this).
-SWITCH_INTERVAL_S = 0.001
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -305,5 +299,4 @@ def _settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     settle_heap()
