@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +15,8 @@ def crop_tensor(crop: NDArray[np.uint8], description: ModelDescription) -> NDArr
     `crop`: (112, 112, 3) uint8 BGR. The description must be right: 0..255 in place of -1..1 costs
     fr_feature a third of its accuracy (66.7 % in place of 99.2 % on LFW).
     """
-    ordered = crop[:, :, ::-1] if description.channels == "rgb" else crop
-    planes = ordered.transpose(2, 0, 1)[np.newaxis].astype(np.float32)
+    # In one pass: through numpy, turning pixels to planes takes three times as long.
+    planes = cv2.dnn.blobFromImage(crop, swapRB=description.channels == "rgb")
     if (description.mean, description.scale) != (0.0, 1.0):
         planes = (planes - description.mean) / description.scale
-    return np.ascontiguousarray(planes)
+    return np.asarray(planes, dtype=np.float32)
