@@ -131,10 +131,12 @@ accuracy: .venv/dev.stamp
 # QUICK=1: two minutes, to develop with. ONLY=facestream,opencv,latency,scaling,growth,start: these.
 # AGAIN=latency,1080p: that part and that picture set once more, into the pages of the last run.
 # BENCH_DATA=folder of JPEGs in place of the 640x480 ones. PEERS=deepface: beside DeepFace too, in
-# an environment of its own, or DEEPFACE_PYTHON's.
+# an environment of its own, or DEEPFACE_PYTHON's. Only a whole run, or AGAIN, writes the pages.
 REPEATS ?= 5
 BENCH_EVENTS ?= $(if $(filter command line environment,$(origin EVENTS)),$(EVENTS),600)
-SETS ?= vga,1080p,12mp
+EVERY_SET := vga,1080p,12mp
+SETS ?= $(EVERY_SET)
+WHOLE_RUN = $(and $(filter $(EVERY_SET),$(SETS)),$(if $(ONLY)$(BENCH_DATA)$(QUICK),,whole))
 DEEPFACE_PYTHON ?= $(if $(findstring deepface,$(PEERS)),.venv-deepface/bin/python,python3)
 BENCH := $(BIN)/python -m benchmarks
 BENCH_PAGES := --json docs/benchmarks.json --page docs/benchmarks.md --scaling-page docs/scaling.md
@@ -142,7 +144,7 @@ bench: .venv/dev.stamp $(if $(filter .venv-deepface/%,$(DEEPFACE_PYTHON)),.venv-
 	@$(BENCH) --repeats $(REPEATS) --events $(BENCH_EVENTS) --sets $(SETS) --only "$(ONLY)" \
 	  --peers "$(PEERS)" --deepface-python $(DEEPFACE_PYTHON) \
 	  $(if $(BENCH_DATA),--data "$(BENCH_DATA)") \
-	  $(if $(AGAIN),--again "$(AGAIN)") $(if $(QUICK),--quick,$(if $(ONLY),,$(BENCH_PAGES)))
+	  $(if $(AGAIN),--again "$(AGAIN)") $(if $(QUICK),--quick) $(if $(WHOLE_RUN),$(BENCH_PAGES))
 
 # The pages again, from what was measured last.
 bench-pages: .venv/dev.stamp

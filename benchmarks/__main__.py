@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.measuring import measure
 from benchmarks.plan import Plan, quick
-from benchmarks.reach import figures
+from benchmarks.reach import key_lines
 from benchmarks.report import show, write_page
 from benchmarks.results import read_results, write_results
 from benchmarks.scaling_page import write_scaling_page
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.scaling_page is not None:
         write_scaling_page(results, options.scaling_page)
     show(results, Console(width=132))
-    for figure in figures(results):
-        print(figure.line())
+    for line in key_lines(results):
+        print(line)
     return 1 if results.failed else 0
 
 

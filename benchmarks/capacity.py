@@ -11,6 +11,9 @@ USED = 0.7
 CORES_A_WORKER = 2
 REPLICATION = 3
 RETAINED_H = 24
+BROKER_WRITES_MB_S = 100.0
+"""Planned for one broker, copies of other brokers' partitions among them: an assumption, for disk
+and network of an ordinary cloud machine. Nothing here measured it."""
 QDRANT_OVERHEAD = 1.5
 """Qdrant's own rule for memory: vectors * dimensions * 4 bytes * 1.5."""
 FLOAT_BYTES = 4
@@ -20,12 +23,16 @@ CLAIM_CHECK_KB = 0.6
 
 @dataclass(frozen=True)
 class EventCost:
-    """One event, measured: CPU of the worker and of the models in it, sizes on the wire."""
+    """One event, measured: CPU of the worker and of the models in it, sizes on the wire.
+
+    stream_ms: CPU of the stream alone, with a stand-in for the models; None: not measured.
+    """
 
     cpu_ms: float
     models_ms: float
     picture_kb: float
     answer_kb: float
+    stream_ms: float | None = None
 
     @property
     def per_core(self) -> float:
@@ -33,9 +40,10 @@ class EventCost:
         return 1000 / self.cpu_ms
 
     @property
-    def most_threads(self) -> int:
-        """Inference threads that one worker's event loop keeps busy: its share is one core's."""
-        return max(1, math.floor(self.models_ms / max(0.01, self.cpu_ms - self.models_ms)))
+    def most_threads(self) -> int | None:
+        """Inference threads that the stream of one worker keeps busy, at most: all of its Python
+        shares one lock, so that it has one core's time. None where it was not measured."""
+        return None if self.stream_ms is None else math.floor(self.models_ms / self.stream_ms)
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class Needs:
     in_mb_s: float
     out_mb_s: float
     broker_write_mb_s: float
+    brokers: int
     disk_tb: float
     disk_claim_tb: float
     faces_a_day_m: float
@@ -68,6 +77,7 @@ def needs(images_s: float, cost: EventCost) -> Needs:
         in_mb_s=images_s * cost.picture_kb / 1000,
         out_mb_s=images_s * (cost.picture_kb + 2 * cost.answer_kb) / 1000,
         broker_write_mb_s=written * REPLICATION,
+        brokers=max(REPLICATION, math.ceil(written * REPLICATION / BROKER_WRITES_MB_S)),
         disk_tb=written * REPLICATION * RETAINED_H * 3600 / 1e6,
         disk_claim_tb=claims * REPLICATION * RETAINED_H * 3600 / 1e6,
         faces_a_day_m=images_s * 86_400 / 1e6,

@@ -1,4 +1,4 @@
-"""Each contender's whole job on the same pictures, once: what `throughput.py` repeats."""
+"""Each contender's whole job on the same pictures, once: what `measuring.py` repeats."""
 
 from __future__ import annotations
 

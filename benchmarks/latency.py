@@ -59,7 +59,7 @@ class LatencyRound:
 
 @dataclass(frozen=True)
 class LatencyPlan:
-    """How many rounds, how many events in each, and the load's events a second."""
+    """How many rounds, how many events in each, and the load's events a second; none: no load."""
 
     rounds: int
     alone: int
@@ -77,8 +77,11 @@ async def measure_latency(
         bare = await asyncio.to_thread(bare_run, load, 1, plan.alone, warm=10)
         async with _worker_and_client(load, folder / f"alone-{number}", ALONE_WAITS) as client:
             alone = await client.alone(plan.alone)
-        async with _worker_and_client(load, folder / f"loaded-{number}", LOADED_WAITS) as client:
-            loaded = await client.at_rate(plan.loaded, plan.loaded_rate, seed=number)
+        loaded: tuple[float, ...] = ()
+        if plan.loaded:
+            place = folder / f"loaded-{number}"
+            async with _worker_and_client(load, place, LOADED_WAITS) as client:
+                loaded = await client.at_rate(plan.loaded, plan.loaded_rate, seed=number)
         rounds.append(LatencyRound(bare.latencies_ms, alone, loaded))
         say(f"latency {number + 1}/{plan.rounds}")
     return rounds

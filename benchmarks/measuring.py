@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CalledProcessError
 
 from rich.console import Console
 
@@ -39,9 +40,6 @@ SCALING_EVENTS = 0.5
 
 ALONE, LOADED = 100, 250
 """Events of each round of latencies."""
-
-UNKNOWN_RATE = 20.0
-"""Images a second that are taken for full load where the run did not measure throughput."""
 
 
 class Bench:
@@ -104,7 +102,7 @@ class Bench:
             if plan.wants(name):
                 try:
                     await part(main)
-                except (Stuck, TimeoutError, StartupError) as error:
+                except (Stuck, TimeoutError, StartupError, CalledProcessError) as error:
                     results.failed[name] = f"{type(error).__name__}: {error}"
                     self._say(f"{name} FAILED: {error}")
 
@@ -128,7 +126,7 @@ class Bench:
         for name in rotated(list(runs), repeat):
             try:
                 run = await found[name](load_for(load, name, main=main) or load, self._place())
-            except (Stuck, StartupError) as error:
+            except (Stuck, StartupError, CalledProcessError) as error:
                 # Without a run in each repeat it cannot be compared; the others go on.
                 del runs[name]
                 self.results.failed[f"{name} on {load.set.name}"] = str(error)
@@ -139,8 +137,10 @@ class Bench:
 
     async def _latency(self, load: Load) -> None:
         runs = self.results.main_runs.get("facestream-binary")
-        full = statistics.median(run.images_s for run in runs) if runs else UNKNOWN_RATE
-        plan = LatencyPlan(self._plan.repeats, ALONE, LOADED, LOADED_SHARE * full)
+        # Without its throughput, which load is 60 % of it is not known.
+        full = statistics.median(run.images_s for run in runs) if runs else None
+        loaded, rate = (LOADED, LOADED_SHARE * full) if full else (0, 0.0)
+        plan = LatencyPlan(self._plan.repeats, ALONE, loaded, rate)
         self.results.latency = await measure_latency(load, plan, self._place(), self._say)
 
     async def _kafka(self, load: Load) -> None:

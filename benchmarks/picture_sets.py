@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -16,6 +17,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+
+from benchmarks.bare import MIN_CONFIDENCE
+from models.decoding import DecodeLimits
+from models.errors import ModelsError
+from models.pipeline import load_pipeline
+from streams.settings import pinned_settings
 
 PORTRAITS = ("grace-hopper", "eileen-collins")
 OWN = "folder"
@@ -63,13 +70,27 @@ SETS: dict[str, Callable[[], PictureSet]] = {"vga": vga, "1080p": full_hd, "12mp
 
 
 def from_folder(folder: Path) -> PictureSet:
-    """The JPEGs of a folder, for one face each. Raises SystemExit when there are none."""
+    """The JPEGs of a folder in which our models find a face, for one face each.
+
+    Names the others on stderr: no contender could do its job on them. Raises SystemExit when none
+    is left.
+    """
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
-    if not paths:
-        raise SystemExit(f"{folder}: no .jpg or .jpeg in it")
-    return PictureSet(
-        OWN, f"{len(paths)} JPEGs of a folder", tuple(path.read_bytes() for path in paths), 1
+    pipeline = load_pipeline(
+        model_path=None, cache_dir=pinned_settings().model_cache, limits=DecodeLimits()
     )
+    pictures = []
+    for path in paths:
+        picture = path.read_bytes()
+        try:
+            pipeline.score(picture, min_confidence=MIN_CONFIDENCE, max_faces=1)
+        except ModelsError as reason:
+            print(f"left out: {path.name}: {reason}", file=sys.stderr)
+        else:
+            pictures.append(picture)
+    if not pictures:
+        raise SystemExit(f"{folder}: no .jpg or .jpeg with a face in it")
+    return PictureSet(OWN, f"{len(pictures)} JPEGs of a folder", tuple(pictures), 1)
 
 
 def _made(

@@ -69,6 +69,20 @@ def figures(results: Results) -> list[Figure]:
     return [Figure(key, value) for key, value in found if value is not None]
 
 
+def key_lines(results: Results) -> list[str]:
+    """A line for each key, also for those that this run did not measure."""
+    measured = {figure.key.name: figure.line() for figure in figures(results)}
+    return [measured.get(key.name) or _not_measured(key, results) for key in KEYS]
+
+
+def _not_measured(key: Key, results: Results) -> str:
+    """`key=not-measured`, and why: what is missing is named in the key's own name."""
+    why = {**results.skipped, **results.failed}
+    words = {name: name.split()[0].replace("-", "_") for name in why}
+    reason = next((why[name] for name in why if words[name] in key.name), "not asked for")
+    return f"{key.name}=not-measured reason={reason!r}"
+
+
 def _speed(run: Run) -> float:
     return run.images_s
 
@@ -100,6 +114,7 @@ def _added(
 
     def of(results: Results) -> Spread | None:
         rounds = results.kafka if on_kafka else results.latency
+        rounds = [one for one in rounds if measured(one)]
         added = [
             percentile(measured(one), share) - percentile(one.bare_ms, share) for one in rounds
         ]
@@ -125,6 +140,16 @@ def _growth(what: str) -> Callable[[Results], Spread | None]:
             return None
         models = spread([run.cpu_ms for run in bare]).median
         return spread([(models + large) / (models + small) for small, large in pairs])
+
+    return of
+
+
+def _own_growth(what: str) -> Callable[[Results], Spread | None]:
+    """Of the stream's own CPU time."""
+
+    def of(results: Results) -> Spread | None:
+        pairs = results.growth.get(what)
+        return spread([large / small for small, large in pairs]) if pairs else None
 
     return of
 
@@ -246,6 +271,18 @@ KEYS = (
         "CPU an event at an index of 100,000 faces over one of 1,000",
         *(1.05, False, 3),
         _growth("index"),
+    ),
+    Key(
+        "own_cost_growth_backlog",
+        "the same of the stream's own CPU, without models",
+        *(None, False, 3),
+        _own_growth("backlog"),
+    ),
+    Key(
+        "own_cost_growth_index",
+        "the same of the stream's own CPU, without models",
+        *(None, False, 3),
+        _own_growth("index"),
     ),
     Key("rss_mb", "resident memory of the worker at work, MB", 280, False, 0, _rss),
     Key(

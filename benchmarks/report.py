@@ -12,7 +12,7 @@ from rich.table import Table
 from benchmarks.contenders import Run
 from benchmarks.plot import draw
 from benchmarks.ratios import percentile, ratios, spread
-from benchmarks.reach import figures
+from benchmarks.reach import figures, key_lines
 from benchmarks.results import Results
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -71,7 +71,7 @@ def _page(results: Results, plot: str) -> list[str]:
     lines += ["### What is to be reached", *markdown(FIGURES, _figure_rows(results))]
     lines += [f"Not measured: {name} ({reason})." for name, reason in results.skipped.items()]
     lines += [f"Failed: {name} ({reason})." for name, reason in results.failed.items()]
-    lines += ["", "```", *(figure.line() for figure in figures(results)), "```"]
+    lines += ["", "```", *key_lines(results), "```"]
     return lines
 
 
@@ -117,7 +117,7 @@ def _latency_rows(results: Results) -> list[Row]:
             ),
         ]
         for name, rounds in kinds.items()
-        if rounds
+        if any(rounds)
     ]
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
-from benchmarks.capacity import EventCost, Needs, needs, qdrant_gb
+from benchmarks.capacity import CORES_A_WORKER, EventCost, Needs, needs, qdrant_gb
 from benchmarks.contenders import Run
-from benchmarks.ratios import spread
+from benchmarks.ratios import ratios, spread
 from benchmarks.report import BEGIN, END, markdown
 from benchmarks.results import Results
 from benchmarks.scaling_simulation import Autoscaler, Group, Rate, busiest, simulate
@@ -18,28 +17,35 @@ POINTS = (1e6, 1e7, 1e8, 1e9)
 DIMENSIONS = (128, 512)
 STEPS = (0.8, 1.5, 3.0, 6.0, 7.5)
 """Loads as a multiple of what the fewest workers can do."""
-STEP_AT, SECONDS, LATE_S = 60, 3600, 600
-"""An hour; its last ten minutes are the end."""
+STEP_AT, SECONDS, LATE_S = 60, 6 * 3600, 2 * 3600
+"""Six hours; the last two are the end."""
 
 
 def write_scaling_page(results: Results, page: Path) -> None:
     """Replace what stands between the marks. Raises ValueError for a run without our worker."""
     cost = event_cost(results)
-    lines = [*_one_core(results, cost), *_loads(cost), *_memory(), *_skew(), *_steps(cost)]
+    lines = [
+        *(*_one_core(results, cost), *_predicted(results, cost), *_loads(cost)),
+        *(*_memory(), *_skew(), *_steps(_of_two_cores(results, cost))),
+    ]
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     body = "\n".join(lines)
     page.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
 
 
-def event_cost(results: Results) -> EventCost:
-    """Of the main picture set, in binary mode."""
-    bare, own = (_runs(results, name) for name in ("bare", "facestream-binary"))
+def event_cost(results: Results, worker: str = "facestream-binary") -> EventCost:
+    """Of the main picture set. The worker's by its ratio to the bare models of the same repeat:
+    of the two medians, each may come from a slower moment of the machine."""
+    bare, own = _runs(results, "bare"), _runs(results, worker)
+    models_ms = spread([run.cpu_ms for run in bare]).median
+    stream = [small for small, _ in results.growth.get("backlog", [])]
     return EventCost(
-        cpu_ms=spread([run.cpu_ms for run in own]).median,
-        models_ms=spread([run.cpu_ms for run in bare]).median,
+        cpu_ms=models_ms * ratios([run.cpu_ms for run in own], [run.cpu_ms for run in bare]).median,
+        models_ms=models_ms,
         picture_kb=next(iter(results.sets.values())).mean_kb,
         answer_kb=own[0].answer_bytes / 1000,
+        stream_ms=spread(stream).median if stream else None,
     )
 
 
@@ -54,21 +60,62 @@ def _one_core(results: Results, cost: EventCost) -> list[str]:
         ["CPU of an event, ms", f"{cost.cpu_ms:.1f}"],
         ["of it the models, ms", f"{cost.models_ms:.1f}"],
         ["images/s of one core that does nothing else", f"{cost.per_core:.0f}"],
-        ["threads that one worker's event loop keeps busy", str(cost.most_threads)],
         ["picture, kB", f"{cost.picture_kb:.0f}"],
         ["answer, kB a face", f"{cost.answer_kb:.1f}"],
     ]
-    for where, pairs in results.scaling.items():
-        ratio = spread([two / one for one, two in pairs]).text(2)
-        rows.append([f"two workers over one, threads: {where}", ratio])
+    if results.main_runs.get("facestream-json"):
+        with_json = event_cost(results, "facestream-json").cpu_ms
+        rows.insert(1, ["the same with JSON, ms", f"{with_json:.1f}"])
+    if cost.stream_ms is not None:
+        rows += [
+            ["the stream alone, without models, ms", f"{cost.stream_ms:.2f}"],
+            ["threads that one worker's stream keeps busy, at most", str(cost.most_threads)],
+        ]
     return ["", "### What one event costs here", *markdown(("", ""), rows)]
+
+
+def _predicted(results: Results, cost: EventCost) -> list[str]:
+    """What so many cores would do by the cost of an event, beside what they did."""
+    cores = int(results.machine.get("cores", CORES_A_WORKER))
+    measured = {
+        f"one worker, {cores} threads": (
+            cores,
+            [run.images_s for run in _runs(results, "facestream-binary")],
+        )
+    }
+    for where, pairs in results.scaling.items():
+        measured[f"one worker of one thread, {where}"] = 1, [one for one, _ in pairs]
+        measured[f"two workers of one thread, {where}"] = 2, [two for _, two in pairs]
+    rows = [
+        [what, f"{on * cost.per_core:.0f}", spread(found).text(), _percent(found, on, cost)]
+        for what, (on, found) in measured.items()
+    ]
+    head = ("images/s", "by the cost of an event", "measured", "of that")
+    return ["### The arithmetic beside the measurement", *markdown(head, rows)]
+
+
+def _percent(found: Sequence[float], cores: int, cost: EventCost) -> str:
+    return f"{100 * spread(found).median / (cores * cost.per_core):.0f} %"
+
+
+def _of_two_cores(results: Results, cost: EventCost) -> float:
+    """Images/s of a worker as the tables plan it: measured, where this machine has its cores."""
+    if results.machine.get("cores") == str(CORES_A_WORKER):
+        return spread([run.images_s for run in _runs(results, "facestream-binary")]).median
+    return CORES_A_WORKER * cost.per_core
 
 
 def _loads(cost: EventCost) -> list[str]:
     rows = [_load_row(needs(load, cost)) for load in LOADS]
     head = (
         *("images/s", "cores", "workers", "partitions", "Kafka in, MB/s", "out, MB/s"),
-        *("brokers write, MB/s", "disk, TB", "disk with claim checks, TB", "faces a day, millions"),
+        *(
+            "brokers write, MB/s",
+            "brokers",
+            "disk, TB",
+            "disk with claim checks, TB",
+            "faces a day, millions",
+        ),
     )
     return ["### What a load needs", *markdown(head, rows)]
 
@@ -77,7 +124,12 @@ def _load_row(load: Needs) -> list[str]:
     return [
         *(f"{load.images_s:,.0f}", f"{load.cores:,}", f"{load.workers:,}", f"{load.partitions:,}"),
         *(f"{load.in_mb_s:,.0f}", f"{load.out_mb_s:,.0f}", f"{load.broker_write_mb_s:,.0f}"),
-        *(f"{load.disk_tb:,.1f}", f"{load.disk_claim_tb:,.2f}", f"{load.faces_a_day_m:,.1f}"),
+        *(
+            f"{load.brokers:,}",
+            f"{load.disk_tb:,.1f}",
+            f"{load.disk_claim_tb:,.2f}",
+            f"{load.faces_a_day_m:,.1f}",
+        ),
     ]
 
 
@@ -106,27 +158,32 @@ def _skew() -> list[str]:
     return ["### How evenly users spread", *markdown(head, rows)]
 
 
-def _steps(cost: EventCost) -> list[str]:
+def _steps(per_worker: float) -> list[str]:
     scaler, rows = Autoscaler(), []
-    group = Group(per_worker=2 * cost.per_core)
+    group = Group(per_worker)
+    late = slice(-LATE_S, None)
     for step in STEPS:
         rate = step * scaler.least * group.per_worker
         course = simulate(group, _step(rate), SECONDS, scaler)
-        late = slice(-LATE_S, None)
-        lag, workers = median(course.lag[late]), median(course.workers[late])
         rows.append(
             [
                 *(f"{rate:,.0f}", f"{rate / group.per_worker:.1f}"),
-                *(f"{max(course.lag):,.0f}", f"{max(course.lag) / rate:.0f}"),
+                *(f"{max(course.lag):,.0f}", f"{max(course.longest_wait_s):,.0f}"),
                 str(max(course.workers)),
-                *(f"{lag:,.0f}", f"{lag / rate:.0f}", f"{workers:.0f}"),
+                *(_range(course.lag[late]), _range(course.longest_wait_s[late])),
+                _range(course.workers[late]),
             ]
         )
     head = (
-        *("images/s from nothing", "workers' worth", "most lag", "in seconds of load"),
-        *("most workers", "lag in the end", "in seconds of load", "workers in the end"),
+        *("images/s from nothing", "workers' worth", "most lag", "longest wait, s", "most workers"),
+        *("lag in the end", "longest wait in the end, s", "workers in the end"),
     )
     return ["### The autoscaler, simulated", *markdown(head, rows)]
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):,.0f}", f"{max(values):,.0f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _step(rate: float) -> Rate:

@@ -20,7 +20,8 @@ Rate = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Autoscaler:
-    """As deploy/kubernetes/scaled-object.yaml has it."""
+    """As deploy/kubernetes/scaled-object.yaml has it, without its second trigger, the lag of the
+    index: that is taken to keep up."""
 
     least: int = 3
     most: int = 24
@@ -28,12 +29,16 @@ class Autoscaler:
     every_s: int = 15
     up_by: int = 4
     up_every_s: int = 60
+    up_after_s: int = 30
     down_every_s: int = 120
     down_after_s: int = 300
     starts_in_s: int = 20
+    tolerance: float = 0.1
 
-    def wanted(self, lag: float) -> int:
-        """Workers for a lag, as the Kubernetes autoscaler rounds."""
+    def wanted(self, lag: float, have: int) -> int:
+        """Workers for a lag where there are `have`, as the Kubernetes autoscaler rounds."""
+        if abs(lag / (self.lag_threshold * have) - 1) <= self.tolerance:
+            return have
         return min(self.most, max(self.least, math.ceil(lag / self.lag_threshold)))
 
 
@@ -53,6 +58,8 @@ class Course:
 
     lag: list[float] = field(default_factory=list)
     workers: list[int] = field(default_factory=list)
+    longest_wait_s: list[float] = field(default_factory=list)
+    """Of the partition that is furthest behind: its lag over what comes to it in a second."""
 
 
 def shares(group: Group, seed: int = 0) -> NDArray[np.float64]:
@@ -77,8 +84,8 @@ def simulate(group: Group, rate: Rate, seconds: int, scaler: Autoscaler) -> Cour
     share, queue = shares(group), np.zeros(group.partitions)
     course, workers, stopped_until = Course(), scaler.least, 0
     coming: list[int] = []
+    wanted: list[int] = []  # at each of the latest looks
     last_up = last_down = -scaler.down_every_s
-    low_since: int | None = None
     for second in range(seconds):
         queue += rate(second) * share
         arrived = sum(at <= second for at in coming)
@@ -89,22 +96,20 @@ def simulate(group: Group, rate: Rate, seconds: int, scaler: Autoscaler) -> Cour
             _work(queue, workers, group.per_worker)
         lag = float(queue.sum())
         if second % scaler.every_s == 0:
-            wanted, have = scaler.wanted(lag), workers + len(coming)
-            low_since = (low_since if low_since is not None else second) if wanted < have else None
-            if wanted > have and second - last_up >= scaler.up_every_s:
-                new = min(scaler.up_by, wanted - have)
-                coming += [second + scaler.starts_in_s] * new
+            have = workers + len(coming)
+            wanted.append(scaler.wanted(lag, have))
+            # Up by the lowest that it asked for of late, down by the highest.
+            more = min(wanted[-1 - scaler.up_after_s // scaler.every_s :])
+            fewer = max(wanted[-1 - scaler.down_after_s // scaler.every_s :])
+            if more > have and second - last_up >= scaler.up_every_s:
+                coming += [second + scaler.starts_in_s] * min(scaler.up_by, more - have)
                 last_up = second
-            elif (
-                low_since is not None
-                and second - low_since >= scaler.down_after_s
-                and second - last_down >= scaler.down_every_s
-                and not coming
-            ):
+            elif fewer < have and second - last_down >= scaler.down_every_s and not coming:
                 workers, last_down = workers - 1, second
                 stopped_until = second + group.rebalance_s
         course.lag.append(lag)
         course.workers.append(workers)
+        course.longest_wait_s.append(float((queue / np.maximum(rate(second) * share, 1e-9)).max()))
     return course
 
 

@@ -41,6 +41,7 @@ def measure_crop(crop: NDArray[np.uint8]) -> CropMeasures:
 
 
 def _mean_and_variance(values: cv2.typing.MatLike) -> tuple[float, float]:
+    """Of all values of one channel; in C, where numpy takes three times as long on so few."""
     mean, spread = cv2.meanStdDev(values)
     return float(mean[0, 0]), float(spread[0, 0]) ** 2
 

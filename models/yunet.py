@@ -69,31 +69,25 @@ def _decode(
     of the stride, sizes as exponents. YuNet names the landmarks from the subject's view (right
     eye first), which is our order as seen in the image.
     """
-    classes, objectness, sizes, points = (
-        np.concatenate([outputs[f"{part}_{stride}"][0] for stride in STRIDES])
-        for part in ("cls", "obj", "bbox", "kps")
+    classes, objectness = (
+        np.concatenate([outputs[f"{part}_{stride}"][0, :, 0] for stride in STRIDES]).clip(0, 1)
+        for part in ("cls", "obj")
     )
-    score = np.sqrt(classes[:, 0].clip(0, 1).astype(np.float64) * objectness[:, 0].clip(0, 1))
-    # Nearly all cells are background: decode only the others.
-    cells = np.flatnonzero(score >= floor)
-    cells = cells[np.argsort(-score[cells], kind="stable")[:MAX_CANDIDATES]]
-    origin, stride = _places(
-        cells, [outputs[f"cls_{stride}"].shape[1] for stride in STRIDES], padded_width
-    )
-    box = sizes[cells].astype(np.float64)
-    size = np.exp(box[:, 2:]) * stride
-    corner = (origin + box[:, :2]) * stride - size / 2
-    landmarks = points[cells].astype(np.float64).reshape(-1, 5, 2)
-    landmarks = (landmarks + origin[:, np.newaxis]) * stride[:, np.newaxis]
-    return np.hstack([corner, size]), landmarks, score[cells]
-
-
-def _places(
-    cells: NDArray[np.intp], counts: Sequence[int], padded_width: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Column and row of each cell, (n, 2), and its stride, (n, 1); `counts`: cells a stride."""
-    ends = np.cumsum(counts)
-    level = np.searchsorted(ends, cells, side="right")
-    stride = np.array(STRIDES)[level]
-    row, column = np.divmod(cells - (ends - counts)[level], padded_width // stride)
-    return np.stack([column, row], axis=1), stride[:, np.newaxis]
+    every_score = np.sqrt(classes.astype(np.float64) * objectness)
+    boxes, landmarks, scores = [np.empty((0, 4))], [np.empty((0, 5, 2))], [np.empty(0)]
+    ends = np.cumsum([outputs[f"cls_{stride}"].shape[1] for stride in STRIDES])
+    for stride, score in zip(STRIDES, np.split(every_score, ends[:-1]), strict=True):
+        # Nearly all cells are background, and often all of a stride: decode only the others.
+        cells = np.flatnonzero(score >= floor)
+        if not cells.size:
+            continue
+        origin = np.stack(np.divmod(cells, padded_width // stride)[::-1], axis=1)
+        box = outputs[f"bbox_{stride}"][0, cells].astype(np.float64)
+        size = np.exp(box[:, 2:]) * stride
+        boxes.append(np.hstack([(origin + box[:, :2]) * stride - size / 2, size]))
+        points = outputs[f"kps_{stride}"][0, cells].astype(np.float64).reshape(-1, 5, 2)
+        landmarks.append((points + origin[:, np.newaxis]) * stride)
+        scores.append(score[cells])
+    found = np.concatenate(scores)
+    best = np.argsort(-found, kind="stable")[:MAX_CANDIDATES]
+    return np.concatenate(boxes)[best], np.concatenate(landmarks)[best], found[best]

@@ -34,17 +34,20 @@ def test_the_sets_have_the_faces_that_they_promise() -> None:
     assert len(set(sets[0].pictures)) == 3
 
 
-def test_a_folder_takes_the_place_of_the_main_set(tmp_path: Path) -> None:
-    """Its JPEGs alone; none is an error."""
+def test_a_folder_takes_the_place_of_the_main_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its JPEGs with a face alone, the others named; none left is an error."""
     with pytest.raises(SystemExit, match="no .jpg"):
         from_folder(tmp_path)
-    (tmp_path / "b.JPG").write_bytes(b"two")
-    (tmp_path / "a.jpeg").write_bytes(b"one")
+    one, two = vga(2).pictures
+    (tmp_path / "b.JPG").write_bytes(two)
+    (tmp_path / "a.jpeg").write_bytes(one)
+    (tmp_path / "cut.jpg").write_bytes(one[:1000])
     (tmp_path / "notes.txt").write_bytes(b"no")
-    assert (OWN, (b"one", b"two")) == (
-        from_folder(tmp_path).name,
-        from_folder(tmp_path).pictures,
-    )
+    found = from_folder(tmp_path)
+    assert (OWN, (one, two), 1) == (found.name, found.pictures, found.max_faces)
+    assert capsys.readouterr().err.startswith("left out: cut.jpg: ")
 
 
 def test_another_contender_begins_each_repeat() -> None:

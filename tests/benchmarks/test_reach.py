@@ -9,8 +9,8 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.contenders import Run
 from benchmarks.latency import LatencyRound
-from benchmarks.reach import figures
-from benchmarks.report import BEGIN, END
+from benchmarks.reach import KEYS, figures, key_lines
+from benchmarks.report import BEGIN, END, write_page
 from benchmarks.results import Results, SetFacts, read_results, write_results
 
 
@@ -61,6 +61,8 @@ def test_every_key_is_computed_and_judged(results: Results) -> None:
         "scaling_2_workers": 1.9,
         "cost_growth_backlog": 1.048,
         "cost_growth_index": 1.0,
+        "own_cost_growth_backlog": 2.0,
+        "own_cost_growth_index": 1.0,
         "rss_mb": 305.0,
         "start_ms": 2000.0,
     } == medians
@@ -89,11 +91,39 @@ def test_the_command_shows_what_was_measured(
     assert "deepface (not asked for)" in page.read_text()
     assert (tmp_path / "images" / "benchmarks.png").read_bytes().startswith(b"\x89PNG")
     # 1,000 images/s of 21 CPU-ms at 70 % use: 30 cores.
-    assert "| 1,000 | 30 | 15 | 36 | 76 | 83 |" in scaling.read_text()
+    assert "| 1,000 | 30 | 15 | 36 | 76 | 83 | 238 | 3 |" in scaling.read_text()
+    # Two threads would do 2,000 / 21 = 95 images/s; they did (95 + 47.5) / 2.
+    assert "| one worker, 2 threads | 95 | 71.2 (47.5 to 95.0) | 75 % |" in scaling.read_text()
+    # 20 CPU-ms of models beside 1 of the stream.
+    assert "| threads that one worker's stream keeps busy, at most | 20 |" in scaling.read_text()
     for one in (page, scaling):
         assert one.read_text().startswith("Before.")
         assert one.read_text().endswith("After.\n")
         assert "old" not in one.read_text()
+
+
+def test_what_was_not_measured_is_said_with_its_reason(results: Results) -> None:
+    """A line for every key, so that one that is missing is not taken for one that was reached."""
+    results.skipped["kafka"] = "no java here"
+    results.failed["two-services on vga"] = "nothing came"
+    results.latency = [LatencyRound((20.0,), (26.0,), ())]
+    lines = key_lines(results)
+    assert len(KEYS) == len(lines)
+    assert "throughput_vs_deepface=not-measured reason='not asked for'" in lines
+    assert "p50_ms_alone_kafka=not-measured reason='no java here'" in lines
+    assert "p50_ms_load60=not-measured reason='not asked for'" in lines
+    assert "throughput_vs_two_services=not-measured reason='nothing came'" in lines
+    assert any(line.startswith("p50_ms_alone=6.0 ") for line in lines)
+
+
+def test_a_run_without_load_has_no_row_of_it(results: Results, tmp_path: Path) -> None:
+    """As `make bench ONLY=latency` makes it, which does not know what full load is."""
+    results.latency = [LatencyRound((20.0,), (26.0,), ())]
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN}{END}")
+    write_page(results, page)
+    assert "one event at a time" in page.read_text()
+    assert "at 60 % load" not in page.read_text()
 
 
 def test_a_contender_that_failed_is_said_and_ends_in_status_1(

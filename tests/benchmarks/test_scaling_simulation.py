@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.capacity import EventCost, needs, qdrant_gb
@@ -24,6 +26,31 @@ def test_workers_follow_the_lag_and_hold_it() -> None:
     assert max(course.lag[-600:]) < max(course.lag[:1800])
 
 
+def test_within_a_tenth_of_what_it_has_the_autoscaler_keeps_it() -> None:
+    """As Kubernetes does, by its default."""
+    scaler = Autoscaler(lag_threshold=1000)
+    assert 10 == scaler.wanted(10_900, have=10)
+    assert 12 == scaler.wanted(11_200, have=10)
+    assert 9 == scaler.wanted(8_900, have=10)
+
+
+def test_a_short_rise_brings_no_worker() -> None:
+    """The lag must ask for more at every look of half a minute."""
+    course = simulate(EVEN, lambda second: 4000.0 if second < 10 else 0.0, 600, Autoscaler())
+    assert max(course.lag) > 20_000
+    lasting = simulate(EVEN, lambda second: 4000.0 if second < 60 else 0.0, 600, Autoscaler())
+    assert max(lasting.workers) > 3
+
+
+def test_the_partition_that_is_furthest_behind_is_told() -> None:
+    """By hand: of 23 workers one has two of the 24 partitions, 150 events a second where it can do
+    100. In an hour it is 180,000 behind, 20 minutes of what comes to it."""
+    scaler = Autoscaler(least=23, most=23)
+    course = simulate(EVEN, lambda _: 1800.0, 3600, scaler)
+    assert course.lag[-1] == pytest.approx(180_000, rel=0.05)
+    assert course.longest_wait_s[-1] == pytest.approx(1200, rel=0.05)
+
+
 def test_more_than_the_most_workers_can_do_grows() -> None:
     """The limit is the partitions'."""
     course = simulate(EVEN, lambda _: 3000.0, 1800, Autoscaler())
@@ -44,5 +71,8 @@ def test_the_arithmetic_of_a_load() -> None:
     assert (30, 15, 36) == (need.cores, need.workers, need.partitions)
     assert (76, 84, 240) == (need.in_mb_s, need.out_mb_s, need.broker_write_mb_s)
     assert 20.736 == pytest.approx(need.disk_tb)
-    assert 20 == cost.most_threads
+    assert cost.most_threads is None
+    assert 25 == replace(cost, stream_ms=0.8).most_threads
+    assert 3 == need.brokers
+    assert 24 == needs(10_000, cost).brokers
     assert 0.768 == pytest.approx(qdrant_gb(1e6, 128))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.crop_measures import FACE_REGION, HALF_SHARP_RATIO, measure_crop
+from models.crop_measures import FACE_REGION, HALF_SHARP_RATIO, _median, measure_crop
 from models.crop_tensor import crop_tensor
 from models.manifest import chosen
 
@@ -22,13 +22,19 @@ def crop(kind: str) -> NDArray[np.uint8]:
         return np.full((112, 112, 3), 90, np.uint8)
     if kind == "noise":
         return random.integers(0, 256, (112, 112, 3), dtype=np.uint8)
-    if kind == "stripes":  # the steepest edges there are
-        return np.tile(np.array([0, 255], np.uint8).repeat(3).reshape(1, 2, 3), (112, 56, 1))
+    if kind == "squares":  # of one pixel: the noise filter answers with as much as it can
+        return np.tile(np.array([[0, 255], [255, 0]], np.uint8), (56, 56))[..., np.newaxis].repeat(
+            3, 2
+        )
+    if kind == "points":  # far apart: so does the Laplacian, after the blur
+        pixels = np.zeros((112, 112, 3), np.uint8)
+        pixels[::8, ::8] = 255
+        return pixels
     slope = np.linspace(20, 230, 112)[:, np.newaxis, np.newaxis]
     return (slope + random.normal(0, 4, (112, 112, 3))).clip(0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("kind", ["flat", "noise", "stripes", "slope"])
+@pytest.mark.parametrize("kind", ["flat", "noise", "squares", "points", "slope"])
 def test_measures_are_what_their_formulas_say(kind: str) -> None:
     """Mean, spread, variance of the Laplacian and median of the noise filter, in float64."""
     pixels = crop(kind)
@@ -44,9 +50,14 @@ def test_measures_are_what_their_formulas_say(kind: str) -> None:
 
     found = measure_crop(pixels)
     assert found.brightness == pytest.approx(luma.mean() / 255)
-    assert found.contrast == pytest.approx(luma.std() / 255)
+    assert found.contrast == pytest.approx(luma.std() / 255, abs=1e-6)
     assert found.sharpness == pytest.approx(ratio / (ratio + HALF_SHARP_RATIO))
     assert found.noise == pytest.approx(float(np.median(np.abs(response))) / 0.6745 / 6)
+
+
+@pytest.mark.parametrize("values", [[3], [0, 7], [5, 1, 5], [0, 0, 9, 2000], [2, 3, 3, 4, 4]])
+def test_medians_of_even_and_odd_numbers_of_values(values: list[int]) -> None:
+    assert _median(np.array(values, np.int16)) == np.median(values)
 
 
 @pytest.mark.parametrize("channels", ["bgr", "rgb"])

@@ -17,7 +17,7 @@ from models.pipeline import FacePipeline
 from models.search import FaceSearch
 from models.session import Cancellation
 from models.weights import find_weights
-from models.yunet import YuNetDetector
+from models.yunet import YuNetDetector, _decode
 from tests.models.conftest import edited, encoded
 
 Pixels = NDArray[np.uint8]
@@ -153,3 +153,48 @@ def test_a_minimum_below_the_floor_lowers_the_floor(yunet: YuNetDetector) -> Non
     noise = np.random.default_rng(5).integers(0, 256, (320, 320, 3)).astype(np.uint8)
     assert [] == detect(yunet, noise, min_confidence=0.4)
     assert detect(yunet, noise, min_confidence=0.01)
+
+
+def answered(
+    rows: int, columns: int, cells: dict[tuple[int, int, int], float]
+) -> dict[str, NDArray[np.float32]]:
+    """What the network says of a picture of that size where some cells, by stride, row and column,
+    have these scores. Each box is as large as its cell and has its middle in the cell's corner;
+    landmark number n is n cells to the right of that."""
+    outputs = {}
+    for stride in (8, 16, 32):
+        high, wide = rows // stride, columns // stride
+        scores = np.zeros((1, high * wide, 1), np.float32)
+        for (of_stride, row, column), score in cells.items():
+            if of_stride == stride:
+                scores[0, row * wide + column] = score
+        outputs[f"cls_{stride}"] = outputs[f"obj_{stride}"] = scores
+        outputs[f"bbox_{stride}"] = np.zeros((1, high * wide, 4), np.float32)
+        points = np.array([0, 0, 1, 0, 2, 0, 3, 0, 4, 0], np.float32)
+        outputs[f"kps_{stride}"] = np.tile(points, (1, high * wide, 1))
+    return outputs
+
+
+def test_cells_of_every_stride_are_put_where_they_are() -> None:
+    """The first and the last of each, on a picture that is wider than high; best score first."""
+    places = [(8, 0, 0), (8, 7, 11), (16, 0, 0), (16, 3, 5), (32, 0, 0), (32, 1, 2)]
+    scores = [0.5, 0.9, 0.6, 0.8, 0.7, 0.95]
+    boxes, landmarks, found = _decode(
+        answered(64, 96, dict(zip(places, scores, strict=True))), 96, 0.4
+    )
+    order = sorted(range(len(places)), key=lambda number: -scores[number])
+    assert found.tolist() == pytest.approx([scores[number] for number in order])
+    for box, points, number in zip(boxes, landmarks, order, strict=True):
+        stride, row, column = places[number]
+        x, y = column * stride, row * stride
+        assert box.tolist() == [x - stride / 2, y - stride / 2, stride, stride]
+        assert points.tolist() == [[x + n * stride, y] for n in range(5)]
+
+
+def test_nothing_and_too_much() -> None:
+    """Shapes stay when no cell counts; when all do, the best are kept."""
+    nothing = _decode(answered(64, 96, {}), 96, 0.4)
+    assert [part.shape for part in nothing] == [(0, 4), (0, 5, 2), (0,)]
+    everything = _decode(answered(256, 320, {(16, 3, 4): 0.8}), 320, 0.0)
+    assert [part.shape for part in everything] == [(300, 4), (300, 5, 2), (300,)]
+    assert everything[2][0] == pytest.approx(0.8)
