@@ -131,7 +131,8 @@ accuracy: .venv/dev.stamp
 # QUICK=1: two minutes, to develop with. ONLY=facestream,opencv,latency,scaling,growth,start: these.
 # AGAIN=latency,1080p: that part and that picture set once more, into the pages of the last run.
 # BENCH_DATA=folder of JPEGs in place of the 640x480 ones. PEERS=deepface: beside DeepFace too, in
-# an environment of its own, or DEEPFACE_PYTHON's. Only a whole run, or AGAIN, writes the pages.
+# an environment of its own, or DEEPFACE_PYTHON's. Only a run of every set and part
+# writes the pages (REPEATS and BENCH_EVENTS are its own), and AGAIN, which stands alone.
 REPEATS ?= 5
 BENCH_EVENTS ?= $(if $(filter command line environment,$(origin EVENTS)),$(EVENTS),600)
 EVERY_SET := vga,1080p,12mp
@@ -140,7 +141,7 @@ WHOLE_RUN = $(and $(filter $(EVERY_SET),$(SETS)),$(if $(ONLY)$(BENCH_DATA)$(QUIC
 DEEPFACE_PYTHON ?= $(if $(findstring deepface,$(PEERS)),.venv-deepface/bin/python,python3)
 BENCH := $(BIN)/python -m benchmarks
 BENCH_PAGES := --json docs/benchmarks.json --page docs/benchmarks.md --scaling-page docs/scaling.md
-bench: .venv/dev.stamp $(if $(filter .venv-deepface/%,$(DEEPFACE_PYTHON)),.venv-deepface/stamp)
+bench: $(if $(AGAIN),$(if $(WHOLE_RUN),,$(error AGAIN measures into the pages of the last run: without SETS, ONLY, QUICK or BENCH_DATA))) .venv/dev.stamp $(if $(filter .venv-deepface/%,$(DEEPFACE_PYTHON)),.venv-deepface/stamp)
 	@$(BENCH) --repeats $(REPEATS) --events $(BENCH_EVENTS) --sets $(SETS) --only "$(ONLY)" \
 	  --peers "$(PEERS)" --deepface-python $(DEEPFACE_PYTHON) \
 	  $(if $(BENCH_DATA),--data "$(BENCH_DATA)") \

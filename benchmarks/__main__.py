@@ -43,13 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 measure(quick(plan) if options.quick else plan, Path(folder), notes, earlier)
             )
         write_results(results, options.json)
-    if options.page is not None:
-        write_page(results, options.page)
-    if options.scaling_page is not None:
-        write_scaling_page(results, options.scaling_page)
     show(results, Console(width=132))
     for line in key_lines(results):
         print(line)
+    if options.page is not None:
+        write_page(results, options.page)
+    if options.scaling_page is not None:
+        try:
+            write_scaling_page(results, options.scaling_page)
+        except ValueError as error:
+            print(f"{options.scaling_page} stays as it was: {error}", file=sys.stderr)
+            return 1
     return 1 if results.failed else 0
 
 

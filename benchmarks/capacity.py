@@ -9,6 +9,8 @@ USED = 0.7
 """Share of the cores that a steady load may use: the rest catches up after a restart or a burst."""
 
 CORES_A_WORKER = 2
+PARTITIONS_A_WORKER = 2
+"""As many for each: a worker with one more than others sets the pace of all."""
 REPLICATION = 3
 RETAINED_H = 24
 BROKER_WRITES_MB_S = 100.0
@@ -73,7 +75,7 @@ def needs(images_s: float, cost: EventCost) -> Needs:
         images_s=images_s,
         cores=cores,
         workers=workers,
-        partitions=_partitions(workers),
+        partitions=PARTITIONS_A_WORKER * workers,
         in_mb_s=images_s * cost.picture_kb / 1000,
         out_mb_s=images_s * (cost.picture_kb + 2 * cost.answer_kb) / 1000,
         broker_write_mb_s=written * REPLICATION,
@@ -82,11 +84,6 @@ def needs(images_s: float, cost: EventCost) -> Needs:
         disk_claim_tb=claims * REPLICATION * RETAINED_H * 3600 / 1e6,
         faces_a_day_m=images_s * 86_400 / 1e6,
     )
-
-
-def _partitions(workers: int) -> int:
-    """Twice the workers, in dozens, which share evenly among 2, 3, 4 and 6 of them."""
-    return 12 * math.ceil(2 * workers / 12)
 
 
 def qdrant_gb(points: float, dimensions: int) -> float:

@@ -42,6 +42,13 @@ ALONE, LOADED = 100, 250
 """Events of each round of latencies."""
 
 
+def _reason(error: Exception) -> str:
+    if isinstance(error, CalledProcessError):
+        # Its own words have the whole command.
+        return f"a process of it ended with status {error.returncode}"
+    return f"{type(error).__name__}: {error}"
+
+
 class Bench:
     """The parts share a folder, and the console that is told how far it is."""
 
@@ -103,7 +110,7 @@ class Bench:
                 try:
                     await part(main)
                 except (Stuck, TimeoutError, StartupError, CalledProcessError) as error:
-                    results.failed[name] = f"{type(error).__name__}: {error}"
+                    results.failed[name] = _reason(error)
                     self._say(f"{name} FAILED: {error}")
 
     def _load(self, pictures: PictureSet) -> Load:
@@ -129,7 +136,7 @@ class Bench:
             except (Stuck, StartupError, CalledProcessError) as error:
                 # Without a run in each repeat it cannot be compared; the others go on.
                 del runs[name]
-                self.results.failed[f"{name} on {load.set.name}"] = str(error)
+                self.results.failed[f"{name} on {load.set.name}"] = _reason(error)
                 self._say(f"{name} FAILED: {error}")
             else:
                 runs[name].append(replace(run, latencies_ms=()))

@@ -72,8 +72,8 @@ SETS: dict[str, Callable[[], PictureSet]] = {"vga": vga, "1080p": full_hd, "12mp
 def from_folder(folder: Path) -> PictureSet:
     """The JPEGs of a folder in which our models find a face, for one face each.
 
-    Names the others on stderr: no contender could do its job on them. Raises SystemExit when none
-    is left.
+    Names the others on stderr: ours could not do its job on them, though another contender might.
+    Raises SystemExit when none is left.
     """
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
     pipeline = load_pipeline(
@@ -90,7 +90,12 @@ def from_folder(folder: Path) -> PictureSet:
             pictures.append(picture)
     if not pictures:
         raise SystemExit(f"{folder}: no .jpg or .jpeg with a face in it")
-    return PictureSet(OWN, f"{len(pictures)} JPEGs of a folder", tuple(pictures), 1)
+    return PictureSet(
+        OWN,
+        f"{len(pictures)} of {len(paths)} JPEGs of a folder, those in which our models find a face",
+        tuple(pictures),
+        1,
+    )
 
 
 def _made(

@@ -25,6 +25,8 @@ class Key:
     digits: int
     of: Callable[[Results], Spread | None]
     """None where the run did not measure it."""
+    needs: tuple[str, ...]
+    """Contenders and parts of the run that it comes from."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,12 @@ def key_lines(results: Results) -> list[str]:
 
 
 def _not_measured(key: Key, results: Results) -> str:
-    """`key=not-measured`, and why: what is missing is named in the key's own name."""
-    why = {**results.skipped, **results.failed}
-    words = {name: name.split()[0].replace("-", "_") for name in why}
-    reason = next((why[name] for name in why if words[name] in key.name), "not asked for")
+    """`key=not-measured`, and why."""
+    main = next(iter(results.runs), "")
+    failed, skipped = results.failed, results.skipped
+    found = [failed.get(f"{need} on {main}") or failed.get(need) for need in key.needs]
+    found += [skipped.get(need) for need in key.needs]
+    reason = next((why for why in found if why), f"not all of {', '.join(key.needs)} here")
     return f"{key.name}=not-measured reason={reason!r}"
 
 
@@ -179,116 +183,151 @@ KEYS = (
         "CPU of the worker an event, over CPU of the bare models an image",
         *(1.08, False, 3),
         _against(_cpu, JSON, ("bare",)),
+        (JSON, "bare"),
     ),
     Key(
         "cpu_per_image_vs_bare_binary",
         "the same in binary mode",
         *(1.05, False, 3),
         _against(_cpu, BINARY, ("bare",)),
+        (BINARY, "bare"),
     ),
     Key(
         "throughput_vs_bare_json",
         "images/s, broker and index on the same cores, over the bare models",
         *(0.90, True, 3),
         _against(_speed, JSON, ("bare",)),
+        (JSON, "bare"),
     ),
     Key(
         "throughput_vs_bare_binary",
         "the same in binary mode",
         *(0.94, True, 3),
         _against(_speed, BINARY, ("bare",)),
+        (BINARY, "bare"),
     ),
     Key(
         "throughput_vs_opencv",
         "images/s over the better OpenCV consumer, as it ships",
         *(1.7, True, 2),
         _against(_speed, JSON, AS_SHIPPED),
+        (JSON, *AS_SHIPPED),
     ),
     Key(
         "throughput_vs_opencv_same_size",
         "the same with its detector at our size",
         *(1.15, True, 2),
         _against(_speed, JSON, SAME_SIZE),
+        (JSON, *SAME_SIZE),
     ),
     Key(
         "throughput_vs_deepface",
         "images/s over DeepFace",
         *(3.0, True, 2),
         _against(_speed, JSON, ("deepface",)),
+        (JSON, "deepface"),
     ),
     Key(
         "throughput_vs_two_services",
         "images/s over two HTTP services",
         *(2.5, True, 2),
         _against(_speed, JSON, ("two-services",)),
+        (JSON, "two-services"),
     ),
     Key(
         "p50_ms_alone",
         "one event at a time: sender to reader, added to the bare models' time",
         *(8.0, False, 1),
         _added(_alone, 0.5),
+        ("latency",),
     ),
-    Key("p99_ms_alone", "the same, 99th percentile", None, False, 1, _added(_alone, 0.99)),
+    Key(
+        "p99_ms_alone",
+        "the same, 99th percentile",
+        None,
+        False,
+        1,
+        _added(_alone, 0.99),
+        ("latency",),
+    ),
     Key(
         "p50_ms_alone_kafka",
         "the same on Apache Kafka, at default settings",
         *(8.0, False, 1),
         _added(_alone, 0.5, on_kafka=True),
+        ("kafka",),
     ),
     Key(
         "p99_ms_alone_kafka",
         "the same, 99th percentile",
         *(None, False, 1),
         _added(_alone, 0.99, on_kafka=True),
+        ("kafka",),
     ),
     Key(
         "p50_ms_load60",
         "at 60 % of what the worker can do, added to the bare models' time alone",
         *(None, False, 1),
         _added(_loaded, 0.5),
+        ("latency", BINARY),
     ),
-    Key("p99_ms_load60", "the same, 99th percentile", None, False, 1, _added(_loaded, 0.99)),
+    Key(
+        "p99_ms_load60",
+        "the same, 99th percentile",
+        None,
+        False,
+        1,
+        _added(_loaded, 0.99),
+        ("latency", BINARY),
+    ),
     Key(
         "scaling_2_workers",
         "images/s of two workers of one thread over one",
         *(1.85, True, 2),
         _scaling("free"),
+        ("scaling",),
     ),
     Key(
         "scaling_2_workers_own_core",
         "the same, each worker tied to a core of its own",
         *(None, True, 2),
         _scaling("own core"),
+        ("scaling",),
     ),
     Key(
         "cost_growth_backlog",
         "CPU an event at a backlog of 100,000 over one of 1,000",
         *(1.05, False, 3),
         _growth("backlog"),
+        ("growth", "bare"),
     ),
     Key(
         "cost_growth_index",
         "CPU an event at an index of 100,000 faces over one of 1,000",
         *(1.05, False, 3),
         _growth("index"),
+        ("growth", "bare"),
     ),
     Key(
         "own_cost_growth_backlog",
-        "the same of the stream's own CPU, without models",
+        "the stream's own CPU an event, at a backlog of 100,000 over one of 1,000",
         *(None, False, 3),
         _own_growth("backlog"),
+        ("growth",),
     ),
     Key(
         "own_cost_growth_index",
-        "the same of the stream's own CPU, without models",
+        "the stream's own CPU an event, at an index of 100,000 faces over one of 1,000",
         *(None, False, 3),
         _own_growth("index"),
+        ("growth",),
     ),
-    Key("rss_mb", "resident memory of the worker at work, MB", 280, False, 0, _rss),
+    Key("rss_mb", "resident memory of the worker at work, MB", 280, False, 0, _rss, (JSON,)),
     Key(
         "start_ms",
         "from the process's start to warm models, graphs prepared before",
         *(2000, False, 0),
         _start,
+        ("start",),
     ),
 )

@@ -21,7 +21,7 @@ Rate = Callable[[float], float]
 @dataclass(frozen=True)
 class Autoscaler:
     """As deploy/kubernetes/scaled-object.yaml has it, without its second trigger, the lag of the
-    index: that is taken to keep up."""
+    index: that is taken to keep up. All of the lag counts (`allowIdleConsumers`)."""
 
     least: int = 3
     most: int = 24
@@ -84,7 +84,8 @@ def simulate(group: Group, rate: Rate, seconds: int, scaler: Autoscaler) -> Cour
     share, queue = shares(group), np.zeros(group.partitions)
     course, workers, stopped_until = Course(), scaler.least, 0
     coming: list[int] = []
-    wanted: list[int] = []  # at each of the latest looks
+    # At each of the latest looks; before the first, nobody had asked for more.
+    wanted = [scaler.least] * (scaler.up_after_s // scaler.every_s)
     last_up = last_down = -scaler.down_every_s
     for second in range(seconds):
         queue += rate(second) * share

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_the_command_shows_what_was_measured(
     assert "deepface (not asked for)" in page.read_text()
     assert (tmp_path / "images" / "benchmarks.png").read_bytes().startswith(b"\x89PNG")
     # 1,000 images/s of 21 CPU-ms at 70 % use: 30 cores.
-    assert "| 1,000 | 30 | 15 | 36 | 76 | 83 | 238 | 3 |" in scaling.read_text()
+    assert "| 1,000 | 30 | 15 | 30 | 76 | 83 | 238 | 3 |" in scaling.read_text()
     # Two threads would do 2,000 / 21 = 95 images/s; they did (95 + 47.5) / 2.
     assert "| one worker, 2 threads | 95 | 71.2 (47.5 to 95.0) | 75 % |" in scaling.read_text()
     # 20 CPU-ms of models beside 1 of the stream.
@@ -102,18 +103,67 @@ def test_the_command_shows_what_was_measured(
         assert "old" not in one.read_text()
 
 
-def test_what_was_not_measured_is_said_with_its_reason(results: Results) -> None:
+@pytest.mark.parametrize(
+    ("failed", "key"),
+    [
+        ("facestream-json on vga", "cpu_per_image_vs_bare_json"),
+        ("facestream-json on vga", "rss_mb"),
+        ("bare on vga", "throughput_vs_bare_binary"),
+        ("opencv-threads on vga", "throughput_vs_opencv"),
+        ("latency", "p50_ms_alone"),
+        ("kafka", "p50_ms_alone_kafka"),
+        ("scaling", "scaling_2_workers"),
+        ("growth", "own_cost_growth_index"),
+        ("bare on vga", "cost_growth_index"),
+        ("start", "start_ms"),
+    ],
+)
+def test_what_was_not_measured_is_said_with_its_reason(
+    results: Results, failed: str, key: str
+) -> None:
     """A line for every key, so that one that is missing is not taken for one that was reached."""
-    results.skipped["kafka"] = "no java here"
-    results.failed["two-services on vga"] = "nothing came"
-    results.latency = [LatencyRound((20.0,), (26.0,), ())]
-    lines = key_lines(results)
+    results.failed = {
+        failed: "nothing came",
+        f"{failed.removesuffix(' on vga')} on 12mp": "not this",
+    }
+    nothing = replace(results, runs={"vga": {}}, latency=[], scaling={}, growth={}, start_ms=[])
+    lines = key_lines(nothing)
     assert len(KEYS) == len(lines)
+    assert f"{key}=not-measured reason='nothing came'" in lines
+
+
+def test_what_cannot_be_measured_here_is_said(results: Results) -> None:
+    """Left out on purpose, or because the machine has not what it takes."""
+    results.skipped["kafka"] = "no java here"
+    lines = key_lines(results)
     assert "throughput_vs_deepface=not-measured reason='not asked for'" in lines
     assert "p50_ms_alone_kafka=not-measured reason='no java here'" in lines
-    assert "p50_ms_load60=not-measured reason='not asked for'" in lines
-    assert "throughput_vs_two_services=not-measured reason='nothing came'" in lines
+    missing = "not all of facestream-json, two-services here"
+    assert f"throughput_vs_two_services=not-measured reason={missing!r}" in lines
+
+
+def test_a_load_whose_rate_is_not_known_is_said(results: Results) -> None:
+    """As `make bench ONLY=latency` leaves it."""
+    results.runs, results.latency = {}, [LatencyRound((20.0,), (26.0,), ())]
+    lines = key_lines(results)
+    assert "p50_ms_load60=not-measured reason='not all of latency, facestream-binary here'" in lines
     assert any(line.startswith("p50_ms_alone=6.0 ") for line in lines)
+
+
+def test_without_the_worker_the_keys_are_shown_and_the_sizing_stays(
+    results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A contender that failed costs its own figures only."""
+    del results.runs["vga"]["facestream-binary"]
+    scaling = tmp_path / "scaling.md"
+    scaling.write_text("as it was")
+    write_results(results, tmp_path / "r.json")
+    options = ["--json", str(tmp_path / "r.json"), "--scaling-page", str(scaling)]
+    assert 1 == main(["--render", *options])
+    shown = capsys.readouterr()
+    assert "cpu_per_image_vs_bare_json=1.100" in shown.out
+    assert "stays as it was: facestream-binary was not measured" in shown.err
+    assert scaling.read_text() == "as it was"
 
 
 def test_a_run_without_load_has_no_row_of_it(results: Results, tmp_path: Path) -> None:

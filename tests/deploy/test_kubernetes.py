@@ -152,6 +152,7 @@ def test_keda_scales_the_worker_on_the_lag_of_its_own_group_and_topics() -> None
         assert one["bootstrapServers"] == environment["KAFKA_BOOTSTRAP_SERVERS"]
         assert one["consumerGroup"] == environment.get("KAFKA_GROUP_ID", settings.kafka_group_id)
         assert one["offsetResetPolicy"] == "earliest"
+        assert one["allowIdleConsumers"] == "true"
         assert one["sasl"].replace("_", "-").upper() == "SCRAM-SHA512"
         assert environment["KAFKA_SASL_MECHANISM"] == "SCRAM-SHA-512"
         assert (one["tls"] == "enable") == ("SSL" in environment["KAFKA_SECURITY_PROTOCOL"])
