@@ -7,9 +7,11 @@ qdrant_client takes about a second to import, so it is imported where it is used
 
 import math
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streams.errors import ConfigurationError
 from streams.qdrant_import import import_qdrant
@@ -103,16 +105,65 @@ def _folder(config: IndexConfig) -> "QdrantClient":
 
 
 def commit_in_batches(client: "QdrantClient", collection: str) -> None:
-    """Lets a local collection commit without a disk flush for every single point.
+    """Lets a local collection commit what is written in `one_commit` at once.
 
-    Local mode commits each point of a batch on its own, 2 ms apiece. With a write-ahead log and
-    flushes left to its check-points, what was committed outlives the process, kill -9 included;
-    a power cut may take the last moments, which the topic still has. The connection is private to
-    the client: where it is not found, the index is slower and just as right.
+    Local mode commits each point of a batch on its own, with a disk flush: 2 ms apiece. With a
+    write-ahead log and flushes left to its check-points, what was committed outlives the process,
+    kill -9 included; a power cut may take the last moments, which the topic still has. The
+    connection is private to the client: where it is not found, the index is slower and just as
+    right.
     """
-    local = getattr(client, "_client", None)
-    stored = getattr(getattr(local, "collections", {}).get(collection), "storage", None)
+    stored = _stored(client, collection)
     connection = getattr(stored, "storage", None)
-    if isinstance(connection, sqlite3.Connection):
+    if stored is not None and isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        stored.storage = _Batching(connection)
+
+
+@contextmanager
+def one_commit(client: "QdrantClient", collection: str) -> Iterator[None]:
+    """What the block writes into a local collection's file is committed at its end, or not at all.
+
+    For points to be written: the client has them in memory all the same, where a second try writes
+    them again. One that it has removed there, it would not find again. Does nothing for a server.
+    """
+    connection = getattr(_stored(client, collection), "storage", None)
+    with connection.batch() if isinstance(connection, _Batching) else nullcontext():
+        yield
+
+
+def _stored(client: "QdrantClient", collection: str) -> Any:
+    """The file of a local collection, if it is one, as the client has it."""
+    local = getattr(client, "_client", None)
+    return getattr(getattr(local, "collections", {}).get(collection), "storage", None)
+
+
+class _Batching:
+    """A connection whose `with` blocks, inside a batch, leave the commit to the batch's end."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._in_batch = False
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Commits when the block ends, and rolls back when it raises."""
+        self._in_batch = True
+        try:
+            with self._connection:
+                yield
+        finally:
+            self._in_batch = False
+
+    def __enter__(self) -> "_Batching":
+        if not self._in_batch:
+            self._connection.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        if not self._in_batch:
+            self._connection.__exit__(*raised)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)

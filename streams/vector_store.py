@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from streams.vector_client import IndexConfig, connect
+from streams.vector_client import IndexConfig, connect, one_commit
 from streams.vector_collections import Collections
 from streams.vector_contract import ModelContract
 from streams.vector_errors import IndexRejected, IndexUnavailable
@@ -112,7 +112,8 @@ class QdrantStore:
         from qdrant_client.models import PointIdsList
 
         for start in range(0, len(points), _POINTS_A_REQUEST):
-            self._client.upsert(name, points[start : start + _POINTS_A_REQUEST], wait=True)
+            with one_commit(self._client, name):
+                self._client.upsert(name, points[start : start + _POINTS_A_REQUEST], wait=True)
         if left_overs:
             self._client.delete(name, PointIdsList(points=list(left_overs)), wait=True)
 
