@@ -2,6 +2,9 @@
 
 Run as a process of its own: `python -m benchmarks.bare FOLDER --threads 2 --pictures 400`, which
 prints one line of JSON.
+
+One after the other; with a pause before each; or at random moments, so many a second, which wait
+for a thread where all are busy.
 """
 
 from __future__ import annotations
@@ -9,8 +12,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import random
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,19 +34,31 @@ def main() -> int:
     parser.add_argument("--max-faces", type=int, default=1)
     parser.add_argument("--warm", type=int, default=20, help="pictures before measuring")
     parser.add_argument("--pictures", type=int, default=200)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--pause-ms", type=float, default=0.0, help="before each picture")
+    how.add_argument("--rate", type=float, help="pictures a second, a Poisson stream")
+    parser.add_argument("--seed", type=int, default=0, help="of the stream's moments")
     options = parser.parse_args()
     files = [path.read_bytes() for path in sorted(options.folder.iterdir())]
     pipeline = load_pipeline(model_path=None, cache_dir=options.cache, limits=DecodeLimits())
     pipeline.warm_up()
 
-    def score(picture: bytes) -> tuple[float, int]:
-        return _score(pipeline, picture, options.max_faces)
+    def score(picture: bytes, due: float | None = None) -> tuple[float, int]:
+        return _score(pipeline, picture, options.max_faces, due)
+
+    def paused(picture: bytes) -> tuple[float, int]:
+        time.sleep(options.pause_ms / 1000)
+        return score(picture)
 
     pictures = itertools.cycle(files)
     with ThreadPoolExecutor(options.threads) as pool:
         list(pool.map(score, itertools.islice(pictures, options.warm)))
         started, cpu = time.perf_counter(), time.process_time()
-        scored = list(pool.map(score, itertools.islice(pictures, options.pictures)))
+        measured = itertools.islice(pictures, options.pictures)
+        if options.rate:
+            scored = _at_rate(pool, score, measured, options.rate, options.seed)
+        else:
+            scored = list(pool.map(paused if options.pause_ms else score, measured))
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     result = {
         "events": len(scored),
@@ -54,8 +71,34 @@ def main() -> int:
     return 0
 
 
-def _score(pipeline: FacePipeline, picture: bytes, max_faces: int) -> tuple[float, int]:
-    started = time.perf_counter()
+def _at_rate(
+    pool: ThreadPoolExecutor,
+    score: Callable[[bytes, float], tuple[float, int]],
+    pictures: Iterable[bytes],
+    rate: float,
+    seed: int,
+) -> list[tuple[float, int]]:
+    """As a Poisson stream of events comes to a worker; each counts from when it was due."""
+    due, results = time.perf_counter(), []
+    for picture, gap in zip(pictures, poisson_gaps(rate, seed), strict=False):
+        due += gap
+        time.sleep(max(0.0, due - time.perf_counter()))
+        results.append(pool.submit(score, picture, due))
+    return [result.result() for result in results]
+
+
+def poisson_gaps(rate: float, seed: int) -> Iterator[float]:
+    """Seconds from one event to the next, `rate` a second on average, without end."""
+    rng = random.Random(seed)  # noqa: S311 - a load
+    while True:
+        yield rng.expovariate(rate)
+
+
+def _score(
+    pipeline: FacePipeline, picture: bytes, max_faces: int, due: float | None
+) -> tuple[float, int]:
+    """Milliseconds from when it was due, or from now, and the faces."""
+    started = time.perf_counter() if due is None else due
     found = pipeline.score(picture, min_confidence=MIN_CONFIDENCE, max_faces=max_faces)
     return (time.perf_counter() - started) * 1000, len(found.faces)
 

@@ -71,12 +71,15 @@ def bare(threads: int) -> Contender:
     return run
 
 
-def bare_run(load: Load, threads: int, pictures: int, warm: int | None = None) -> Run:
-    """Raises CalledProcessError."""
+def bare_run(
+    load: Load, threads: int, pictures: int, warm: int | None = None, how: Sequence[str] = ()
+) -> Run:
+    """`how`: more options of `benchmarks.bare`. Raises CalledProcessError."""
     command = [sys.executable, "-m", "benchmarks.bare", str(load.folder)]
     command += ["--cache", str(pinned_settings().model_cache)]
     command += ["--threads", str(threads), "--max-faces", str(load.set.max_faces)]
     command += ["--pictures", str(pictures), "--warm", str(load.warm if warm is None else warm)]
+    command += how
     ended = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)  # noqa: S603 - ours
     found = json.loads(ended.stdout)
     return Run(

@@ -1,13 +1,17 @@
 """How long one event takes from its sender to the reader of its answer, beside the bare pipeline.
 
 The bare pipeline and the worker take turns, in several rounds. Binary mode.
+
+A picture that comes after a pause takes the models longer, as the caches have others' data by then.
+So beside their time in a loop stands what they take when pictures come as the worker's events do:
+one at a time with as long a pause as the stream makes, or a pool of threads under the same load.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,8 +20,10 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
 
+from benchmarks.bare import poisson_gaps
 from benchmarks.contenders import Load, bare_run
 from benchmarks.facestream_worker import worker_on
+from benchmarks.ratios import percentile
 from benchmarks.topic_load import Filler, Ground, ground
 from tests.kafka.apache_kafka import ApacheKafka
 
@@ -50,39 +56,42 @@ LOADED_SHARE = 0.6
 
 @dataclass(frozen=True)
 class LatencyRound:
-    """Milliseconds of each picture: bare, one event at a time, and under load where measured."""
+    """Milliseconds of each picture.
+
+    `bare_ms`, `alone_ms`: the bare models in a loop, and one event at a time. `loaded_ms`: of a
+    stream of events, where measured. `paced_ms`, `pool_ms`: the bare models with a pause before
+    each picture, as one event at a time makes it, and a pool of them for that stream of events.
+    """
 
     bare_ms: tuple[float, ...]
     alone_ms: tuple[float, ...]
     loaded_ms: tuple[float, ...]
+    paced_ms: tuple[float, ...] = ()
+    pool_ms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class LatencyPlan:
-    """How many rounds, how many events in each, and the load's events a second; none: no load."""
+    """How many rounds, how many events in each, and the load's events a second; none: no load.
+
+    `threads`: of the worker, and of the pool beside it.
+    """
 
     rounds: int
     alone: int
     loaded: int
     loaded_rate: float
+    threads: int
 
 
 async def measure_latency(
     load: Load, plan: LatencyPlan, folder: Path, say: Callable[[str], None]
 ) -> list[LatencyRound]:
-    """Raises TimeoutError when an answer does not come."""
+    """On the embedded broker. Raises TimeoutError when an answer does not come."""
+    measure = _Measure(load, plan, ALONE_WAITS, LOADED_WAITS)
     rounds = []
     for number in range(plan.rounds):
-        # Nothing else runs beside the bare models, no worker that waits for events either.
-        bare = await asyncio.to_thread(bare_run, load, 1, plan.alone, warm=10)
-        async with _worker_and_client(load, folder / f"alone-{number}", ALONE_WAITS) as client:
-            alone = await client.alone(plan.alone)
-        loaded: tuple[float, ...] = ()
-        if plan.loaded:
-            place = folder / f"loaded-{number}"
-            async with _worker_and_client(load, place, LOADED_WAITS) as client:
-                loaded = await client.at_rate(plan.loaded, plan.loaded_rate, seed=number)
-        rounds.append(LatencyRound(bare.latencies_ms, alone, loaded))
+        rounds.append(await measure.round(number, folder / f"latency-{number}"))
         say(f"latency {number + 1}/{plan.rounds}")
     return rounds
 
@@ -90,7 +99,7 @@ async def measure_latency(
 async def measure_on_kafka(
     load: Load, plan: LatencyPlan, folder: Path, say: Callable[[str], None]
 ) -> list[LatencyRound]:
-    """One event at a time on Apache Kafka, at the default waits.
+    """On Apache Kafka, at the default waits.
 
     Raises NoKafkaHere where it cannot run, and TimeoutError when an answer does not come.
     """
@@ -98,27 +107,52 @@ async def measure_on_kafka(
     kafka = ApacheKafka(folder / "kafka", heap_mb=512)
     await asyncio.to_thread(kafka.start)
     try:
+        measure = _Measure(load, plan, DEFAULT_WAITS, DEFAULT_WAITS, kafka.address())
         for number in range(plan.rounds):
-            bare = await asyncio.to_thread(bare_run, load, 1, plan.alone, warm=10)
-            place = folder / f"on-kafka-{number}"
-            async with _worker_and_client(load, place, DEFAULT_WAITS, kafka.address()) as client:
-                rounds.append(LatencyRound(bare.latencies_ms, await client.alone(plan.alone), ()))
+            rounds.append(await measure.round(number, folder / f"on-kafka-{number}"))
             say(f"latency on Apache Kafka {number + 1}/{plan.rounds}")
     finally:
         await asyncio.to_thread(kafka.stop)
     return rounds
 
 
-@asynccontextmanager
-async def _worker_and_client(
-    load: Load, folder: Path, waits: FetchWaits, broker: str | None = None
-) -> AsyncIterator[_Client]:
-    async with ground(folder, broker) as place:
-        with worker_on(place, KAFKA_FETCH_MAX_WAIT_MS=str(waits.worker_ms)) as worker:
-            await asyncio.to_thread(worker.wait_ready, READY_S)
-            async with _client(place, load, waits.reader_ms) as client:
-                await client.alone(load.warm)
-                yield client
+@dataclass(frozen=True)
+class _Measure:
+    load: Load
+    plan: LatencyPlan
+    alone_waits: FetchWaits
+    loaded_waits: FetchWaits
+    broker: str | None = None
+
+    async def round(self, number: int, folder: Path) -> LatencyRound:
+        plan = self.plan
+        # Nothing else runs beside the bare models, no worker that waits for events either.
+        bare = await self._bare(1, plan.alone)
+        async with self._worker_and_client(folder / "alone", self.alone_waits) as client:
+            alone = await client.alone(plan.alone)
+        pause = max(0.0, percentile(alone, 0.5) - percentile(bare, 0.5))
+        paced = await self._bare(1, plan.alone, "--pause-ms", f"{pause:.3f}")
+        loaded: tuple[float, ...] = ()
+        pool: tuple[float, ...] = ()
+        if plan.loaded:
+            async with self._worker_and_client(folder / "loaded", self.loaded_waits) as client:
+                loaded = await client.at_rate(plan.loaded, plan.loaded_rate, seed=number)
+            same = ("--rate", f"{plan.loaded_rate:.3f}", "--seed", str(number))
+            pool = await self._bare(plan.threads, plan.loaded, *same)
+        return LatencyRound(bare, alone, loaded, paced, pool)
+
+    async def _bare(self, threads: int, pictures: int, *how: str) -> tuple[float, ...]:
+        run = await asyncio.to_thread(bare_run, self.load, threads, pictures, 10, how)
+        return run.latencies_ms
+
+    @asynccontextmanager
+    async def _worker_and_client(self, folder: Path, waits: FetchWaits) -> AsyncIterator[_Client]:
+        async with ground(folder, self.broker) as place:
+            with worker_on(place, KAFKA_FETCH_MAX_WAIT_MS=str(waits.worker_ms)) as worker:
+                await asyncio.to_thread(worker.wait_ready, READY_S)
+                async with _client(place, self.load, waits.reader_ms) as client:
+                    await client.alone(self.load.warm)
+                    yield client
 
 
 @asynccontextmanager
@@ -179,10 +213,9 @@ class _Client:
 
         From when each was due: a sender that is held up hides nothing.
         """
-        rng = random.Random(seed)  # noqa: S311 - a load
         due, tasks = time.perf_counter(), []
-        for _ in range(events):
-            due += rng.expovariate(rate)
+        for gap in itertools.islice(poisson_gaps(rate, seed), events):
+            due += gap
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             tasks.append(asyncio.create_task(self._one(due)))
         return tuple(await asyncio.gather(*tasks))

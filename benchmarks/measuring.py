@@ -26,6 +26,7 @@ from benchmarks.plan import (
     picture_sets,
     rotated,
     sets_again,
+    usable_cores,
 )
 from benchmarks.results import Results, SetFacts, this_machine
 from benchmarks.scaling import images_a_second
@@ -143,22 +144,24 @@ class Bench:
                 self._say_run(repeat, load, name, run)
 
     async def _latency(self, load: Load) -> None:
-        runs = self.results.main_runs.get("facestream-binary")
-        # Without its throughput, which load is 60 % of it is not known.
-        full = statistics.median(run.images_s for run in runs) if runs else None
-        loaded, rate = (LOADED, LOADED_SHARE * full) if full else (0, 0.0)
-        plan = LatencyPlan(self._plan.repeats, ALONE, loaded, rate)
+        plan = self._latency_plan()
         self.results.latency = await measure_latency(load, plan, self._place(), self._say)
 
     async def _kafka(self, load: Load) -> None:
-        plan = LatencyPlan(self._plan.repeats, ALONE, 0, 0.0)
         self.results.skipped.pop("kafka", None)
         try:
-            found = await measure_on_kafka(load, plan, self._place(), self._say)
+            found = await measure_on_kafka(load, self._latency_plan(), self._place(), self._say)
         except NoKafkaHere as reason:
             self.results.skipped["kafka"] = str(reason)
         else:
             self.results.kafka = found
+
+    def _latency_plan(self) -> LatencyPlan:
+        runs = self.results.main_runs.get("facestream-binary")
+        # Without its throughput, which load is 60 % of it is not known.
+        full = statistics.median(run.images_s for run in runs) if runs else None
+        loaded, rate = (LOADED, LOADED_SHARE * full) if full else (0, 0.0)
+        return LatencyPlan(self._plan.repeats, ALONE, loaded, rate, usable_cores())
 
     async def _scaling(self, load: Load) -> None:
         own = replace(load, events=max(3, round(load.events * SCALING_EVENTS)))

@@ -80,8 +80,7 @@ def sets_again(plan: Plan) -> list[PictureSet]:
 
 def contenders(plan: Plan, weights: PeerWeights) -> tuple[dict[str, Contender], dict[str, str]]:
     """Those that can be measured here, and why each other one cannot."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = cores or 1
+    cores = usable_cores()
     every: dict[str, Contender] = {
         "bare": bare(cores),
         "bare-1-thread": bare(1),
@@ -103,6 +102,12 @@ def contenders(plan: Plan, weights: PeerWeights) -> tuple[dict[str, Contender], 
     return {name: one for name, one in every.items() if plan.wants(name)}, skipped
 
 
+def usable_cores() -> int:
+    """Of those that the machine has; a worker has as many threads that score."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return found or 1
+
+
 def load_for(load: Load, name: str, *, main: bool) -> Load | None:
     """A contender's share of the events, or None where it is not measured on this set."""
     if not main and name not in ON_LARGER:
@@ -122,7 +127,7 @@ def expected_minutes(plan: Plan, names: Mapping[str, Contender], sets: int) -> f
     per_event, start_and_stop = 1 / 60, 7.0
     runs = len(names) * (1.3 * plan.events * per_event + start_and_stop)
     on_larger = len([name for name in names if name in ON_LARGER]) * 10.0
-    parts = {"latency": 38.0, "kafka": 18.0, "scaling": 35.0, "growth": 30.0, "start": 2.0}
+    parts = {"latency": 48.0, "kafka": 40.0, "scaling": 35.0, "growth": 30.0, "start": 2.0}
     others = sum(seconds for part, seconds in parts.items() if plan.wants(part))
     fixed = 60.0 if plan.wants("growth") else 0.0
     return (plan.repeats * (runs + (sets - 1) * on_larger + others) + fixed) / 60

@@ -111,17 +111,19 @@ def _against(
     return of
 
 
+Latencies = Callable[[LatencyRound], Sequence[float]]
+"""Of one round."""
+
+
 def _added(
-    measured: Callable[[LatencyRound], Sequence[float]], share: float, *, on_kafka: bool = False
+    measured: Latencies, share: float, to: Latencies, *, on_kafka: bool = False
 ) -> Callable[[Results], Spread | None]:
-    """A percentile over the bare pipeline's own, round by round."""
+    """A percentile over that of bare models, round by round."""
 
     def of(results: Results) -> Spread | None:
         rounds = results.kafka if on_kafka else results.latency
-        rounds = [one for one in rounds if measured(one)]
-        added = [
-            percentile(measured(one), share) - percentile(one.bare_ms, share) for one in rounds
-        ]
+        pairs = [(measured(one), to(one)) for one in rounds if measured(one) and to(one)]
+        added = [percentile(ours, share) - percentile(bare, share) for ours, bare in pairs]
         return spread(added) if added else None
 
     return of
@@ -165,6 +167,18 @@ def _rss(results: Results) -> Spread | None:
 
 def _start(results: Results) -> Spread | None:
     return spread(results.start_ms) if results.start_ms else None
+
+
+def _bare(one: LatencyRound) -> Sequence[float]:
+    return one.bare_ms
+
+
+def _paced(one: LatencyRound) -> Sequence[float]:
+    return one.paced_ms
+
+
+def _pool(one: LatencyRound) -> Sequence[float]:
+    return one.pool_ms
 
 
 def _alone(one: LatencyRound) -> Sequence[float]:
@@ -238,47 +252,85 @@ KEYS = (
         "p50_ms_alone",
         "one event at a time: sender to reader, added to the bare models' time",
         *(8.0, False, 1),
-        _added(_alone, 0.5),
+        _added(_alone, 0.5, _bare),
         ("latency",),
     ),
     Key(
         "p99_ms_alone",
         "the same, 99th percentile",
-        None,
-        False,
-        1,
-        _added(_alone, 0.99),
+        *(None, False, 1),
+        _added(_alone, 0.99, _bare),
+        ("latency",),
+    ),
+    Key(
+        "p50_ms_alone_paced",
+        "one event at a time, added to bare models that pause as long before each picture",
+        *(None, False, 1),
+        _added(_alone, 0.5, _paced),
         ("latency",),
     ),
     Key(
         "p50_ms_alone_kafka",
-        "the same on Apache Kafka, at default settings",
+        "one event at a time on Apache Kafka, at default settings, added to the bare models' time",
         *(8.0, False, 1),
-        _added(_alone, 0.5, on_kafka=True),
+        _added(_alone, 0.5, _bare, on_kafka=True),
         ("kafka",),
     ),
     Key(
         "p99_ms_alone_kafka",
         "the same, 99th percentile",
         *(None, False, 1),
-        _added(_alone, 0.99, on_kafka=True),
+        _added(_alone, 0.99, _bare, on_kafka=True),
+        ("kafka",),
+    ),
+    Key(
+        "p50_ms_alone_paced_kafka",
+        "on Apache Kafka, added to bare models that pause as long before each picture",
+        *(None, False, 1),
+        _added(_alone, 0.5, _paced, on_kafka=True),
         ("kafka",),
     ),
     Key(
         "p50_ms_load60",
         "at 60 % of what the worker can do, added to the bare models' time alone",
         *(None, False, 1),
-        _added(_loaded, 0.5),
+        _added(_loaded, 0.5, _bare),
         ("latency", BINARY),
     ),
     Key(
         "p99_ms_load60",
         "the same, 99th percentile",
-        None,
-        False,
-        1,
-        _added(_loaded, 0.99),
+        *(None, False, 1),
+        _added(_loaded, 0.99, _bare),
         ("latency", BINARY),
+    ),
+    Key(
+        "p50_ms_load60_pool",
+        "at 60 %, added to a pool of bare models under the same load",
+        *(None, False, 1),
+        _added(_loaded, 0.5, _pool),
+        ("latency", BINARY),
+    ),
+    Key(
+        "p50_ms_load60_kafka",
+        "at 60 % on Apache Kafka, added to the bare models' time alone",
+        *(None, False, 1),
+        _added(_loaded, 0.5, _bare, on_kafka=True),
+        ("kafka", BINARY),
+    ),
+    Key(
+        "p99_ms_load60_kafka",
+        "the same, 99th percentile",
+        *(None, False, 1),
+        _added(_loaded, 0.99, _bare, on_kafka=True),
+        ("kafka", BINARY),
+    ),
+    Key(
+        "p50_ms_load60_pool_kafka",
+        "at 60 % on Apache Kafka, added to a pool of bare models under the same load",
+        *(None, False, 1),
+        _added(_loaded, 0.5, _pool, on_kafka=True),
+        ("kafka", BINARY),
     ),
     Key(
         "scaling_2_workers",

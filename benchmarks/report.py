@@ -21,6 +21,8 @@ PLOT = "benchmarks.png"
 Row = Sequence[str]
 
 CONTENDERS = ("", "images/s", "CPU-ms an image", "CPU / bare", "images/s / bare", "MB", "faces")
+LATENCY = ("", "p50", "p90", "p99")
+PERCENTILES = (0.5, 0.9, 0.99)
 FIGURES = ("key", "median", "lowest to highest", "target", "reached")
 
 
@@ -29,7 +31,7 @@ def show(results: Results, console: Console) -> None:
     for name, runs in results.runs.items():
         _print(console, _title(results, name), CONTENDERS, _contender_rows(runs))
     if results.latency:
-        _print(console, "latency, ms", ("", "p50", "p90", "p99"), _latency_rows(results))
+        _print(console, "latency, ms", LATENCY, _latency_rows(results))
     _print(console, "what is to be reached", FIGURES, _figure_rows(results))
     for name, reason in results.skipped.items():
         console.print(f"not measured: {name}: {reason}", style="dim", markup=False)
@@ -61,7 +63,7 @@ def _page(results: Results, plot: str) -> list[str]:
     for name, runs in results.runs.items():
         lines += [f"### {_title(results, name)}", *markdown(CONTENDERS, _contender_rows(runs))]
     if results.latency:
-        lines += ["### Latency, ms", *markdown(("", "p50", "p90", "p99"), _latency_rows(results))]
+        lines += ["### Latency, ms", *markdown(LATENCY, _latency_rows(results))]
     if results.scaling:
         lines += ["### One worker of one thread, and two"]
         lines += markdown(("threads may run", "one, images/s", "two"), _pair_rows(results.scaling))
@@ -101,24 +103,20 @@ def _contender_rows(runs: dict[str, list[Run]]) -> list[Row]:
 
 
 def _latency_rows(results: Results) -> list[Row]:
-    kinds = {
-        "bare models, one thread": [one.bare_ms for one in results.latency],
-        "one event at a time": [one.alone_ms for one in results.latency],
-        "at 60 % load": [one.loaded_ms for one in results.latency],
-        "bare models again": [one.bare_ms for one in results.kafka],
-        "one event at a time, Apache Kafka": [one.alone_ms for one in results.kafka],
-    }
-    return [
-        [
-            name,
-            *(
-                spread([percentile(one, share) for one in rounds]).text()
-                for share in (0.5, 0.9, 0.99)
-            ),
-        ]
-        for name, rounds in kinds.items()
-        if any(rounds)
-    ]
+    rows: list[Row] = []
+    for broker, rounds in (("embedded broker", results.latency), ("Apache Kafka", results.kafka)):
+        kinds = {
+            "bare models in a loop": [one.bare_ms for one in rounds],
+            "bare models with pauses": [one.paced_ms for one in rounds],
+            "one event at a time": [one.alone_ms for one in rounds],
+            "a pool of bare models at 60 % load": [one.pool_ms for one in rounds],
+            "at 60 % load": [one.loaded_ms for one in rounds],
+        }
+        for name, found in kinds.items():
+            if found and all(found):
+                spreads = [spread([percentile(one, at) for one in found]) for at in PERCENTILES]
+                rows.append([f"{broker}: {name}", *(each.text() for each in spreads)])
+    return rows
 
 
 def _pair_rows(pairs: dict[str, list[tuple[float, float]]]) -> list[Row]:

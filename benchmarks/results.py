@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,7 @@ from pydantic import TypeAdapter
 
 from benchmarks.contenders import Run
 from benchmarks.latency import LatencyRound
+from benchmarks.plan import usable_cores
 
 PACKAGES = (
     *("onnxruntime", "opencv-python-headless", "numpy", "faust-streaming", "aiokafka"),
@@ -87,10 +87,9 @@ def read_results(path: Path) -> Results:
 
 def this_machine() -> dict[str, str]:
     """Processor, system and versions."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": _processor(),
-        "cores": str(cores),
+        "cores": str(usable_cores()),
         "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},

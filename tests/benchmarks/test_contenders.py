@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.__main__ import main
-from benchmarks.contenders import Load
+from benchmarks.bare import poisson_gaps
+from benchmarks.contenders import Load, bare_run
 from benchmarks.picture_sets import OWN, from_folder, full_hd, phone, vga
 from benchmarks.plan import Plan, load_for, rotated
 from models.decoding import DecodeLimits
@@ -88,3 +90,25 @@ def test_the_contenders_do_the_whole_job(tmp_path: Path) -> None:
         assert run["cpu_s"] > 0, name
         assert 1 <= run["events"] <= 12, name
     assert {"deepface"} == set(results["skipped"])
+
+
+def test_the_bare_models_wait_for_pictures_as_a_worker_does(tmp_path: Path) -> None:
+    """With a pause before each picture, and for a stream of them, which may wait for a thread."""
+    load = Load(vga(4), tmp_path, 12)
+    for index, picture in enumerate(load.set.pictures):
+        (tmp_path / f"{index}.jpg").write_bytes(picture)
+    paused = bare_run(load, 1, 6, warm=2, how=("--pause-ms", "50"))
+    assert 6 == len(paused.latencies_ms)
+    assert paused.seconds > 6 * 0.05 + sum(paused.latencies_ms) / 1000
+    flooded = bare_run(load, 2, 12, warm=2, how=("--rate", "100000", "--seed", "7"))
+    assert 12 == flooded.faces_per_image * flooded.events
+    # All were due at once: two threads alone cannot be at work for so long in so short a time.
+    assert sum(flooded.latencies_ms) / 1000 > 2 * flooded.seconds
+
+
+def test_a_poisson_stream_has_its_rate_and_repeats() -> None:
+    """The worker and the pool beside it meet the same moments."""
+    gaps = list(itertools.islice(poisson_gaps(50.0, 3), 5000))
+    assert gaps == list(itertools.islice(poisson_gaps(50.0, 3), 5000))
+    assert gaps != list(itertools.islice(poisson_gaps(50.0, 4), 5000))
+    assert 0.02 == pytest.approx(sum(gaps) / len(gaps), rel=0.05)

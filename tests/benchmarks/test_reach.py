@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def results() -> Results:
                 "opencv-threads": [run(45, 38), run(22.5, 38)],
             }
         },
-        latency=[LatencyRound((20.0,) * 10, (26.0,) * 10, (40.0,) * 10)] * 2,
+        latency=[LatencyRound((20.0,) * 10, (26.0,) * 10, (40.0,) * 10, (22.0,) * 10, (33.0,) * 10)]
+        * 2,
         scaling={"free": [(40.0, 76.0), (20.0, 38.0)]},
         growth={"backlog": [(1.0, 2.0)], "index": [(2.0, 2.0)]},
         start_ms=[1500.0, 2500.0],
@@ -57,8 +59,10 @@ def test_every_key_is_computed_and_judged(results: Results) -> None:
         "throughput_vs_opencv": 2.0,
         "p50_ms_alone": 6.0,
         "p99_ms_alone": 6.0,
+        "p50_ms_alone_paced": 4.0,
         "p50_ms_load60": 20.0,
         "p99_ms_load60": 20.0,
+        "p50_ms_load60_pool": 7.0,
         "scaling_2_workers": 1.9,
         "cost_growth_backlog": 1.048,
         "cost_growth_index": 1.0,
@@ -140,6 +144,18 @@ def test_what_cannot_be_measured_here_is_said(results: Results) -> None:
     assert "p50_ms_alone_kafka=not-measured reason='no java here'" in lines
     missing = "not all of facestream-json, two-services here"
     assert f"throughput_vs_two_services=not-measured reason={missing!r}" in lines
+
+
+def test_rounds_of_an_older_run_have_no_paced_models(results: Results, tmp_path: Path) -> None:
+    """They are read all the same, and the keys are said not to be measured."""
+    write_results(results, tmp_path / "r.json")
+    older = json.loads((tmp_path / "r.json").read_text())
+    for one in older["latency"]:
+        del one["paced_ms"], one["pool_ms"]
+    (tmp_path / "r.json").write_text(json.dumps(older))
+    lines = key_lines(read_results(tmp_path / "r.json"))
+    assert "p50_ms_alone_paced=not-measured reason='not all of latency here'" in lines
+    assert any(line.startswith("p50_ms_alone=6.0 ") for line in lines)
 
 
 def test_a_load_whose_rate_is_not_known_is_said(results: Results) -> None:
