@@ -14,7 +14,15 @@ from pathlib import Path
 from benchmarks.facestream_worker import indexed, worker_on
 from benchmarks.picture_sets import PictureSet
 from benchmarks.process_usage import Watch
-from benchmarks.topic_load import AnswerReader, Filler, Ground, Stuck, first_of, ground
+from benchmarks.topic_load import (
+    AnswerReader,
+    Filler,
+    Ground,
+    Stuck,
+    before_pause,
+    first_of,
+    ground,
+)
 from streams.settings import pinned_settings
 from streams.worker_process import WorkerProcess
 
@@ -127,9 +135,9 @@ async def consumed(
     """What the processes take for a topic full of events.
 
     First they warm up: models, index and group are there, every library is imported. Then the
-    topic is filled, in a fraction of a second, and what is answered from there on counts: time to
-    the last answer, CPU until `finished` returns, which waits for what is done after the answers:
-    writing so many faces to the index.
+    topic is filled, in a fraction of a second, and what is answered from the end of a burst on
+    counts: time to the last answer, CPU until `finished` returns, which waits for what is done
+    after the answers: writing so many faces to the index.
     """
     async with (
         Filler(place, load.set, binary=binary) as filler,
@@ -149,7 +157,7 @@ async def consumed(
     if answers.simulated:
         raise Stuck(f"{answers.simulated} events were not scored")
     moments = answers.moments()[load.warm :]
-    first = first_of(moments, full)
+    first = before_pause(moments, first_of(moments, full))
     start, end = moments[first], moments[-1]
     events = len(moments) - first - 1
     return Run(

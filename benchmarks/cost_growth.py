@@ -20,7 +20,16 @@ from benchmarks.contenders import WARM, must_run
 from benchmarks.facestream_worker import indexed, worker_on
 from benchmarks.picture_sets import PictureSet
 from benchmarks.process_usage import Watch
-from benchmarks.topic_load import Filler, Ground, Stuck, answers_of, first_of, ground
+from benchmarks.topic_load import (
+    LONGER_THAN_A_BURST,
+    Filler,
+    Ground,
+    Stuck,
+    answers_of,
+    before_pause,
+    first_of,
+    ground,
+)
 from models.manifest import describe
 from models.quality import FORMULA_VERSION
 from schemas.scored_face import face_id_of
@@ -58,9 +67,9 @@ async def cpu_ms_behind(backlog: int, folder: Path) -> float:
             # What the worker does next is not counted, so it need not finish.
             worker.kill()
     moments = answers.moments()[: WARM + MEASURED]
-    first = max(WARM, first_of(moments, opened))
-    used = watch.cpu_between(moments[first], moments[-1])
-    return 1000 * used / (len(moments) - first - 1)
+    first = before_pause(moments, max(WARM, first_of(moments, opened)))
+    last = before_pause(moments, len(moments) - LONGER_THAN_A_BURST)
+    return 1000 * watch.cpu_between(moments[first], moments[last]) / (last - first)
 
 
 class GrowingIndexes:
@@ -99,7 +108,8 @@ class GrowingIndexes:
             await indexed(worker, answers.faces)
             done = time.time()
         moments = answers.moments()[before:]
-        return 1000 * watch.cpu_between(moments[WARM - 1], done) / MEASURED
+        first = before_pause(moments, WARM)
+        return 1000 * watch.cpu_between(moments[first], done) / (len(moments) - first - 1)
 
 
 def _until_open(worker: WorkerProcess) -> float:

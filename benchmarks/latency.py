@@ -4,7 +4,7 @@ The bare pipeline and the worker take turns, in several rounds. Binary mode.
 
 A picture that comes after a pause takes the models longer, as the caches have others' data by then.
 So beside their time in a loop stands what they take when pictures come as the worker's events do:
-one at a time with as long a pause as the stream makes, or a pool of threads under the same load.
+one at a time with a pause, or a pool of threads under the same load.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class LatencyRound:
 
     `bare_ms`, `alone_ms`: the bare models in a loop, and one event at a time. `loaded_ms`: of a
     stream of events, where measured. `paced_ms`, `pool_ms`: the bare models with a pause before
-    each picture, as one event at a time makes it, and a pool of them for that stream of events.
+    each picture, at least as long as one event at a time makes it, and a pool of them for that
+    stream of events, `loaded_rate` a second.
     """
 
     bare_ms: tuple[float, ...]
@@ -68,6 +69,7 @@ class LatencyRound:
     loaded_ms: tuple[float, ...]
     paced_ms: tuple[float, ...] = ()
     pool_ms: tuple[float, ...] = ()
+    loaded_rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ async def measure_latency(
     load: Load, plan: LatencyPlan, folder: Path, say: Callable[[str], None]
 ) -> list[LatencyRound]:
     """On the embedded broker. Raises TimeoutError when an answer does not come."""
-    measure = _Measure(load, plan, ALONE_WAITS, LOADED_WAITS)
+    measure = _Measure(load, plan, ALONE_WAITS, LOADED_WAITS, say)
     rounds = []
     for number in range(plan.rounds):
         rounds.append(await measure.round(number, folder / f"latency-{number}"))
@@ -107,7 +109,7 @@ async def measure_on_kafka(
     kafka = ApacheKafka(folder / "kafka", heap_mb=512)
     await asyncio.to_thread(kafka.start)
     try:
-        measure = _Measure(load, plan, DEFAULT_WAITS, DEFAULT_WAITS, kafka.address())
+        measure = _Measure(load, plan, DEFAULT_WAITS, DEFAULT_WAITS, say, kafka.address())
         for number in range(plan.rounds):
             rounds.append(await measure.round(number, folder / f"on-kafka-{number}"))
             say(f"latency on Apache Kafka {number + 1}/{plan.rounds}")
@@ -122,6 +124,7 @@ class _Measure:
     plan: LatencyPlan
     alone_waits: FetchWaits
     loaded_waits: FetchWaits
+    say: Callable[[str], None]
     broker: str | None = None
 
     async def round(self, number: int, folder: Path) -> LatencyRound:
@@ -135,14 +138,19 @@ class _Measure:
         loaded: tuple[float, ...] = ()
         pool: tuple[float, ...] = ()
         if plan.loaded:
-            async with self._worker_and_client(folder / "loaded", self.loaded_waits) as client:
-                loaded = await client.at_rate(plan.loaded, plan.loaded_rate, seed=number)
+            try:
+                async with self._worker_and_client(folder / "loaded", self.loaded_waits) as client:
+                    loaded = await client.at_rate(plan.loaded, plan.loaded_rate, seed=number)
+            except TimeoutError as error:
+                self.say(f"under load FAILED: {error or 'an answer did not come'}")
             same = ("--rate", f"{plan.loaded_rate:.3f}", "--seed", str(number))
-            pool = await self._bare(plan.threads, plan.loaded, *same)
-        return LatencyRound(bare, alone, loaded, paced, pool)
+            pool = await self._bare(plan.threads, plan.loaded, *same, warm=self.load.warm)
+        return LatencyRound(bare, alone, loaded, paced, pool, plan.loaded_rate)
 
-    async def _bare(self, threads: int, pictures: int, *how: str) -> tuple[float, ...]:
-        run = await asyncio.to_thread(bare_run, self.load, threads, pictures, 10, how)
+    async def _bare(
+        self, threads: int, pictures: int, *how: str, warm: int = 10
+    ) -> tuple[float, ...]:
+        run = await asyncio.to_thread(bare_run, self.load, threads, pictures, warm, how)
         return run.latencies_ms
 
     @asynccontextmanager

@@ -264,7 +264,7 @@ KEYS = (
     ),
     Key(
         "p50_ms_alone_paced",
-        "one event at a time, added to bare models that pause as long before each picture",
+        "one event at a time, added to bare models that pause before each picture",
         *(None, False, 1),
         _added(_alone, 0.5, _paced),
         ("latency",),
@@ -285,7 +285,7 @@ KEYS = (
     ),
     Key(
         "p50_ms_alone_paced_kafka",
-        "on Apache Kafka, added to bare models that pause as long before each picture",
+        "on Apache Kafka, added to bare models that pause before each picture",
         *(None, False, 1),
         _added(_alone, 0.5, _paced, on_kafka=True),
         ("kafka",),
@@ -313,7 +313,7 @@ KEYS = (
     ),
     Key(
         "p50_ms_load60_kafka",
-        "at 60 % on Apache Kafka, added to the bare models' time alone",
+        "the same load on Apache Kafka, added to the bare models' time alone",
         *(None, False, 1),
         _added(_loaded, 0.5, _bare, on_kafka=True),
         ("kafka", BINARY),
@@ -327,7 +327,7 @@ KEYS = (
     ),
     Key(
         "p50_ms_load60_pool_kafka",
-        "at 60 % on Apache Kafka, added to a pool of bare models under the same load",
+        "the same load on Apache Kafka, added to a pool of bare models under it",
         *(None, False, 1),
         _added(_loaded, 0.5, _pool, on_kafka=True),
         ("kafka", BINARY),

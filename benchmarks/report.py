@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import Run
+from benchmarks.latency import LatencyRound
 from benchmarks.plot import draw
 from benchmarks.ratios import percentile, ratios, spread
 from benchmarks.reach import figures, key_lines
@@ -30,7 +31,7 @@ def show(results: Results, console: Console) -> None:
     """Tables for people to read."""
     for name, runs in results.runs.items():
         _print(console, _title(results, name), CONTENDERS, _contender_rows(runs))
-    if results.latency:
+    if results.latency or results.kafka:
         _print(console, "latency, ms", LATENCY, _latency_rows(results))
     _print(console, "what is to be reached", FIGURES, _figure_rows(results))
     for name, reason in results.skipped.items():
@@ -62,7 +63,7 @@ def _page(results: Results, plot: str) -> list[str]:
         lines += [f"Measured later, in a run of its own: {', '.join(results.again)}.", ""]
     for name, runs in results.runs.items():
         lines += [f"### {_title(results, name)}", *markdown(CONTENDERS, _contender_rows(runs))]
-    if results.latency:
+    if results.latency or results.kafka:
         lines += ["### Latency, ms", *markdown(LATENCY, _latency_rows(results))]
     if results.scaling:
         lines += ["### One worker of one thread, and two"]
@@ -109,14 +110,19 @@ def _latency_rows(results: Results) -> list[Row]:
             "bare models in a loop": [one.bare_ms for one in rounds],
             "bare models with pauses": [one.paced_ms for one in rounds],
             "one event at a time": [one.alone_ms for one in rounds],
-            "a pool of bare models at 60 % load": [one.pool_ms for one in rounds],
-            "at 60 % load": [one.loaded_ms for one in rounds],
+            f"a pool of bare models, {_rate(rounds)}": [one.pool_ms for one in rounds],
+            f"at {_rate(rounds)}": [one.loaded_ms for one in rounds],
         }
         for name, found in kinds.items():
             if found and all(found):
                 spreads = [spread([percentile(one, at) for one in found]) for at in PERCENTILES]
                 rows.append([f"{broker}: {name}", *(each.text() for each in spreads)])
     return rows
+
+
+def _rate(rounds: Sequence[LatencyRound]) -> str:
+    rates = {f"{one.loaded_rate:.0f} events a second" for one in rounds if one.loaded_rate}
+    return min(rates, default="60 % load")
 
 
 def _pair_rows(pairs: dict[str, list[tuple[float, float]]]) -> list[Row]:

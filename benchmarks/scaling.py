@@ -12,7 +12,7 @@ import psutil
 
 from benchmarks.contenders import Load, must_run
 from benchmarks.facestream_worker import worker_on
-from benchmarks.topic_load import PARTITIONS, Filler, Stuck, answers_of, ground
+from benchmarks.topic_load import PARTITIONS, Filler, Stuck, answers_of, before_pause, ground
 from streams.worker_process import WorkerProcess
 
 READY_S = 60.0
@@ -47,8 +47,9 @@ async def images_a_second(load: Load, workers: int, folder: Path, *, own_core: b
             async with Filler(place, load.set, binary=True) as filler:
                 await filler.publish(events)
             moments = (await answers_of(place, events, check)).moments()
-    counted = int(COUNTED_SHARE * events)
-    return (counted - load.warm) / (moments[counted - 1] - moments[load.warm - 1])
+    first = before_pause(moments, load.warm)
+    last = before_pause(moments, int(COUNTED_SHARE * events))
+    return (last - first) / (moments[last] - moments[first])
 
 
 def _tie(pid: int, core: int) -> None:

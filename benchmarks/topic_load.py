@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from benchmarks.picture_sets import PictureSet
 from schemas.codec import encode_image_submitted, encode_image_submitted_binary
 from schemas.image_submitted import ImageSubmitted
+from streams.bursts import MOST_TOGETHER
 from streams.embedded_broker import EmbeddedBroker, free_port
 from streams.settings import Settings, pinned_environment, pinned_settings
 from streams.topics import TopicNames, ensure_topics, topic_names
@@ -36,6 +37,8 @@ ASK_EVERY_S, STANDS_S = 0.5, 1.0
 NEARLY = 0.95
 """Of the awaited answers; the embedded broker tells of a few less than it has."""
 JSON_TYPE = b"application/json"
+
+LONGER_THAN_A_BURST = 2 * MOST_TOGETHER
 
 
 class Stuck(Exception):
@@ -264,3 +267,15 @@ def first_of(moments: Sequence[float], since: float) -> int:
     Some are left to be measured even if all were answered while the topic was still filling.
     """
     return min(bisect.bisect_left(moments, since), len(moments) // 2)
+
+
+def before_pause(moments: Sequence[float], first: int) -> int:
+    """The index of the answer before the longest pause among some from `first` on.
+
+    A worker answers in bursts what it has scored since the burst before. A span that began within
+    one would count what was done before it, and one that ended there would miss as much: 5 % of 600
+    events with bursts of 32.
+    """
+    last = min(first + LONGER_THAN_A_BURST, (first + len(moments)) // 2, len(moments) - 2)
+    some = range(first, max(last, first) + 1)
+    return max(some, key=lambda index: moments[min(index + 1, len(moments) - 1)] - moments[index])

@@ -19,9 +19,9 @@ import structlog
 log = structlog.get_logger(__name__)
 
 #: Results that are brought together at most.
-MOST_TOGETHER = 32
+MOST_TOGETHER = 16
 #: How long they wait for each other at most.
-LATE_S = 0.5
+LATE_S = 0.2
 
 
 class Bursts:

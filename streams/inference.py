@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-WATCH_INTERVAL_S = 0.1
+WATCH_INTERVAL_S = 0.05
 
 
 def load_models(settings: Settings) -> FacePipeline:

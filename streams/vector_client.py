@@ -8,7 +8,7 @@ qdrant_client takes about a second to import, so it is imported where it is used
 import math
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,19 +105,17 @@ def _folder(config: IndexConfig) -> "QdrantClient":
 
 
 def commit_in_batches(client: "QdrantClient", collection: str) -> None:
-    """Lets a local collection commit what is written in `one_commit` at once.
+    """Lets a local collection commit what is written in `one_commit` at once, and flush it once.
 
-    Local mode commits each point of a batch on its own, with a disk flush: 2 ms apiece. With a
-    write-ahead log and flushes left to its check-points, what was committed outlives the process,
-    kill -9 included; a power cut may take the last moments, which the topic still has. The
-    connection is private to the client: where it is not found, the index is slower and just as
-    right.
+    Local mode commits each point of a batch on its own, with disk flushes: 2 ms apiece. What was
+    committed outlives kill -9, and a power cut where the disk keeps its word. The connection is
+    private to the client: where it is not found, the index is slower and just as right.
     """
     stored = _stored(client, collection)
     connection = getattr(stored, "storage", None)
     if stored is not None and isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA synchronous = FULL")
         stored.storage = _Batching(connection)
 
 
@@ -128,9 +126,20 @@ def one_commit(client: "QdrantClient", collection: str) -> Iterator[None]:
     For points to be written: the client has them in memory all the same, where a second try writes
     them again. One that it has removed there, it would not find again. Does nothing for a server.
     """
-    connection = getattr(_stored(client, collection), "storage", None)
-    with connection.batch() if isinstance(connection, _Batching) else nullcontext():
+    stored = _stored(client, collection)
+    connection = getattr(stored, "storage", None)
+    if not isinstance(connection, _Batching):
         yield
+        return
+    # Rows that older versions of the client wrote; it takes those that it has replaced for gone.
+    older = dict(getattr(stored, "_legacy_keys", {}))
+    try:
+        with connection.batch():
+            yield
+    except BaseException:
+        if older:
+            stored._legacy_keys = older
+        raise
 
 
 def _stored(client: "QdrantClient", collection: str) -> Any:

@@ -15,6 +15,7 @@ from benchmarks.bare import poisson_gaps
 from benchmarks.contenders import Load, bare_run
 from benchmarks.picture_sets import OWN, from_folder, full_hd, phone, vga
 from benchmarks.plan import Plan, load_for, rotated
+from benchmarks.topic_load import LONGER_THAN_A_BURST, before_pause
 from models.decoding import DecodeLimits
 from models.pipeline import load_pipeline
 from streams.settings import pinned_settings
@@ -112,3 +113,26 @@ def test_a_poisson_stream_has_its_rate_and_repeats() -> None:
     assert gaps == list(itertools.islice(poisson_gaps(50.0, 3), 5000))
     assert gaps != list(itertools.islice(poisson_gaps(50.0, 4), 5000))
     assert 0.02 == pytest.approx(sum(gaps) / len(gaps), rel=0.05)
+
+
+@pytest.mark.parametrize("phase", range(0, 16, 3))
+@pytest.mark.parametrize("each_takes", [0.0101, 0.034])
+def test_a_span_that_is_measured_begins_at_the_end_of_a_burst(
+    phase: int, each_takes: float
+) -> None:
+    """Answers in bursts of sixteen, a millisecond apart: their rate is that of the scoring."""
+    moments = [
+        each_takes * (16 * (number // 16 + 1)) + 0.001 * (number % 16) for number in range(600)
+    ]
+    first = before_pause(moments, 32 + phase)
+    counted = len(moments) - len(moments) % 16 - 1
+    rate = (counted - first) / (moments[counted] - moments[first])
+    assert 1 / each_takes == pytest.approx(rate, rel=0.001)
+
+
+def test_a_span_of_answers_one_by_one_begins_near_where_it_is_asked_to() -> None:
+    """Those of a plain consumer; few of them leave half to be measured."""
+    moments = [0.03 * number for number in range(600)]
+    assert 100 <= before_pause(moments, 100) <= 100 + LONGER_THAN_A_BURST
+    assert 6 <= before_pause(moments[:12], 6) <= 9
+    assert 1 == before_pause(moments[:2], 1)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,14 @@ def client(tmp_path: Path) -> Iterator[QdrantClient]:
     client.close()
 
 
+def file_in(folder: Path) -> Path:
+    [file] = folder.glob("**/storage.sqlite")
+    return file
+
+
 def rows(folder: Path) -> int:
     """What another process would find in the file."""
-    [file] = folder.glob("**/storage.sqlite")
-    with sqlite3.connect(file) as other:
+    with sqlite3.connect(file_in(folder)) as other:
         count: int = other.execute("SELECT count(*) FROM points").fetchone()[0]
     other.close()
     return count
@@ -70,7 +75,31 @@ def test_a_batch_that_fails_leaves_nothing_and_can_be_repeated(
     assert rows(tmp_path) == 3
 
 
-def test_a_collection_that_is_not_there_needs_no_commit(client: QdrantClient) -> None:
-    """As with a server, whose collections the client does not hold."""
-    with one_commit(client, "elsewhere"):
+def test_a_row_of_an_older_client_is_known_after_a_batch_that_failed(tmp_path: Path) -> None:
+    """Or deleting its point would leave it in the file, and the face would come back."""
+    with closing(QdrantClient(path=str(tmp_path))) as first:
+        first.create_collection(NAME, VectorParams(size=2, distance=Distance.COSINE))
+        first.upsert(NAME, POINTS[:1])
+    with sqlite3.connect(file_in(tmp_path)) as other:
+        other.execute("UPDATE points SET id = 'as it was written once'")
+    other.close()
+    with closing(QdrantClient(path=str(tmp_path))) as client:
+        commit_in_batches(client, NAME)
+
+        def failing() -> None:
+            with one_commit(client, NAME):
+                client.upsert(NAME, POINTS[:1])
+                raise sqlite3.OperationalError("database or disk is full")
+
+        with pytest.raises(sqlite3.OperationalError):
+            failing()
+        with one_commit(client, NAME):
+            client.upsert(NAME, POINTS[:1])
+        client.delete(NAME, [0])
+    assert rows(tmp_path) == 0
+
+
+def test_a_client_of_a_server_has_no_file_to_commit_to() -> None:
+    server = QdrantClient(url="http://127.0.0.1:1", check_compatibility=False)
+    with one_commit(server, NAME):
         pass

@@ -81,7 +81,7 @@ def test_importing_the_module_does_not_import_qdrant_client() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-async def test_a_local_collection_commits_a_batch_at_once_without_a_flush(
+async def test_a_local_collection_commits_a_batch_at_once(
     index: VectorIndex, tmp_path: Path
 ) -> None:
     """The connection is the client's private one: an upgrade may hide it, and be slow again."""
@@ -90,9 +90,12 @@ async def test_a_local_collection_commits_a_batch_at_once_without_a_flush(
     assert stored.stat().st_size > 0
     statements: list[str] = []
     local: Any = index._store._client._client
-    local.collections["faces-sface-3"].storage.storage.set_trace_callback(statements.append)
+    connection = local.collections["faces-sface-3"].storage.storage
+    connection.set_trace_callback(statements.append)
     await index.apply([face(B, number, 3) for number in range(3)])
     assert statements.count("COMMIT") == 1
+    full = 2
+    assert connection.execute("PRAGMA synchronous").fetchone() == (full,)
 
 
 async def test_a_face_comes_back_with_its_vector_and_payload(index: VectorIndex) -> None:
