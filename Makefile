@@ -128,7 +128,7 @@ accuracy: .venv/dev.stamp
 	@test -n "$(DATA)" || { echo "make accuracy DATA=folder: which folder? docs/accuracy.md has the format" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.accuracy "$(DATA)" --page docs/accuracy.md
 
-# QUICK=1: two minutes, to develop with. ONLY=facestream,opencv,latency,scaling,growth,start: these.
+# QUICK=1: three minutes, to develop with. ONLY=facestream,opencv,latency,scaling,growth,start: these.
 # AGAIN=latency,1080p: that part and that picture set once more, into the pages of the last run.
 # BENCH_DATA=folder of JPEGs in place of the 640x480 ones. PEERS=deepface: beside DeepFace too, in
 # an environment of its own, or DEEPFACE_PYTHON's. Only a run of every set and part

@@ -69,7 +69,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", default="", help="deepface")
     parser.add_argument("--deepface-python", default=sys.executable, help="has deepface")
     parser.add_argument("--data", type=Path, help="folder of JPEGs in place of the main set")
-    parser.add_argument("--quick", action="store_true", help="under two minutes")
+    parser.add_argument("--quick", action="store_true", help="three minutes")
     parser.add_argument("--json", type=Path, default=Path("var/bench/results.json"))
     parser.add_argument("--page", type=Path, help="page to write tables and plot into")
     parser.add_argument("--scaling-page", type=Path, help="page to write the sizing into")

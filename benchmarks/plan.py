@@ -57,7 +57,7 @@ class Plan:
 
 
 def quick(plan: Plan) -> Plan:
-    """Under two minutes: to see that it works, and roughly where one stands."""
+    """Three minutes: to see that it works, and roughly where one stands."""
     return replace(plan, repeats=min(plan.repeats, 2), events=150, sets=plan.sets[:1], quick=True)
 
 
