@@ -14,7 +14,13 @@ from rich.console import Console
 
 from benchmarks.contenders import Contender, Load, Run
 from benchmarks.cost_growth import GrowingIndexes, cpu_ms_behind
-from benchmarks.latency import LOADED_SHARE, LatencyPlan, measure_latency, measure_on_kafka
+from benchmarks.latency import (
+    LOADED_SHARE,
+    LatencyPlan,
+    LatencyRound,
+    measure_latency,
+    measure_on_kafka,
+)
 from benchmarks.peers import peer_weights
 from benchmarks.picture_sets import PictureSet
 from benchmarks.plan import (
@@ -146,15 +152,25 @@ class Bench:
     async def _latency(self, load: Load) -> None:
         plan = self._latency_plan()
         self.results.latency = await measure_latency(load, plan, self._place(), self._say)
+        self._note_load("latency", plan)
 
     async def _kafka(self, load: Load) -> None:
         self.results.skipped.pop("kafka", None)
+        plan = self._latency_plan()
         try:
-            found = await measure_on_kafka(load, self._latency_plan(), self._place(), self._say)
+            found = await measure_on_kafka(load, plan, self._place(), self._say)
         except NoKafkaHere as reason:
             self.results.skipped["kafka"] = str(reason)
         else:
             self.results.kafka = found
+            self._note_load("kafka", plan)
+
+    def _note_load(self, part: str, plan: LatencyPlan) -> None:
+        rounds: list[LatencyRound] = getattr(self.results, part)
+        failed = sum(not one.loaded_ms for one in rounds) if plan.loaded else 0
+        if failed:
+            reason = f"an answer did not come in time in {failed} of {len(rounds)} rounds"
+            self.results.failed[f"{part} under load"] = reason
 
     def _latency_plan(self) -> LatencyPlan:
         runs = self.results.main_runs.get("facestream-binary")

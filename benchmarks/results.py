@@ -57,6 +57,7 @@ class Results:
     def forget(self, part: str) -> None:
         """What was found of a part other than the contenders."""
         self.failed.pop(part, None)
+        self.failed.pop(f"{part} under load", None)
         getattr(self, "start_ms" if part == "start" else part).clear()
 
     def forget_set(self, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import contextlib
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -270,12 +271,14 @@ def first_of(moments: Sequence[float], since: float) -> int:
 
 
 def before_pause(moments: Sequence[float], first: int) -> int:
-    """The index of the answer before the longest pause among some from `first` on.
+    """The index of the answer before the first long pause from `first` on.
 
     A worker answers in bursts what it has scored since the burst before. A span that began within
-    one would count what was done before it, and one that ended there would miss as much: 5 % of 600
-    events with bursts of 32.
+    one would count what was done before it, and one that ended there would miss as much: 3 % of 600
+    events with bursts of 16. Long is half of the longest among some, so that of the steady answers
+    of a plain consumer it is one of the first, and not the slowest.
     """
     last = min(first + LONGER_THAN_A_BURST, (first + len(moments)) // 2, len(moments) - 2)
-    some = range(first, max(last, first) + 1)
-    return max(some, key=lambda index: moments[min(index + 1, len(moments) - 1)] - moments[index])
+    pauses = [later - one for one, later in itertools.pairwise(moments[first : last + 2])]
+    long = max(pauses, default=0.0) / 2
+    return first + next((at for at, pause in enumerate(pauses) if pause >= long), 0)

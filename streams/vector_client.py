@@ -116,6 +116,7 @@ def commit_in_batches(client: "QdrantClient", collection: str) -> None:
     if stored is not None and isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # macOS flushes no further than the disk else
         stored.storage = _Batching(connection)
 
 
@@ -158,6 +159,7 @@ class _Batching:
     @contextmanager
     def batch(self) -> Iterator[None]:
         """Commits when the block ends, and rolls back when it raises."""
+        assert not self._in_batch, "the inner one would commit what is the outer one's"
         self._in_batch = True
         try:
             with self._connection:

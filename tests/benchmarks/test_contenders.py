@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import random
+import statistics
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from benchmarks.bare import poisson_gaps
 from benchmarks.contenders import Load, bare_run
 from benchmarks.picture_sets import OWN, from_folder, full_hd, phone, vga
 from benchmarks.plan import Plan, load_for, rotated
-from benchmarks.topic_load import LONGER_THAN_A_BURST, before_pause
+from benchmarks.topic_load import before_pause
 from models.decoding import DecodeLimits
 from models.pipeline import load_pipeline
 from streams.settings import pinned_settings
@@ -130,9 +132,20 @@ def test_a_span_that_is_measured_begins_at_the_end_of_a_burst(
     assert 1 / each_takes == pytest.approx(rate, rel=0.001)
 
 
-def test_a_span_of_answers_one_by_one_begins_near_where_it_is_asked_to() -> None:
-    """Those of a plain consumer; few of them leave half to be measured."""
-    moments = [0.03 * number for number in range(600)]
-    assert 100 <= before_pause(moments, 100) <= 100 + LONGER_THAN_A_BURST
-    assert 6 <= before_pause(moments[:12], 6) <= 9
-    assert 1 == before_pause(moments[:2], 1)
+@pytest.mark.parametrize("events", [30, 600])
+def test_a_span_of_answers_one_by_one_counts_no_slow_one_for_all(events: int) -> None:
+    """The answers of a plain consumer, of which none is like the other."""
+    errors = []
+    for seed in range(200):
+        rng = random.Random(seed)
+        moments = list(itertools.accumulate(rng.uniform(0.02, 0.04) for _ in range(events)))
+        first = before_pause(moments, events // 4)
+        assert events // 4 <= first < events // 4 + 9
+        rate = (events - 1 - first) / (moments[-1] - moments[first])
+        errors.append(rate * 0.03 - 1)
+    assert abs(statistics.mean(errors)) < 0.005
+
+
+def test_few_answers_leave_some_to_be_measured() -> None:
+    assert 6 <= before_pause([0.03 * number for number in range(12)], 6) <= 9
+    assert 1 == before_pause([0.0, 0.03], 1)

@@ -158,11 +158,24 @@ def test_rounds_of_an_older_run_have_no_paced_models(results: Results, tmp_path:
     assert any(line.startswith("p50_ms_alone=6.0 ") for line in lines)
 
 
+def test_a_round_that_failed_under_load_is_not_left_out_of_a_figure(results: Results) -> None:
+    """The others may be those that went well."""
+    results.latency[1] = replace(results.latency[1], loaded_ms=())
+    results.failed["latency under load"] = "an answer did not come in time in 1 of 2 rounds"
+    lines = key_lines(results)
+    assert (
+        "p50_ms_load60=not-measured reason='an answer did not come in time in 1 of 2 rounds'"
+        in lines
+    )
+    assert any(line.startswith("p50_ms_alone=6.0 ") for line in lines)
+
+
 def test_a_load_whose_rate_is_not_known_is_said(results: Results) -> None:
     """As `make bench ONLY=latency` leaves it."""
     results.runs, results.latency = {}, [LatencyRound((20.0,), (26.0,), ())]
     lines = key_lines(results)
-    assert "p50_ms_load60=not-measured reason='not all of latency, facestream-binary here'" in lines
+    missing = "not all of latency, latency under load, facestream-binary here"
+    assert f"p50_ms_load60=not-measured reason={missing!r}" in lines
     assert any(line.startswith("p50_ms_alone=6.0 ") for line in lines)
 
 
