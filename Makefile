@@ -55,36 +55,36 @@ test: .venv/dev.stamp
 SEEDS ?= 2
 LOAD ?= both
 chaos: .venv/dev.stamp
-	$(BIN)/python -m tests.chaos chaos --seeds $(SEEDS) --load $(LOAD) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug $(BUG))
+	$(BIN)/python -m tools.chaos chaos --seeds $(SEEDS) --load $(LOAD) $(if $(SEED),--seed $(SEED)) $(if $(BUG),--bug $(BUG))
 
 INPUTS ?= 100000
 fuzz: .venv/dev.stamp
-	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tools.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
 
 EVENTS ?= 100000
 PIECE ?= 10000
 overload: .venv/dev.stamp
-	$(BIN)/python -m tests.chaos overload --events $(EVENTS) --piece $(PIECE)
+	$(BIN)/python -m tools.chaos overload --events $(EVENTS) --piece $(PIECE)
 
 MINUTES ?= 30
 SOAK_FOLDER ?= var/soak
 soak: .venv/dev.stamp
-	$(BIN)/python -m tests.chaos soak --minutes $(MINUTES) --folder $(SOAK_FOLDER)
+	$(BIN)/python -m tools.chaos soak --minutes $(MINUTES) --folder $(SOAK_FOLDER)
 
 kafka: .venv/dev.stamp
-	@$(BIN)/python -m tests.kafka
+	@$(BIN)/python -m tools.kafka
 
 # What meets the broker: the rest of tests/integration would say the same on any.
 ON_KAFKA := tests/kafka $(addprefix tests/integration/test_,losing_nothing.py pictures.py bad_input.py commands.py unreadable.py)
 test-kafka: .venv/dev.stamp
-	@$(BIN)/python -m tests.kafka.jars
+	@$(BIN)/python -m tools.kafka.jars
 	TEST_BROKER=apache $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(PYTEST_ARGS) $(ON_KAFKA)
-	TEST_BROKER=apache $(BIN)/python -m tests.chaos chaos --seed 7 --load random --events 2000 --longest-fault 8
+	TEST_BROKER=apache $(BIN)/python -m tools.chaos chaos --seed 7 --load random --events 2000 --longest-fault 8
 
 test-kafka-long: .venv/dev.stamp
-	@$(BIN)/python -m tests.kafka.jars
+	@$(BIN)/python -m tools.kafka.jars
 	TEST_BROKER=apache $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS) tests/kafka tests/integration
-	TEST_BROKER=apache $(BIN)/python -m tests.chaos chaos --seeds $(KAFKA_SEEDS)
+	TEST_BROKER=apache $(BIN)/python -m tools.chaos chaos --seeds $(KAFKA_SEEDS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -92,15 +92,15 @@ check: .venv/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
-	$(BIN)/python -m streams.http_openapi --check
-	$(BIN)/python -m streams.settings_table --check README.md
+	$(BIN)/python -m streams.web.openapi --check
+	$(BIN)/python -m streams.config.settings_table --check README.md
 
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m schemas.generate
-	$(BIN)/python -m streams.http_openapi
-	$(BIN)/python -m streams.settings_table README.md
+	$(BIN)/python -m streams.web.openapi
+	$(BIN)/python -m streams.config.settings_table README.md
 
 # Newest versions that pyproject.toml allows, with hashes, without any index address.
 COMPILE := $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes --no-emit-index-url \

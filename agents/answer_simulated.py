@@ -7,12 +7,12 @@ from typing import Any
 
 import structlog
 
-from streams.answering import SimulatedAnswers
 from streams.app import app
-from streams.delivering import AsItIs, events_of
-from streams.incoming import Incoming
-from streams.publishing import UnpublishableMessage
-from streams.topics import topic_names
+from streams.engine.delivery import AsItIs, events_of
+from streams.engine.publishing import UnpublishableMessage
+from streams.kafka.topics import topic_names
+from streams.messages import Incoming
+from streams.scoring.simulated_answers import SimulatedAnswers
 
 log = structlog.get_logger(__name__)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from streams.app import app
-from streams.delivering import AsItIs, events_of
-from streams.incoming import Incoming
-from streams.indexing import Indexer
-from streams.topics import topic_names
+from streams.engine.delivery import AsItIs, events_of
+from streams.index.indexer import Indexer
+from streams.kafka.topics import topic_names
+from streams.messages import Incoming
 
 runtime = app.runtime
 topics = topic_names(app.settings)

@@ -8,14 +8,14 @@ from typing import Any
 import structlog
 
 from streams.app import app
-from streams.bursts import MOST_TOGETHER
-from streams.delivering import AsItIs, events_of
-from streams.fallback import keep
-from streams.incoming import Incoming
-from streams.publishing import UnpublishableMessage
-from streams.scoring import Scorer
-from streams.shadow import ShadowScorer
-from streams.topics import topic_names
+from streams.dead_letters import keep
+from streams.engine.delivery import AsItIs, events_of
+from streams.engine.publishing import UnpublishableMessage
+from streams.inference.result_batches import MOST_TOGETHER
+from streams.kafka.topics import topic_names
+from streams.messages import Incoming
+from streams.scoring.scorer import Scorer
+from streams.scoring.shadow import ShadowScorer
 
 log = structlog.get_logger(__name__)
 

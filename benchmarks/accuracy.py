@@ -25,7 +25,7 @@ from benchmarks.measure_detection import (
     measure_turned,
 )
 from benchmarks.measure_verification import Verification, measure_verification
-from streams.settings import Settings, current
+from streams.config.settings import Settings, current
 
 DEFAULT_DETECTOR, DEFAULT_EMBEDDER = "yunet", "sface"
 

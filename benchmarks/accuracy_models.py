@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.decoding import DecodeLimits
 from models.errors import LicenceNotAccepted, LowConfidence, ModelsError, NoFaceFound
 from models.manifest import ModelDescription, check_licence, known_models
+from models.pictures.decoding import DecodeLimits
 from models.pipeline import Face, FacePipeline, load_pipeline
 from models.weights import find_weights
-from streams.download import DownloadFailed
-from streams.model_fetching import FetchFailed, fetch
-from streams.settings import Settings
+from streams.commands.download import DownloadFailed
+from streams.commands.model_fetching import FetchFailed, fetch
+from streams.config.settings import Settings
 
 MIN_CONFIDENCE = 0.7
 """The default of `min_confidence` in an event."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from models.decoding import DecodeLimits
+from models.pictures.decoding import DecodeLimits
 from models.pipeline import FacePipeline, load_pipeline
 
 MIN_CONFIDENCE = 0.7

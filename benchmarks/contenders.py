@@ -23,8 +23,8 @@ from benchmarks.topic_load import (
     first_of,
     ground,
 )
-from streams.settings import pinned_settings
-from streams.worker_process import WorkerProcess
+from streams.config.settings import pinned_settings
+from streams.local.worker_process import WorkerProcess
 
 ROOT = Path(__file__).parents[1]
 WARM = 150

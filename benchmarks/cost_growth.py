@@ -31,12 +31,12 @@ from benchmarks.topic_load import (
     ground,
 )
 from models.manifest import describe
-from models.quality import FORMULA_VERSION
+from models.quality.formulas import FORMULA_VERSION
 from schemas.scored_face import face_id_of
-from streams.indexing import open_index
-from streams.settings import pinned_settings
-from streams.vector_index import FacePoint, ModelContract
-from streams.worker_process import WorkerProcess
+from streams.config.settings import pinned_settings
+from streams.index.indexer import open_index
+from streams.index.vector_index import FacePoint, ModelContract
+from streams.local.worker_process import WorkerProcess
 
 MEASURED = 850
 """Events: with those to warm up, the shorter backlog is 1,000."""

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.topic_load import Ground, Stuck
-from streams.embedded_broker import free_port
-from streams.worker_process import WorkerProcess
+from streams.local.embedded_broker import free_port
+from streams.local.worker_process import WorkerProcess
 
 INDEXED_WITHIN_S = 60.0
 

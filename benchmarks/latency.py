@@ -25,7 +25,7 @@ from benchmarks.contenders import Load, bare_run
 from benchmarks.facestream_worker import worker_on
 from benchmarks.ratios import percentile
 from benchmarks.topic_load import Filler, Ground, ground
-from tests.kafka.apache_kafka import ApacheKafka
+from tools.kafka.apache_kafka import ApacheKafka
 
 READY_S = 60.0
 ANSWERED_S = 30.0

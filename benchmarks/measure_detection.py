@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from benchmarks.accuracy_data import Box, Data, Picture
 from benchmarks.accuracy_models import MIN_CONFIDENCE, UNLIMITED, as_file, main_face
 from benchmarks.damages import turned
-from models.decoding import decode
 from models.errors import ImageTooLarge, UnreadableImage
+from models.pictures.decoding import decode
 from models.pipeline import FacePipeline
 from models.session import Cancellation
 

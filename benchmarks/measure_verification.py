@@ -20,7 +20,7 @@ from benchmarks.verification import (
     share,
     threshold_at,
 )
-from models.decoding import decode
+from models.pictures.decoding import decode
 from models.pipeline import Face, FacePipeline
 
 FAR = (1e-2, 1e-3, 1e-4, 1e-5)

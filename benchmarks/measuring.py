@@ -39,7 +39,7 @@ from benchmarks.scaling import images_a_second
 from benchmarks.start_up import start_ms
 from benchmarks.topic_load import Stuck
 from streams.errors import StartupError
-from tests.kafka.jars import NoKafkaHere
+from tools.kafka.jars import NoKafkaHere
 
 SMALL, LARGE = 1_000, 100_000
 SCALING_EVENTS = 0.5

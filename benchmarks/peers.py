@@ -16,11 +16,11 @@ import onnx
 from benchmarks.contenders import ROOT, Contender, Load, Run, consumed
 from benchmarks.topic_load import Ground, Stuck, ground
 from models.weights import find_weights
-from streams.child_process import end_with_parent
-from streams.embedded_broker import free_port
+from streams.local.child_process import end_with_parent
+from streams.local.embedded_broker import free_port
 
 SAME_SIDE = 320
-"""The longest side at which ours looks for one face first (`models/yunet.py`)."""
+"""The longest side at which ours looks for one face first (`models/detection/yunet.py`)."""
 
 DEEPFACE_FILES = (
     "face_detection_yunet_2023mar.onnx",

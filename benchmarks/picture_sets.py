@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from benchmarks.bare import MIN_CONFIDENCE
-from models.decoding import DecodeLimits
 from models.errors import ModelsError
+from models.pictures.decoding import DecodeLimits
 from models.pipeline import load_pipeline
-from streams.settings import pinned_settings
+from streams.config.settings import pinned_settings
 
 PORTRAITS = ("grace-hopper", "eileen-collins")
 OWN = "folder"

@@ -22,10 +22,10 @@ from benchmarks.contenders import must_run
 from benchmarks.facestream_worker import worker_on
 from benchmarks.picture_sets import vga
 from benchmarks.topic_load import Filler, answers_of, ground
+from models.graphs.preparation import prepared_graph
 from models.manifest import describe
-from models.preparation import prepared_graph
 from models.weights import find_weights
-from streams.settings import pinned_settings
+from streams.config.settings import pinned_settings
 
 WARM, EVENTS, SECONDS = 150, 1200, 10
 RUNS = 100

@@ -13,7 +13,7 @@ import psutil
 from benchmarks.contenders import Load, must_run
 from benchmarks.facestream_worker import worker_on
 from benchmarks.topic_load import PARTITIONS, Filler, Stuck, answers_of, before_pause, ground
-from streams.worker_process import WorkerProcess
+from streams.local.worker_process import WorkerProcess
 
 READY_S = 60.0
 COUNTED_SHARE = 0.9

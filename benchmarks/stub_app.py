@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.decoding import DecodeLimits
-from models.detection import FaceDetector
-from models.embedding import FaceEmbedder
+from models.detection.detection import FaceDetector
+from models.embedding.embedding import FaceEmbedder
 from models.manifest import ModelDescription, describe
+from models.pictures.decoding import DecodeLimits
 from models.pipeline import Face, FacePipeline, ScoredImage
-from models.quality import Measures
+from models.quality.formulas import Measures
 from models.session import Cancellation
 from streams.app import app
-from streams.inference import InferencePool
+from streams.inference.pool import InferencePool
 
 __all__ = ["app"]
 

@@ -20,10 +20,10 @@ from aiokafka.errors import KafkaError
 from benchmarks.picture_sets import PictureSet
 from schemas.codec import encode_image_submitted, encode_image_submitted_binary
 from schemas.image_submitted import ImageSubmitted
-from streams.bursts import MOST_TOGETHER
-from streams.embedded_broker import EmbeddedBroker, free_port
-from streams.settings import Settings, pinned_environment, pinned_settings
-from streams.topics import TopicNames, ensure_topics, topic_names
+from streams.config.settings import Settings, pinned_environment, pinned_settings
+from streams.inference.result_batches import MOST_TOGETHER
+from streams.kafka.topics import TopicNames, ensure_topics, topic_names
+from streams.local.embedded_broker import EmbeddedBroker, free_port
 
 PARTITIONS = 8
 USERS = 97

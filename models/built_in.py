@@ -7,7 +7,7 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from models.decoding import DecodeLimits, decode
+from models.pictures.decoding import DecodeLimits, decode
 
 BUILT_IN_PICTURE = "data/portrait.jpg"
 """One face, 160 pixels high: Grace Hopper, U.S. Navy, public domain."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from models.blazeface import BlazeFaceDetector
-from models.detection import FaceDetector
-from models.embedding import AlignedCropEmbedder, FaceEmbedder
-from models.learned_quality import CropQualityAssessor, QualityAssessor
+from models.detection.blazeface import BlazeFaceDetector
+from models.detection.detection import FaceDetector
+from models.detection.scrfd import ScrfdDetector
+from models.detection.yunet import YuNetDetector
+from models.embedding.embedding import AlignedCropEmbedder, FaceEmbedder
+from models.graphs.preparation import prepared_graph
 from models.manifest import ModelDescription
-from models.preparation import prepared_graph
-from models.scrfd import ScrfdDetector
+from models.quality.learned_quality import CropQualityAssessor, QualityAssessor
 from models.session import OnnxSession, Session
 from models.weights import find_weights
-from models.yunet import YuNetDetector
 
 DETECTORS: dict[str, Callable[[Session, ModelDescription], FaceDetector]] = {
     "yunet": YuNetDetector,

@@ -13,20 +13,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.alignment import align, canonical_crop, canonical_landmarks
 from models.built_in import built_in_picture
-from models.decoding import DecodeLimits, decode, decode_reduced
-from models.detection import Detection, FaceDetector
-from models.embedding import Embedding, FaceEmbedder
+from models.detection.detection import Detection, FaceDetector
+from models.detection.search import LARGE_FRAME, FaceSearch
+from models.detection.straightening import MorePixelsNeeded
+from models.embedding.alignment import align, canonical_crop, canonical_landmarks
+from models.embedding.embedding import Embedding, FaceEmbedder
 from models.errors import InferenceFailed, LowConfidence, NoFaceFound
 from models.families import load_assessor, load_detector, load_embedder
-from models.learned_quality import QualityAssessor
 from models.manifest import ModelDescription, check_licence, chosen
-from models.picture import Picture
-from models.quality import Measures, measure, recognisability
-from models.search import LARGE_FRAME, FaceSearch
+from models.pictures.decoding import DecodeLimits, decode, decode_reduced
+from models.pictures.picture import Picture
+from models.quality.formulas import Measures, measure, recognisability
+from models.quality.learned_quality import QualityAssessor
 from models.session import Cancellation
-from models.straightening import MorePixelsNeeded
 
 DOUBTFUL = 0.5
 """Recognisability under which a face is looked at from all sides, though its detection score gave

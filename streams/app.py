@@ -14,20 +14,20 @@ import faust
 import faust.streams
 import structlog
 
-from streams.committing import InOrderConsumer
-from streams.env_file import unknown_names
+from streams.config.env_file import unknown_names
+from streams.config.settings import Settings, current
+from streams.engine.committing import InOrderConsumer
+from streams.engine.web_ports import WebOnSeveralPorts
 from streams.errors import ConfigurationError, StartupError
-from streams.http_metrics import counting_middleware
-from streams.http_requests import api_failures, body_limit
-from streams.kafka import faust_broker_urls
-from streams.kafka_security import faust_credentials
-from streams.logging import configure_logging
+from streams.kafka.connection import faust_broker_urls
+from streams.kafka.security import faust_credentials
+from streams.kafka.topics import HEADER_ROOM, largest_letter, wait_for_topics
+from streams.process.exits import EXIT_CANNOT_START, arm_hard_exit, die
 from streams.runtime import Runtime
-from streams.settings import Settings, current
-from streams.stopping import EXIT_CANNOT_START, arm_hard_exit, die
-from streams.topics import HEADER_ROOM, largest_letter, wait_for_topics
+from streams.telemetry.http_metrics import counting_middleware
+from streams.telemetry.logging import configure_logging
 from streams.web.index_errors import index_errors
-from streams.web.ports import WebOnSeveralPorts
+from streams.web.requests import api_failures, body_limit
 from streams.web.token import token_middleware
 
 log = structlog.get_logger(__name__)

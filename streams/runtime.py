@@ -11,31 +11,31 @@ from typing import Any
 import structlog
 
 from models.errors import ModelsError
-from streams.answer_follower import AnswerFollower
-from streams.circuit import Circuit, CircuitProbe
-from streams.embedded_broker import port_is_taken
+from streams.config.settings import Settings
+from streams.engine.in_flight import InFlightWindow
+from streams.engine.publishing import Publisher
 from streams.errors import ConfigurationError, StartupError
-from streams.heap import keep_trimming, prepare_heap, settle_heap
-from streams.http_metrics import HttpMetrics
-from streams.image_store import ImageStore
-from streams.in_flight import InFlightWindow
-from streams.indexing import contract_of, open_index
-from streams.inference import InferencePool, load_models
-from streams.metrics import Metrics
-from streams.model_probe import ModelProbe
-from streams.progress import ProgressWatch
-from streams.publishing import Publisher
-from streams.settings import Settings
-from streams.stopping import die
-from streams.topics import largest_message
-from streams.vector_index import (
+from streams.index.indexer import contract_of, open_index
+from streams.index.vector_index import (
     IndexBusy,
     IndexMismatch,
     IndexRejected,
     IndexUnavailable,
     VectorIndex,
 )
-from streams.worker_state import WorkerState
+from streams.inference.circuit import Circuit, CircuitProbe
+from streams.inference.model_probe import ModelProbe
+from streams.inference.pool import InferencePool, load_models
+from streams.kafka.answer_follower import AnswerFollower
+from streams.kafka.topics import largest_message
+from streams.local.embedded_broker import port_is_taken
+from streams.pictures.picture_store import ImageStore
+from streams.process.exits import die
+from streams.process.heap import keep_trimming, prepare_heap, settle_heap
+from streams.telemetry.http_metrics import HttpMetrics
+from streams.telemetry.lag_and_stalls import ProgressWatch
+from streams.telemetry.metrics import Metrics
+from streams.telemetry.worker_state import WorkerState
 
 log = structlog.get_logger(__name__)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from models.pipeline import FacePipeline, ScoredImage
-from streams.incoming import Incoming
-from streams.publishing import Outgoing, UnpublishableMessage
-from streams.vector_index import FacePoint, GoneFaces
+from streams.engine.publishing import Outgoing, UnpublishableMessage
+from streams.index.vector_index import FacePoint, GoneFaces
+from streams.messages import Incoming
 
 
 class FakePartition(NamedTuple):

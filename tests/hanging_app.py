@@ -9,8 +9,8 @@ import streams.runtime
 from models.pipeline import FacePipeline
 from models.session import Cancellation
 from streams.app import app
-from streams.inference import load_models
-from streams.settings import Settings
+from streams.config.settings import Settings
+from streams.inference.pool import load_models
 
 __all__ = ["app"]
 

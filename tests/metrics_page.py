@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.worker_process import WorkerProcess
+from streams.local.worker_process import WorkerProcess
 
 #: The value of each series, by the name of the sample and then its labels' values in order.
 Series = dict[tuple[str, ...], float]

@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 from models.errors import MissingWeights
+from models.graphs.preparation import prepared_path
 from models.manifest import describe
-from models.preparation import prepared_path
 from models.weights import fetched_folder, find_weights
-from streams.inference import load_models
-from streams.model_fetching import fetch
-from streams.settings import Settings, load_settings
+from streams.commands.model_fetching import fetch
+from streams.config.settings import Settings, load_settings
+from streams.inference.pool import load_models
 
 
 def bake(settings: Settings, cache: Path) -> list[str]:

@@ -12,9 +12,9 @@ from faust.cli.base import AppCommand
 from rich.console import Console
 
 from models.errors import ModelsError
-from streams.env_file import unknown_names
+from streams.config.env_file import unknown_names
+from streams.config.settings import Settings
 from streams.errors import StreamsError
-from streams.settings import Settings
 
 #: What the widest of our tables needs.
 TABLE_WIDTH = 132

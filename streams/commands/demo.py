@@ -14,16 +14,16 @@ from uuid import UUID
 from faust.cli.base import option
 
 from schemas.scored_face import ScoredFace
-from streams.client import Submitter, TopicReader
 from streams.commands.base import FacestreamCommand
 from streams.commands.demo_pictures import DemoPicture, demo_pictures
 from streams.commands.tables import face_row, faces_table
 from streams.commands.up import EMBEDDED_SETTINGS
-from streams.embedded_broker import EmbeddedBroker, free_port
+from streams.config.settings import pinned_environment, pinned_settings
 from streams.errors import StreamsError
-from streams.settings import pinned_environment, pinned_settings
-from streams.topics import ensure_topics, topic_names
-from streams.worker_process import WorkerProcess
+from streams.kafka.event_client import Submitter, TopicReader
+from streams.kafka.topics import ensure_topics, topic_names
+from streams.local.embedded_broker import EmbeddedBroker, free_port
+from streams.local.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -25,15 +25,15 @@ from rich.text import Text
 
 from models.check import CheckedModel, check_model
 from models.errors import CorruptWeights, MissingWeights
+from models.graphs.preparation import prepared_graph
 from models.manifest import ModelDescription, check_licence, describe
-from models.preparation import prepared_graph
 from models.weights import find_weights
 from streams.commands.base import FacestreamCommand
+from streams.commands.model_fetching import fetch
+from streams.commands.model_listing import ListedModel, list_models, models_in_use, unknown_name
+from streams.config.settings import Settings
 from streams.errors import StreamsError
-from streams.inference import load_models
-from streams.model_fetching import fetch
-from streams.model_listing import ListedModel, list_models, models_in_use, unknown_name
-from streams.settings import Settings
+from streams.inference.pool import load_models
 
 ACTIONS = ("list", "fetch", "check", "prepare")
 

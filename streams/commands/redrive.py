@@ -10,7 +10,7 @@ from faust.cli.base import option
 
 from schemas.fallback import FallbackReason
 from streams.commands.base import FacestreamCommand
-from streams.redriving import redrive
+from streams.commands.redriving import redrive
 
 
 class Redrive(FacestreamCommand):

@@ -7,10 +7,10 @@ from typing import Any
 from faust.cli.base import option
 
 from schemas.codec import encode_scored_face
-from streams.client import TopicReader
 from streams.commands.base import FacestreamCommand
 from streams.commands.tables import face_row, faces_table
-from streams.topics import topic_names
+from streams.kafka.event_client import TopicReader
+from streams.kafka.topics import topic_names
 
 #: Rows that are printed together: a topic may hold more than the memory does.
 PIECE = 200

@@ -14,11 +14,11 @@ from rich.table import Table
 
 from schemas.codec import decode_scored_face, decode_shadow_scored
 from schemas.errors import InvalidEvent
-from streams.client import TopicReader, existing_topics
 from streams.commands.base import FacestreamCommand
-from streams.rollout_plot import plot
-from streams.rollout_report import Evidence, RolloutReport
-from streams.topics import topic_names
+from streams.commands.rollout_plot import plot
+from streams.commands.rollout_report import Evidence, RolloutReport
+from streams.kafka.event_client import TopicReader, existing_topics
+from streams.kafka.topics import topic_names
 
 
 class Rollout(FacestreamCommand):

@@ -15,8 +15,8 @@ from rich.text import Text
 from models.pipeline import FacePipeline
 from streams.commands.base import FacestreamCommand
 from streams.errors import StreamsError
-from streams.indexing import contract_of, open_index
-from streams.inference import load_models
+from streams.index.indexer import contract_of, open_index
+from streams.inference.pool import load_models
 
 #: Of two strangers, this share counts as one person at the threshold that is shown.
 FALSE_ACCEPT_RATE = "1e-4"

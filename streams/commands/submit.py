@@ -18,11 +18,11 @@ from schemas.codec import encode_scored_face
 from schemas.errors import InvalidEvent, problems_of
 from schemas.image_submitted import ImageSubmitted
 from schemas.scored_face import ScoredFace
-from streams.client import Submitter, TopicReader
 from streams.commands.base import FacestreamCommand
 from streams.commands.tables import face_row, faces_table
 from streams.errors import StreamsError
-from streams.topics import topic_names
+from streams.kafka.event_client import Submitter, TopicReader
+from streams.kafka.topics import topic_names
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 

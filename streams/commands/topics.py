@@ -9,10 +9,10 @@ from typing import Any
 from faust.cli.base import option
 from rich.table import Table
 
-from streams.client import BrokerAway
 from streams.commands.base import FacestreamCommand
-from streams.kafka import wait_for_broker
-from streams.topics import ensure_topics, largest_message, too_small
+from streams.kafka.connection import wait_for_broker
+from streams.kafka.event_client import BrokerAway
+from streams.kafka.topics import ensure_topics, largest_message, too_small
 
 PATIENCE_S = 3.0
 

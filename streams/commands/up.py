@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from streams.commands.base import FacestreamCommand
-from streams.embedded_broker import EmbeddedBroker
-from streams.kafka import wait_for_broker
-from streams.settings import Settings, load_settings
-from streams.topics import ensure_topics
-from streams.worker_process import POLL_S, WorkerProcess
+from streams.config.settings import Settings, load_settings
+from streams.kafka.connection import wait_for_broker
+from streams.kafka.topics import ensure_topics
+from streams.local.embedded_broker import EmbeddedBroker
+from streams.local.worker_process import POLL_S, WorkerProcess
 
 #: The embedded broker lets the first member wait for half of this; see docs of KAFKA_SESSION_….
 EMBEDDED_SETTINGS = {"kafka_session_timeout_s": "4", "kafka_fetch_max_wait_ms": "20"}

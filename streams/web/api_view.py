@@ -13,9 +13,9 @@ from faust.web.exceptions import WebError
 from pydantic import BaseModel
 
 from schemas.http_api import RequestBody, read_request
-from streams.admission import Admission, Busy
 from streams.app import app
-from streams.http_requests import JSON_TYPE, Refusal, body_limit, declared_size, read_body
+from streams.web.admission import Admission, Busy
+from streams.web.requests import JSON_TYPE, Refusal, body_limit, declared_size, read_body
 
 Request = TypeVar("Request", bound=RequestBody)
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from streams.app import app
-from streams.vector_errors import VectorIndexError
+from streams.index.errors import VectorIndexError
 
 #: Probes give up after four or five seconds (deploy/).
 INDEX_PATIENCE_S = 1.0

@@ -8,9 +8,9 @@ from http import HTTPStatus
 from aiohttp import web
 
 from schemas.errors import InvalidEvent
-from streams.admission import Busy
-from streams.http_requests import Refusal
-from streams.vector_errors import IndexRejected, VectorIndexError
+from streams.index.errors import IndexRejected, VectorIndexError
+from streams.web.admission import Busy
+from streams.web.requests import Refusal
 
 INDEX = "/index"
 

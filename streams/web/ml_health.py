@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from schemas.http_api import HealthAnswer, ServiceDetails
 from streams.app import app
-from streams.ml_status import ml_status
 from streams.web.api_view import ApiView
+from streams.web.ml_status import ml_status
 
 
 @app.page("/api/health")

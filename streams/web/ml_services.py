@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.detection import Detection
+from models.detection.detection import Detection
 from schemas.http_api import (
     DEFAULT_MIN_CONFIDENCE,
     DetectFaceAnswer,
@@ -16,9 +16,9 @@ from schemas.http_api import (
 from schemas.legacy_result import DetectedFace
 from schemas.scored_face import BoundingBox
 from streams.app import app
-from streams.http_requests import in_time, patience_s
-from streams.scoring import landmarks_of
+from streams.scoring.scorer import landmarks_of
 from streams.web.api_view import ApiView, admitted, asked
+from streams.web.requests import in_time, patience_s
 
 patience = patience_s(app.settings)
 

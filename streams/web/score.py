@@ -12,15 +12,15 @@ from pydantic_core import from_json, to_json
 from schemas.codec import decode_image_submitted, encode_scored_face
 from schemas.http_api import ScorePending
 from schemas.scored_face import ScoredFace
-from streams.admission import Admission, Busy
-from streams.answer_follower import Awaited, FollowingFailed, NotScored
 from streams.app import app
+from streams.engine.publishing import PublishingFailed, UnpublishableMessage
 from streams.errors import Abandoned
-from streams.http_requests import JSON_TYPE, Refusal, read_body
-from streams.publishing import PublishingFailed, UnpublishableMessage
-from streams.score_bridge import ScoreBridge
-from streams.topics import topic_names
+from streams.kafka.answer_follower import Awaited, FollowingFailed, NotScored
+from streams.kafka.topics import topic_names
+from streams.web.admission import Admission, Busy
 from streams.web.api_view import ApiView, admitted
+from streams.web.requests import JSON_TYPE, Refusal, read_body
+from streams.web.score_bridge import ScoreBridge
 
 runtime = app.runtime
 bridge = ScoreBridge(

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from streams.settings import Settings
+from streams.config.settings import Settings
 
 #: Liveness must be seen by an orchestrator that knows no secrets.
 OPEN_PATHS = frozenset({"/health/live", "/health/live/"})

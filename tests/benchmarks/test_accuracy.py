@@ -16,11 +16,11 @@ from benchmarks.accuracy_models import measurable, pipeline_of
 from benchmarks.accuracy_reach import reached
 from benchmarks.accuracy_report import BEGIN, END
 from benchmarks.measure_detection import faces_among, measure_detection
-from models.decoding import decode_reduced
 from models.manifest import FALSE_ACCEPT_RATES, manifest
-from streams.settings import load_settings
+from models.pictures.decoding import decode_reduced
+from streams.config.settings import load_settings
 from tests.models.generated_graphs import quality_model
-from tests.pictures import portrait
+from tools.pictures import portrait
 
 PEOPLE = ("grace-hopper", "eileen-collins")
 PAGE = f"# Accuracy\n\nBefore.\n\n{BEGIN}\nold numbers\n{END}\n\nAfter.\n"

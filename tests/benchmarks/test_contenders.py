@@ -18,9 +18,9 @@ from benchmarks.contenders import Load, bare_run
 from benchmarks.picture_sets import OWN, from_folder, full_hd, phone, vga
 from benchmarks.plan import Plan, load_for, rotated
 from benchmarks.topic_load import before_pause
-from models.decoding import DecodeLimits
+from models.pictures.decoding import DecodeLimits
 from models.pipeline import load_pipeline
-from streams.settings import pinned_settings
+from streams.config.settings import pinned_settings
 
 
 def test_the_sets_have_the_faces_that_they_promise() -> None:

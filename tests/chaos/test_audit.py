@@ -15,10 +15,10 @@ from models.simulated import simulate
 from schemas.codec import encode_scored_face
 from schemas.fallback import FallbackHeaders, FallbackReason, with_failure
 from schemas.scored_face import BoundingBox, Landmarks, ModelNames, ScoredFace, face_id_of
-from tests.chaos.audit import Audit, Report
-from tests.chaos.load import NAMESPACE, Event, Load
-from tests.chaos.pipelines import embedding_for
-from tests.chaos.qdrant import StoredPoint
+from tools.chaos.audit import Audit, Report
+from tools.chaos.load import NAMESPACE, Event, Load
+from tools.chaos.pipelines import embedding_for
+from tools.chaos.qdrant import StoredPoint
 
 EVENTS = list(Load(seed=1, count=400, real=False, picture_url="http://127.0.0.1:1/").events())
 SOUND = next(event for event in EVENTS if event.may_be_real and event.faces == 2)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.run import Options, Outcome, run, young_group
+from tools.chaos.run import Options, Outcome, run, young_group
 
 
 def _explained(outcome: Outcome) -> str:

@@ -14,9 +14,9 @@ from aiokafka import AIOKafkaProducer
 from qdrant_client import QdrantClient
 
 from schemas.scored_face import face_id_of
-from tests.chaos.answers import counting
-from tests.chaos.load import Event, Load
-from tests.chaos.single import Single, single
+from tools.chaos.answers import counting
+from tools.chaos.load import Event, Load
+from tools.chaos.single import Single, single
 
 EVENTS = 150
 

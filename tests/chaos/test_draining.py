@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from models.errors import InferenceFailed
-from streams.inference import InferencePool
-from tests.chaos.pipelines import Command, commanded, random_delays
+from streams.inference.pool import InferencePool
 from tests.fakes import fake_app
-from tests.streams.test_in_flight import Work, feed, offsets, settle, window_of
+from tests.streams.engine.test_in_flight import Work, feed, offsets, settle, window_of
+from tools.chaos.pipelines import Command, commanded, random_delays
 
 
 async def test_a_generation_that_is_drained_takes_no_more_events() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.audit import Audit
-from tests.chaos.cluster import NEVER_CONNECTED, Cluster, Member
-from tests.chaos.run import Outcome
+from tools.chaos.audit import Audit
+from tools.chaos.cluster import NEVER_CONNECTED, Cluster, Member
+from tools.chaos.run import Outcome
 
 
 class Ended:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.faults import LASTS, Kind, plan
-from tests.chaos.load import Load
-from tests.chaos.pipelines import Command, command_of, commanded
+from tools.chaos.faults import LASTS, Kind, plan
+from tools.chaos.load import Load
+from tools.chaos.pipelines import Command, command_of, commanded
 
 
 def test_the_same_seed_gives_the_same_plan() -> None:

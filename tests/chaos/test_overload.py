@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.overload import Piece, piece
+from tools.chaos.overload import Piece, piece
 
 
 @pytest.mark.timeout(180)

@@ -10,8 +10,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from streams.embedded_broker import EmbeddedBroker, free_port
-from tests.chaos.proxy import SPARED_CLIENT_ID, KafkaProxy, Refusal
+from streams.local.embedded_broker import EmbeddedBroker, free_port
+from tools.chaos.proxy import SPARED_CLIENT_ID, KafkaProxy, Refusal
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from faust.types import TP
 
 from streams.app import FacestreamApp, create_app
-from streams.settings import load_settings
+from streams.config.settings import load_settings
 from tests.fakes import FakeEvent, fake_app
 
 COMMITTED, FRESH = TP("image-submitted", 0), TP("image-submitted", 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.soak import Sample, Soak, write
+from tools.chaos.soak import Sample, Soak, write
 
 STEADY = tuple(Sample(float(second), 200.0, 20, 40, 3) for second in range(100))
 

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
-from streams.settings import Settings
+from streams.config.settings import Settings
 from tests.deploy.files import (
     COMPOSE_FILES,
     ROOT,

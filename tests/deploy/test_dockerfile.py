@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from models.manifest import describe
-from streams.settings import Settings
+from streams.config.settings import Settings
 from tests.deploy.files import ROOT
 
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")

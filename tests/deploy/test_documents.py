@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.settings import Settings
-from tests.chaos.faults import Kind
+from streams.config.settings import Settings
 from tests.deploy.files import ROOT
+from tools.chaos.faults import Kind
 
 DOCUMENTS = (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md")
 PLAN = (ROOT / "docs/from-the-older-plan.md").read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ OF_OTHERS = {
     "ENV_FILE",  # where the settings come from
     *("BENCH_DATA", "KAFKA_SEEDS"),  # the Makefile's
     "TEST_BROKER",  # the tests'
-    "FORMULA_VERSION",  # a constant of models/quality.py
+    "FORMULA_VERSION",  # a constant of models/quality/formulas.py
     *("SASL_PLAINTEXT", "SASL_SSL"),  # values of KAFKA_SECURITY_PROTOCOL
 }
 #: The faults of the chaos run, which docs/reliability.md names.
@@ -89,7 +89,7 @@ def _headings(document: Path) -> set[str]:
 def test_tests_files_and_modules_in_the_documents_are_there(document: Path) -> None:
     """Whatever looks like a path of this repository, a test in it, or a module that is run."""
     text = document.read_text(encoding="utf-8")
-    rooms = "agents|benchmarks|deploy|docs|locks|models|schemas|streams|tests"
+    rooms = "agents|benchmarks|deploy|docs|locks|models|schemas|streams|tests|tools"
     for path, test in re.findall(rf"(?<![\w/.-])((?:{rooms})/[\w./*-]*\w)(?:::(\w+))?", text):
         assert any(ROOT.glob(path)), path
         assert not test or f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), test

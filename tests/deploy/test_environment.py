@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.env_file import unknown_names
-from streams.settings import Settings, load_settings
-from streams.topics import needed_topics
+from streams.config.env_file import unknown_names
+from streams.config.settings import Settings, load_settings
+from streams.kafka.topics import needed_topics
 from tests.deploy.files import (
     ENV_SAMPLES,
     ROOT,

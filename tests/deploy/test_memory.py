@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from streams.settings import Settings
+from streams.config.settings import Settings
 from tests.deploy.files import ROOT, compose, manifest, pod_environment, service_environment
 
 PAGE = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")

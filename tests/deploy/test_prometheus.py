@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.deploy.promql import Query, Series, seconds
-from tests.streams.test_metrics import registry_of_a_worker
+from tests.streams.telemetry.test_metrics import registry_of_a_worker
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.pipeline import FacePipeline
-from tests.fuzz.handler import loaded_pipeline
+from tools.fuzz.handler import loaded_pipeline
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from PIL import Image
 
 from schemas.codec import decode_image_submitted
 from schemas.errors import InvalidEvent
-from streams.image_errors import redacted
-from tests.pictures import encoded
+from streams.pictures.errors import redacted
+from tools.pictures import encoded
 
 PASSWORD = "hunter2hunter2"
 
@@ -71,7 +71,7 @@ def test_pillow_does_not_warn_of_what_a_file_says() -> None:
     # In a process of its own: pytest has warning filters of its own.
     code = """
 import sys
-from models.decoding import DecodeLimits, decode
+from models.pictures.decoding import DecodeLimits, decode
 from models.errors import ModelsError
 data = sys.stdin.buffer.read()
 # Every length in turn is written over: some tag is then larger than the file.

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import strategies as st
 
 from models.pipeline import FacePipeline
-from tests.fuzz import codec, decoder
-from tests.fuzz.handler import handler
-from tests.fuzz.run import MOST_MB, Part
+from tools.fuzz import codec, decoder
+from tools.fuzz.handler import handler
+from tools.fuzz.run import MOST_MB, Part
 
 SEED = 1
-# models.decoding ignores these, but pytest has filters of its own.
+# models.pictures.decoding ignores these, but pytest has filters of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 
 
@@ -81,7 +81,7 @@ def test_an_input_that_takes_too_much_memory_is_seen() -> None:
 
 def test_an_input_that_takes_too_long_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the processor's time: a busy machine is no fault of the input."""
-    monkeypatch.setattr("tests.fuzz.run.MOST_SECONDS", 0.0)
+    monkeypatch.setattr("tools.fuzz.run.MOST_SECONDS", 0.0)
     part = Part("time", st.just(1), lambda _: sum(range(1000)) * 0 + 1)
     part.run(1, SEED)
     assert "processor time" in part.failures[0]

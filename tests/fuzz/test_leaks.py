@@ -13,9 +13,9 @@ import structlog
 
 from models.errors import InferenceFailed
 from models.pipeline import FacePipeline
-from streams.inference import InferencePool
-from tests.fuzz.leaks import captured_log, tells_picture, tells_secret
-from tests.pictures import portrait_bytes
+from streams.inference.pool import InferencePool
+from tools.fuzz.leaks import captured_log, tells_picture, tells_secret
+from tools.pictures import portrait_bytes
 
 PICTURE = portrait_bytes()
 PART = PICTURE[2000:2016]

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from schemas.codec import decode_scored_face
 from schemas.fallback import FallbackHeaders
 from schemas.headers import last_value
-from tests.fuzz.hostile_events import Message, messages, with_picture, with_uri
-from tests.fuzz.hostile_pictures import recipes
-from tests.fuzz.hostile_uris import uris
-from tests.fuzz.leaks import tells_secret
-from tests.fuzz.places import (
+from tests.integration.stack import DEADLINE_S, Stack, running_stack
+from tools.fuzz.hostile_events import Message, messages, with_picture, with_uri
+from tools.fuzz.hostile_pictures import recipes
+from tools.fuzz.hostile_uris import uris
+from tools.fuzz.leaks import tells_secret
+from tools.fuzz.places import (
     MAX_IMAGE_BYTES,
     SECRET,
     Folders,
@@ -26,8 +27,7 @@ from tests.fuzz.places import (
     canary_digest,
     make_folders,
 )
-from tests.fuzz.run import Part
-from tests.integration.stack import DEADLINE_S, Stack, running_stack
+from tools.fuzz.run import Part
 
 INPUTS = 300
 SEED = 7

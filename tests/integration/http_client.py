@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streams.worker_process import WorkerProcess
+from streams.local.worker_process import WorkerProcess
 
 TIMEOUT_S = 30.0
 

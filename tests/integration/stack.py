@@ -17,13 +17,13 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from schemas.codec import decode_scored_face
 from schemas.image_submitted import ImageSubmitted
 from schemas.scored_face import ScoredFace
-from streams.client import Submitter, TopicReader
-from streams.embedded_broker import free_port
-from streams.kafka import client_options
-from streams.settings import Settings, load_settings
-from streams.topics import TopicNames, topic_names
-from streams.worker_process import WorkerProcess
-from tests.integration.brokers import running_broker
+from streams.config.settings import Settings, load_settings
+from streams.kafka.connection import client_options
+from streams.kafka.event_client import Submitter, TopicReader
+from streams.kafka.topics import TopicNames, topic_names
+from streams.local.embedded_broker import free_port
+from streams.local.worker_process import WorkerProcess
+from tools.brokers import running_broker
 
 DEADLINE_S = 60.0
 #: Short, so that the embedded broker lets the first member in soon.

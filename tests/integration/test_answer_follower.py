@@ -11,14 +11,14 @@ from uuid import UUID, uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-import streams.answer_follower
+import streams.kafka.answer_follower
 from schemas.codec import encode_scored_face
 from schemas.fallback import FallbackReason
 from schemas.scored_face import ScoredFace, face_id_of
-from streams.answer_follower import AnswerFollower, FollowingFailed
-from streams.embedded_broker import EmbeddedBroker, free_port
-from streams.settings import load_settings
-from streams.topics import ensure_topics
+from streams.config.settings import load_settings
+from streams.kafka.answer_follower import AnswerFollower, FollowingFailed
+from streams.kafka.topics import ensure_topics
+from streams.local.embedded_broker import EmbeddedBroker, free_port
 from tests.integration.stack import Stack, running_stack
 
 
@@ -150,7 +150,7 @@ async def test_following_stops_when_nobody_waits_and_starts_again(
     running: Stack, follower: WatchedFollower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One request does not make a worker read all answers for ever."""
-    monkeypatch.setattr(streams.answer_follower, "IDLE_S", 0.3)
+    monkeypatch.setattr(streams.kafka.answer_follower, "IDLE_S", 0.3)
     assert not follower.following
     awaited = await follower.expect(uuid4(), "ada")
     assert follower.following
@@ -166,7 +166,7 @@ async def test_following_goes_on_while_somebody_waits(
     running: Stack, follower: WatchedFollower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long that takes."""
-    monkeypatch.setattr(streams.answer_follower, "IDLE_S", 0.05)
+    monkeypatch.setattr(streams.kafka.answer_follower, "IDLE_S", 0.05)
     event_id = uuid4()
     awaited = await follower.expect(event_id, "ada")
     with pytest.raises(TimeoutError):

@@ -14,9 +14,9 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from schemas.fallback import FallbackHeaders
-from streams.worker_process import WorkerProcess
+from streams.local.worker_process import WorkerProcess
 from tests.integration.stack import Stack, answers_for, first_record, new_event_id, running_stack
-from tests.pictures import encoded, png_declaring, portrait, portrait_bytes
+from tools.pictures import encoded, png_declaring, portrait, portrait_bytes
 
 MAX_IMAGE_BYTES = 300_000
 

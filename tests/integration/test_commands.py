@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from streams.embedded_broker import free_port
-from streams.topics import largest_message
-from streams.worker_process import WorkerProcess
+from streams.kafka.topics import largest_message
+from streams.local.embedded_broker import free_port
+from streams.local.worker_process import WorkerProcess
 from tests.integration.http_client import call
 from tests.integration.stack import SESSION_S, Stack, wait_until
-from tests.pictures import encoded, portrait_bytes
+from tools.pictures import encoded, portrait_bytes
 
 FACESTREAM = [sys.executable, "-m", "streams.cli"]
 

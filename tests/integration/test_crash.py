@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from streams.app import AFTER_CRASH_S
-from streams.stopping import EXIT_STOP_TOOK_TOO_LONG
+from streams.process.exits import EXIT_STOP_TOOK_TOO_LONG
 from tests.integration.stack import first_record, running_stack, wait_until
 
 STOP_TIMEOUT_S = 600

@@ -19,8 +19,8 @@ from schemas.codec import decode_shadow_scored
 from schemas.fallback import FallbackReason
 from schemas.image_submitted import ImageSubmitted
 from schemas.scored_face import ScoredFace
-from streams.rollout import is_rolled_out
-from streams.worker_process import WorkerProcess
+from streams.local.worker_process import WorkerProcess
+from streams.scoring.rollout import is_rolled_out
 from tests.failing_app import MODELS_FAIL
 from tests.integration.http_client import call
 from tests.integration.stack import (
@@ -33,7 +33,7 @@ from tests.integration.stack import (
     wait_until,
 )
 from tests.metrics_page import metrics_of
-from tests.pictures import crowd_bytes, encoded, portrait_bytes
+from tools.pictures import crowd_bytes, encoded, portrait_bytes
 
 PROBE_FAILED = "the probe failed; the circuit stays open"
 

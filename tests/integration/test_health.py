@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from streams.embedded_broker import EmbeddedBroker, free_port
-from streams.worker_process import WorkerProcess
+from streams.local.embedded_broker import EmbeddedBroker, free_port
+from streams.local.worker_process import WorkerProcess
 from tests.integration.stack import Stack, image_event, running_stack, wait_until
-from tests.pictures import portrait_bytes
+from tools.pictures import portrait_bytes
 
 TOKEN = "a token of the tests' own"
 

@@ -18,15 +18,15 @@ from PIL import Image
 
 from models.pipeline import FacePipeline
 from streams.commands.demo_pictures import demo_pictures
-from streams.embedded_broker import free_port
-from streams.http_openapi import COMMITTED
-from streams.inference import load_models
-from streams.settings import load_settings
-from streams.worker_process import WorkerProcess
+from streams.config.settings import load_settings
+from streams.inference.pool import load_models
+from streams.local.embedded_broker import free_port
+from streams.local.worker_process import WorkerProcess
+from streams.web.openapi import COMMITTED
 from tests.integration.http_client import Answer, call, text_of, unfinished_request
 from tests.integration.stack import Stack, wait_until
 from tests.metrics_page import metrics_of
-from tests.pictures import encoded, png_declaring, portrait, portrait_bytes
+from tools.pictures import encoded, png_declaring, portrait, portrait_bytes
 
 DETECT, EXTRACT = "/api/detect-face", "/api/extract-embedding"
 #: Room for a portrait, and little more.

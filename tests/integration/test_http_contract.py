@@ -17,11 +17,11 @@ from PIL import Image
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 
-from streams.http_openapi import PICTURE, openapi_document
-from streams.worker_process import WorkerProcess
+from streams.local.worker_process import WorkerProcess
+from streams.web.openapi import PICTURE, openapi_document
 from tests.integration.http_client import text_of
 from tests.integration.stack import Stack
-from tests.pictures import encoded, portrait
+from tools.pictures import encoded, portrait
 
 #: Requests of each page that are generated at random, beside those at the edges of the document.
 EXAMPLES = 20

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import pytest
 
-from streams.embedded_broker import free_port
+from streams.local.embedded_broker import free_port
 from tests.integration.stack import Stack, answers_for, image_event, running_stack
-from tests.pictures import portrait_bytes
+from tools.pictures import portrait_bytes
 
 EVENTS = 120
 

@@ -8,11 +8,11 @@ import urllib.request
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from streams.worker_process import WorkerProcess
+from streams.local.worker_process import WorkerProcess
 from tests.integration.http_client import call, text_of, unfinished_request
 from tests.integration.stack import Stack, answers_for, image_event, wait_until
 from tests.metrics_page import Series, metrics_of, series_of
-from tests.pictures import portrait_bytes
+from tools.pictures import portrait_bytes
 
 TOKEN = "a token of the tests' own"
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from streams.embedded_broker import free_port
+from streams.local.embedded_broker import free_port
 from tests.integration.stack import Stack
-from tests.pictures import encoded, portrait, portrait_bytes
+from tools.pictures import encoded, portrait, portrait_bytes
 
 CLIENT = Path(__file__).parents[1] / "node_client"
 INSTALL_TIMEOUT_S = 90

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streams.stopping import EXIT_CANNOT_START
+from streams.process.exits import EXIT_CANNOT_START
 from tests.integration.stack import (
     Stack,
     answers_for,
@@ -19,7 +19,7 @@ from tests.integration.stack import (
 )
 from tests.integration.test_startup import ended
 from tests.models.generated_graphs import embedder_graph
-from tests.pictures import portrait_bytes
+from tools.pictures import portrait_bytes
 
 DESCRIBED = """
 task = "embed"

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.scored_face import ScoredFace
 from streams.commands.demo_pictures import demo_pictures
-from streams.worker_process import WorkerProcess
+from streams.local.worker_process import WorkerProcess
 from tests.integration.stack import (
     Stack,
     answers_for,
@@ -19,7 +19,7 @@ from tests.integration.stack import (
     new_event_id,
     wait_until,
 )
-from tests.pictures import odd_pictures, portrait_bytes
+from tools.pictures import odd_pictures, portrait_bytes
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from streams.embedded_broker import free_port
+from streams.local.embedded_broker import free_port
 from tests.integration.stack import Stack, answers_for, image_event, wait_until
 from tests.metrics_page import metrics_of
-from tests.pictures import portrait_bytes
+from tools.pictures import portrait_bytes
 
 
 def report(stack: Stack, *options: str, status: int = 0) -> subprocess.CompletedProcess[str]:

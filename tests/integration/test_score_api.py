@@ -16,11 +16,11 @@ from PIL import Image
 from schemas.codec import decode_scored_face
 from schemas.scored_face import face_id_of
 from streams.commands.demo_pictures import demo_pictures
-from streams.embedded_broker import EmbeddedBroker, free_port
-from streams.worker_process import WorkerProcess
+from streams.local.embedded_broker import EmbeddedBroker, free_port
+from streams.local.worker_process import WorkerProcess
 from tests.integration.http_client import Answer, call, call_async, text_of
 from tests.integration.stack import Stack, first_record, running_stack, wait_until
-from tests.pictures import encoded, portrait_bytes
+from tools.pictures import encoded, portrait_bytes
 
 SCORE = "/api/score"
 PORTRAIT = text_of(portrait_bytes())

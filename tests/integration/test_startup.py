@@ -10,9 +10,9 @@ import pytest
 
 from models.manifest import describe
 from models.weights import find_weights
-from streams.embedded_broker import EmbeddedBroker, free_port
-from streams.stopping import EXIT_CANNOT_START
-from streams.worker_process import WorkerProcess
+from streams.local.embedded_broker import EmbeddedBroker, free_port
+from streams.local.worker_process import WorkerProcess
+from streams.process.exits import EXIT_CANNOT_START
 from tests.integration.stack import Stack, running_stack, wait_until
 
 

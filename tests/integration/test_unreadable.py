@@ -12,9 +12,9 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.codec import encode_scored_face
 from schemas.fallback import FallbackHeaders
-from streams.answer_follower import AnswerFollower
-from streams.unreadable import UNREADABLE
-from streams.worker_process import WorkerProcess
+from streams.kafka.answer_follower import AnswerFollower
+from streams.kafka.unreadable_records import UNREADABLE
+from streams.local.worker_process import WorkerProcess
 from tests.batches import (
     ATTRIBUTES_AT,
     BAD_NAME_AS_TEXT,
@@ -32,9 +32,9 @@ from tests.batches import (
     produce,
     put,
 )
-from tests.integration.brokers import apache_is_chosen
 from tests.integration.stack import Stack, first_record, new_event_id, running_stack
 from tests.integration.test_answer_follower import simulated
+from tools.brokers import apache_is_chosen
 
 #: Batches of one record that nothing can be read from. A broker may refuse to take them.
 UNREADABLE_BATCHES = {

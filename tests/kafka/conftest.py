@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.brokers import own_part
 from tests.integration.stack import Stack
-from tests.kafka.apache_kafka import ApacheKafka
+from tools.brokers import own_part
+from tools.kafka.apache_kafka import ApacheKafka
 
 if os.environ.get("TEST_BROKER") != "apache":
     collect_ignore_glob = ["test_*.py"]

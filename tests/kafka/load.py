@@ -13,10 +13,10 @@ from uuid import UUID
 from aiokafka.errors import KafkaError
 
 from schemas.image_submitted import ImageSubmitted
-from streams.client import Submitter
 from streams.errors import StreamsError
+from streams.kafka.event_client import Submitter
 from tests.integration.stack import Stack, image_event
-from tests.pictures import portrait_bytes
+from tools.pictures import portrait_bytes
 
 #: Published at once; each group is acknowledged before the next one goes.
 GROUP = 10

@@ -13,9 +13,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from schemas.codec import encode_image_submitted_binary
-from streams.client import TopicReader
-from streams.kafka import client_options
-from streams.topics import ensure_topics
+from streams.kafka.connection import client_options
+from streams.kafka.event_client import TopicReader
+from streams.kafka.topics import ensure_topics
 from tests.integration.stack import Stack, image_event
 from tests.kafka.load import all_answered
 from tests.kafka.topic_admin import admin_client, change_topic

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from tests.integration.stack import Stack
-from tests.kafka.apache_kafka import ApacheKafka
 from tests.kafka.load import all_answered, reaches, steady_load
+from tools.kafka.apache_kafka import ApacheKafka
 
 
 async def test_every_event_is_answered_though_the_broker_restarts(

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from streams.stopping import EXIT_CANNOT_START
-from streams.worker_process import WorkerProcess
-from tests.integration.brokers import own_part
+from streams.local.worker_process import WorkerProcess
+from streams.process.exits import EXIT_CANNOT_START
 from tests.integration.stack import Stack, answers_for, image_event, wait_until
-from tests.kafka.apache_kafka import ApacheKafka
-from tests.kafka.certificates import Authority, Certificate, encrypted
-from tests.pictures import portrait_bytes
+from tools.brokers import own_part
+from tools.kafka.apache_kafka import ApacheKafka
+from tools.kafka.certificates import Authority, Certificate, encrypted
+from tools.pictures import portrait_bytes
 
 USER, PASSWORD, KEY_PASSWORD = "grace", "a nanosecond is 30 cm", "opens the key"
 JAAS = "org.apache.kafka.common.security"

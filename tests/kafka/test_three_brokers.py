@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from streams.kafka import client_options
-from streams.topics import TopicState, ensure_topics, largest_message
+from streams.kafka.connection import client_options
+from streams.kafka.topics import TopicState, ensure_topics, largest_message
 from tests.integration.stack import Stack
-from tests.kafka.apache_kafka import ApacheKafka
 from tests.kafka.conftest import stack_on
 from tests.kafka.load import all_answered, reaches, stalls, steady_load
 from tests.kafka.topic_admin import topic_config
+from tools.kafka.apache_kafka import ApacheKafka
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from PIL import Image
 
 from schemas.fallback import FallbackHeaders
 from streams.errors import StreamsError
-from streams.kafka import client_options
-from streams.topics import ensure_topics, largest_message
+from streams.kafka.connection import client_options
+from streams.kafka.topics import ensure_topics, largest_message
 from tests.integration.stack import (
     Stack,
     answers_for,
@@ -20,10 +20,10 @@ from tests.integration.stack import (
     image_event,
     wait_until,
 )
-from tests.kafka.apache_kafka import ApacheKafka
 from tests.kafka.conftest import stack_on
 from tests.kafka.topic_admin import admin_client, change_topic, topic_config
-from tests.pictures import portrait, portrait_bytes
+from tools.kafka.apache_kafka import ApacheKafka
+from tools.pictures import portrait, portrait_bytes
 
 #: What an event adds to its picture in binary mode: key, headers, Kafka's own framing.
 FRAME = 1024

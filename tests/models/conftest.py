@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from models.decoding import DecodeLimits
+from models.pictures.decoding import DecodeLimits
 from models.pipeline import FacePipeline, load_pipeline
 
 PICTURES = Path(__file__).parents[2] / "streams" / "demo_pictures"

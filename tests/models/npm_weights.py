@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from models.manifest import describe
-from streams.download import DownloadFailed
-from streams.model_fetching import FetchFailed, fetch
+from streams.commands.download import DownloadFailed
+from streams.commands.model_fetching import FetchFailed, fetch
 
 
 def npm_weights(name: str) -> Path:

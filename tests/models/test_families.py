@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.alignment import TEMPLATE
 from models.built_in import built_in_pixels
 from models.check import check_model
-from models.decoding import DecodeLimits
+from models.embedding.alignment import TEMPLATE
 from models.errors import (
     BadDescription,
     InferenceFailed,
@@ -23,6 +22,7 @@ from models.errors import (
 )
 from models.families import load_assessor, load_detector, load_embedder
 from models.manifest import ModelDescription, chosen, describe, known_models, manifest
+from models.pictures.decoding import DecodeLimits
 from models.pipeline import FacePipeline, load_pipeline
 from models.session import Cancellation
 from models.weights import find_weights

@@ -12,9 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from models.alignment import align
-from models.decoding import DecodeLimits, decode
-from models.detection import Detection, FaceDetector
+from models.detection.detection import Detection, FaceDetector
+from models.embedding.alignment import align
 from models.errors import (
     CorruptWeights,
     ImageTooLarge,
@@ -26,6 +25,7 @@ from models.errors import (
     UnreadableImage,
 )
 from models.manifest import ModelDescription, describe
+from models.pictures.decoding import DecodeLimits, decode
 from models.pipeline import FacePipeline, load_pipeline
 from models.session import Cancellation
 from tests.models.conftest import edited, encoded

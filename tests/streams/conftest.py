@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from models.pipeline import FacePipeline
-from streams.inference import load_models
-from streams.settings import Settings, load_settings
+from streams.config.settings import Settings, load_settings
+from streams.inference.pool import load_models
 
 
 @pytest.fixture(scope="session")

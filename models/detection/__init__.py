@@ -1,0 +1,1 @@
+"""Faces are found in pixels."""

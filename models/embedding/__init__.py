@@ -1,0 +1,1 @@
+"""A face becomes an aligned crop, and the crop an embedding."""

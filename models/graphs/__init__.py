@@ -1,0 +1,1 @@
+"""Published graphs are rewritten for onnxruntime, and kept prepared."""

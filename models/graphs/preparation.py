@@ -1,0 +1,82 @@
+"""Prepared graphs: rewritten once, then read back from a cache folder in milliseconds.
+
+`<source sha256>-<PREPARATION_VERSION>.onnx` holds the graph, and a file of the same name with
+`.sha256` behind it says what its bytes must hash to. Whatever does not agree is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from models.errors import InferenceFailed
+from models.manifest import ModelDescription
+
+PREPARATION_VERSION = 2
+"""Raise this with every change of `graph.py` that changes its output."""
+
+
+def prepared_graph(description: ModelDescription, weights: Path, cache_dir: Path) -> Path | bytes:
+    """The fast graph of the verified weight file `weights`: its intact cache file, or its bytes.
+
+    Safe with several processes on one `cache_dir`. A cache folder that cannot be written only
+    costs the preparation at every start. Raises InferenceFailed when the graph cannot be
+    rewritten.
+    """
+    path = prepared_path(description, cache_dir)
+    if _is_intact(path):
+        return path
+    graph = _prepare(description, weights)
+    with suppress(OSError):
+        _store(path, graph)
+    return graph
+
+
+def prepared_path(description: ModelDescription, cache_dir: Path) -> Path:
+    """Where the prepared graph of a model is kept."""
+    return cache_dir / f"{description.sha256}-{PREPARATION_VERSION}.onnx"
+
+
+def _prepare(description: ModelDescription, weights: Path) -> bytes:
+    from models.graphs import rewriting  # noqa: PLC0415  onnx takes 0.2 s to import and is rarely needed
+
+    try:
+        return rewriting.rewrite(weights, dynamic_input=description.input_size == (0, 0))
+    except Exception as error:
+        # onnx raises many kinds (protobuf, checker, our lookups); all mean the same here.
+        reason = f"its graph {weights} cannot be prepared: {error}"
+        raise InferenceFailed(description.name, reason) from error
+
+
+def _digest_path(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _is_intact(path: Path) -> bool:
+    try:
+        expected = _digest_path(path).read_bytes()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest().encode("ascii") == expected
+    except OSError:
+        return False
+
+
+def _store(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, content)
+    # Last, so that a digest on disk always has its graph beside it.
+    _replace(_digest_path(path), hashlib.sha256(content).hexdigest().encode("ascii"))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, never half of it."""
+    # A name of our own, and not tempfile, whose files nobody else may read: the cache of an image
+    # built by one user is read by another.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

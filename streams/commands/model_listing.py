@@ -1,0 +1,91 @@
+"""What is known of every model, and whether its weights are here and sound."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from models.errors import CorruptWeights, MissingWeights, UnknownModel
+from models.manifest import ModelDescription, chosen, known_models
+from models.weights import find_weights
+from streams.config.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """`path`: of its weight file; None where it is missing. `problem`: what is wrong with it."""
+
+    model: ModelDescription
+    in_use: bool
+    weights: Literal["present", "missing", "corrupt"]
+    path: Path | None = None
+    problem: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines; null where a model has no such thing."""
+        model = self.model
+        return {
+            "name": model.name,
+            "task": model.task,
+            "bytes": model.bytes,
+            "dimension": model.dimension or None,
+            "licence": model.licence,
+            "commercial_use": model.commercial_use,
+            "measured": model.measured or None,
+            "in_use": self.in_use,
+            "weights": self.weights,
+            "path": None if self.path is None else str(self.path),
+            "problem": self.problem,
+            "sha256": model.sha256,
+            "source": model.source,
+        }
+
+
+def models_in_use(settings: Settings) -> list[ModelDescription]:
+    """The detector, the embedder, and the quality model where one is chosen.
+
+    Raises BadDescription or UnknownModel.
+    """
+    path = settings.model_path
+    in_use = [
+        chosen(settings.face_detector, "detect", path),
+        chosen(settings.face_embedder, "embed", path),
+    ]
+    if settings.face_quality is not None:
+        in_use.append(chosen(settings.face_quality, "assess", path))
+    return in_use
+
+
+def unknown_name(settings: Settings) -> UnknownModel | None:
+    """What is wrong where a setting names no model."""
+    try:
+        models_in_use(settings)
+    except UnknownModel as error:
+        return error
+    return None
+
+
+def list_models(settings: Settings) -> list[ListedModel]:
+    """Every known model, its weight file hashed where there is one. Raises BadDescription.
+
+    Where a setting names no model, none is marked as in use: the right name is looked for here.
+    """
+    in_use: set[str] = set()
+    with suppress(UnknownModel):
+        in_use = {model.name for model in models_in_use(settings)}
+    return [
+        _listed(model, model.name in in_use, settings)
+        for model in known_models(settings.model_path)
+    ]
+
+
+def _listed(model: ModelDescription, in_use: bool, settings: Settings) -> ListedModel:
+    try:
+        path = find_weights(model, settings.model_path, settings.model_cache)
+    except MissingWeights:
+        return ListedModel(model, in_use, "missing")
+    except CorruptWeights as error:
+        return ListedModel(model, in_use, "corrupt", error.path, str(error))
+    return ListedModel(model, in_use, "present", path)

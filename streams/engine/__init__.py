@@ -1,0 +1,1 @@
+"""Everything that knows Faust: the app, in-flight windows, commits, delivery, publishing."""

@@ -1,0 +1,1 @@
+"""Answers become points in Qdrant."""

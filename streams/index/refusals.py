@@ -1,0 +1,73 @@
+"""What the Qdrant client raises, in our words: can this succeed later, or never?"""
+# ruff: noqa: PLC0415 - qdrant_client is slow to import; by the time this runs it is there
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from streams.index.errors import IndexRejected, IndexUnavailable, VectorIndexError
+
+if TYPE_CHECKING:
+    from qdrant_client.http.exceptions import UnexpectedResponse
+
+# A batch that is too large is rejected too: halves of it may not be.
+_NEVER = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+_KEY = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Raises our errors in place of the client's, naming the place.
+
+    Whatever is not certain to fail again is IndexUnavailable: a caller that retries loses nothing,
+    one that gives up does.
+    """
+    from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
+    from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+    try:
+        yield
+    except UnexpectedResponse as exc:
+        raise _of_answer(where, exc) from exc
+    except ResourceExhaustedResponse as exc:
+        raise IndexUnavailable(f"{where} is overloaded: {exc}", exc.retry_after_s) from exc
+    except ResponseHandlingException as exc:
+        reason = f"{type(exc.source).__name__}: {exc.source}"
+        raise IndexUnavailable(f"{where} does not answer ({reason})") from exc
+    except QdrantException as exc:
+        raise IndexUnavailable(f"{where}: {exc}") from exc
+    except (OSError, sqlite3.Error) as exc:
+        raise IndexUnavailable(f"{where} cannot be read or written: {exc}") from exc
+    except ValueError as exc:  # local mode's 400, and the client's own validation
+        raise IndexRejected(f"{where} rejects this: {exc}") from exc
+
+
+def _of_answer(where: str, exc: "UnexpectedResponse") -> VectorIndexError:
+    status, reason = exc.status_code, _reason(exc)
+    if status in _NEVER:
+        return IndexRejected(f"{where} rejects this ({status}): {reason}")
+    if status in _KEY:
+        return IndexUnavailable(
+            f"{where} does not accept our key ({status}: {reason}): check QDRANT_API_KEY"
+        )
+    return IndexUnavailable(f"{where} answers {status}: {reason}")
+
+
+def _reason(exc: "UnexpectedResponse") -> str:
+    try:
+        return str(exc.structured()["status"]["error"])
+    except (ValueError, KeyError, TypeError):
+        return exc.content[:200].decode(errors="replace") or exc.reason_phrase
+
+
+def without_credentials(url: str) -> str:
+    """A server's URL as messages show it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -1,0 +1,1 @@
+"""The thread pool that runs the models, its circuit breaker and its probe."""

@@ -1,0 +1,1 @@
+"""Everything that knows Kafka and not Faust."""

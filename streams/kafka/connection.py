@@ -1,0 +1,122 @@
+"""How every client of ours reaches Kafka: addresses, security, patience at start."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from streams.config.settings import Settings
+from streams.kafka import unreadable_records as unreadable
+from streams.kafka.security import security_options
+
+log = structlog.get_logger(__name__)
+
+# Here, as every client of ours, the worker's and the commands', is made with what this module has.
+unreadable.install()
+
+FIRST_WAIT_S = 0.2
+LONGEST_WAIT_S = 5.0
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """The options that every aiokafka client shares."""
+    return {"bootstrap_servers": settings.bootstrap_servers, **security_options(settings)}
+
+
+def faust_broker_urls(settings: Settings) -> str:
+    """The brokers as Faust wants them: URLs separated by semicolons."""
+    return ";".join(
+        f"aiokafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")
+    )
+
+
+async def wait_for_broker(
+    settings: Settings, should_stop: Callable[[], bool], deadline_s: float | None = None
+) -> bool:
+    """Wait until a broker answers, with one clear log line at each try.
+
+    Returns False when ``should_stop`` says so, which is asked ten times a second, or the deadline
+    passes first.
+    """
+    waiting = asyncio.ensure_future(_wait_for_broker(settings, deadline_s))
+    try:
+        while not should_stop():
+            done, _ = await asyncio.wait({waiting}, timeout=0.1)
+            if done:
+                return waiting.result()
+        return False
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def _wait_for_broker(settings: Settings, deadline_s: float | None) -> bool:
+    loop = asyncio.get_running_loop()
+    until = None if deadline_s is None else loop.time() + deadline_s
+    wait = FIRST_WAIT_S
+    while (reason := await _unreachable(settings)) is not None:
+        if until is not None and loop.time() + wait > until:
+            return False
+        hint = (
+            ""
+            if settings.kafka_bootstrap_servers
+            else "KAFKA_BOOTSTRAP_SERVERS is not set; `facestream up` starts an embedded broker"
+        )
+        log.warning(
+            "waiting for the broker",
+            bootstrap_servers=settings.bootstrap_servers,
+            reason=reason,
+            next_try_s=wait,
+            **({"hint": hint} if hint else {}),
+        )
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, LONGEST_WAIT_S)
+    return True
+
+
+class _Overheard(logging.Handler):
+    """Keeps what aiokafka logs of a failed connection, and passes none of it on.
+
+    Its error says only that no broker could be reached; why (refused, a certificate, a password)
+    stands in its log alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.reasons: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.reasons.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def _overhear() -> Iterator[_Overheard]:
+    logger = logging.getLogger("aiokafka")
+    before = logger.handlers, logger.propagate
+    overheard = _Overheard()
+    logger.handlers, logger.propagate = [overheard], False
+    try:
+        yield overheard
+    finally:
+        logger.handlers, logger.propagate = before
+
+
+async def _unreachable(settings: Settings) -> str | None:
+    """Why no broker answers, or None when one does."""
+    with _overhear() as overheard:
+        admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=5000)
+        try:
+            await admin.start()
+            return None
+        except (KafkaError, OSError) as error:
+            return "; ".join(dict.fromkeys(overheard.reasons)) or str(error) or type(error).__name__
+        finally:
+            with contextlib.suppress(Exception):
+                await admin.close()

@@ -1,0 +1,1 @@
+"""The broker and the worker as child processes of this machine."""

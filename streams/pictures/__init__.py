@@ -1,0 +1,1 @@
+"""Claim checks: the pictures that events point to."""

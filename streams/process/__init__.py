@@ -1,0 +1,1 @@
+"""The process: how it ends, and how it keeps memory."""

@@ -1,0 +1,61 @@
+"""Who is scored for real: the switches of the settings and of an event, and the gradual rollout."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from schemas.fallback import FallbackReason
+from schemas.image_submitted import ImageSubmitted
+from streams.config.settings import Settings
+
+#: In the hash, so that who comes first here is not who comes first in other rollouts.
+SALT = b"facestream-rollout-v1:"
+BUCKETS = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class NotForReal:
+    """Why an event is not to be scored for real, before anything was tried."""
+
+    reason: FallbackReason
+    detail: str
+
+
+def rollout_bucket(user_id: str) -> int:
+    """Where a user stands in the rollout, 0 to ``BUCKETS`` - 1: always the same, and even."""
+    digest = hashlib.sha256(SALT + user_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def is_rolled_out(user_id: str, percent: float) -> bool:
+    """Whether a rollout of ``percent`` (0..100) has reached the user.
+
+    Who is in at some percentage is in at every higher one.
+    """
+    # Python compares the whole number with the float exactly: 100 lets the last bucket in.
+    return rollout_bucket(user_id) < percent / 100 * BUCKETS
+
+
+def not_for_real(settings: Settings, event: ImageSubmitted) -> NotForReal | None:
+    """Why the settings or the event itself keep it from the real models; None when nothing does.
+
+    ``USE_REAL_ML=false`` decides for all. Then the event's own ``use_real_ml`` decides, and only
+    where it says nothing the rollout.
+    """
+    if not settings.use_real_ml:
+        return NotForReal(
+            FallbackReason.REAL_ML_DISABLED, "real scoring is off (USE_REAL_ML=false)"
+        )
+    if event.use_real_ml is False:
+        return NotForReal(
+            FallbackReason.REAL_ML_DISABLED,
+            "the event asks for simulated scores (use_real_ml: false)",
+        )
+    percent = settings.real_ml_rollout_percent
+    if event.use_real_ml is None and not is_rolled_out(event.user_id, percent):
+        return NotForReal(
+            FallbackReason.ROLLED_OUT_TO_SIMULATED,
+            f"the rollout has not reached this user (REAL_ML_ROLLOUT_PERCENT={percent:g})",
+        )
+    return None

@@ -1,0 +1,108 @@
+"""Log lines: structured, one event one line; JSON in production, readable on a terminal.
+
+Faust, aiokafka and our own modules all end in one handler. It writes to ``sys.__stderr__``:
+Faust's worker replaces ``sys.stderr`` in some modes, and lines written there were lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+
+import structlog
+
+from streams.config.settings import Settings
+
+#: Libraries whose information lines say nothing to an operator.
+QUIET = ("aiokafka", "faust", "mode", "asyncio", "httpx", "httpcore", "qdrant_client", "aiohttp")
+
+REPEAT_AFTER_S = 10.0
+#: Templates remembered at most; a library that fills in its messages itself has endless ones.
+MOST_LINES = 1000
+
+
+class LibrariesSeldom(logging.Filter):
+    """Lets each line of a library through once in a while only.
+
+    While the broker is away aiokafka writes a hundred lines a second, all the same but for numbers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to write the line. Ours are always written."""
+        library = record.name.partition(".")[0]
+        if library not in QUIET:
+            return True
+        # By its template: the filled-in message differs in ids and addresses.
+        line = (record.name, str(record.msg)[:200])
+        now = time.monotonic()
+        if now - self._last.get(line, -REPEAT_AFTER_S) < REPEAT_AFTER_S:
+            return False
+        if len(self._last) > MOST_LINES:
+            self._last.clear()
+        self._last[line] = now
+        return True
+
+
+def configure_logging(settings: Settings) -> dict[str, Any]:
+    """Configure structlog, and return the ``logging.config`` dictionary for Faust's worker."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structured": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    *_renderer(settings),
+                ],
+                "foreign_pre_chain": shared,
+            }
+        },
+        "filters": {"seldom": {"()": LibrariesSeldom}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "structured",
+                "stream": sys.__stderr__,
+                "filters": ["seldom"],
+            }
+        },
+        "loggers": {
+            **{name: {"level": "WARNING"} for name in QUIET},
+            **{name: {"level": settings.log_level.upper()} for name in ("streams", "agents")},
+        },
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+    }
+
+
+def _renderer(settings: Settings) -> list[Any]:
+    terminal = sys.__stderr__ is not None and sys.__stderr__.isatty()
+    if settings.log_format == "console" or (settings.log_format == "auto" and terminal):
+        # Its own choice of traceback shows local variables, pictures among them.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain)]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -1,0 +1,222 @@
+"""The metrics that events raise, and the door to prometheus-client. Meanings: docs/metrics.md.
+
+Names and units follow https://prometheus.io/docs/practices/naming/. The children of every label are
+made once, at start: nothing is looked up by name while events are worked on, and a counter that
+nothing has raised yet is there with 0, so that its first increase shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal, get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.exposition import choose_encoder
+
+from models.pipeline import FacePipeline
+from schemas.fallback import FallbackReason
+from streams.inference.circuit import CircuitState
+
+Operation = Literal["real_ml", "shadow", "simulated", "index"]
+Outcome = Literal["success", "rejected", "failure"]
+Tried = Literal["real_ml", "fetch", "publish", "index"]
+Stage = Literal[
+    "queued", "fetch", "decode", "detect", "align", "embed", "assess", "publish", "total"
+]
+
+#: Reasons that are our own failure; every other one is the picture's, the sender's or a setting's.
+FAILURES = frozenset(
+    {
+        FallbackReason.INFERENCE_FAILED,
+        FallbackReason.INFERENCE_TIMEOUT,
+        FallbackReason.IMAGE_UNAVAILABLE,
+        FallbackReason.CIRCUIT_OPEN,
+    }
+)
+
+#: Seconds: from a fraction of a millisecond (align) to hours (queued, behind a backlog).
+STAGE_BUCKETS = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1, 2.5, 5, 10, 30, 60, 300, 1800),
+)
+INDEX_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+LOOP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+LOOP_SAMPLE_S = 0.25
+
+
+def outcome_of(reason: FallbackReason) -> Outcome:
+    """How an attempt at real scores counts that ended with this reason."""
+    return "failure" if reason in FAILURES else "rejected"
+
+
+class Metrics:
+    """Counts and times what a worker does, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+        operations = Counter(
+            "facestream_operations",
+            "Events that an operation has finished with.",
+            ["operation", "outcome"],
+            registry=registry,
+        )
+        self._operations = {
+            (operation, outcome): operations.labels(operation, outcome)
+            for operation in get_args(Operation)
+            for outcome in get_args(Outcome)
+        }
+        fallbacks = Counter(
+            "facestream_fallbacks",
+            "Events sent to simulated-fallback.",
+            ["reason"],
+            registry=registry,
+        )
+        self._fallbacks = {reason: fallbacks.labels(reason.value) for reason in FallbackReason}
+        retries = Counter(
+            "facestream_retries",
+            "Attempts made again after a failure.",
+            ["operation"],
+            registry=registry,
+        )
+        self._retries = {tried: retries.labels(tried) for tried in get_args(Tried)}
+        timeouts = Counter(
+            "facestream_timeouts",
+            "Attempts that took too long.",
+            ["operation"],
+            registry=registry,
+        )
+        self._timeouts = {tried: timeouts.labels(tried) for tried in get_args(Tried)}
+        changes = Counter(
+            "facestream_circuit_changes",
+            "Times that the circuit breaker has come to a state.",
+            ["state"],
+            registry=registry,
+        )
+        self._circuit_changes = {state: changes.labels(state.value) for state in CircuitState}
+        circuit = Gauge(
+            "facestream_circuit_state",
+            "1 for the state that the circuit breaker is in.",
+            ["state"],
+            registry=registry,
+        )
+        self._circuit = {state: circuit.labels(state.value) for state in CircuitState}
+        self._circuit[CircuitState.CLOSED].set(1)
+        self._rebalances = Counter(
+            "facestream_rebalances", "Assignments of partitions received.", registry=registry
+        )
+
+        stages = Histogram(
+            "facestream_stage_duration_seconds",
+            "Time that an event spent in a stage.",
+            ["stage"],
+            buckets=STAGE_BUCKETS,
+            registry=registry,
+        )
+        self._stages = {stage: stages.labels(stage) for stage in get_args(Stage)}
+        self._index_writes = Histogram(
+            "facestream_index_write_duration_seconds",
+            "Time that one write of a batch to the index took.",
+            buckets=INDEX_BUCKETS,
+            registry=registry,
+        )
+        self._loop_lag = Histogram(
+            "facestream_event_loop_lag_seconds",
+            "How much later than asked the event loop woke up.",
+            buckets=LOOP_BUCKETS,
+            registry=registry,
+        )
+        self._models = Info("facestream_model", "The models in use, once warm.", registry=registry)
+        Info("facestream_build", "What runs here.", registry=registry).info(
+            {"version": _own_version(), "python": platform.python_version()}
+        )
+
+    def operation(self, operation: Operation, outcome: Outcome) -> None:
+        """An operation has finished with an event."""
+        self._operations[operation, outcome].inc()
+
+    def fallback(self, reason: FallbackReason) -> None:
+        """An event goes to the fallback topic."""
+        self._fallbacks[reason].inc()
+
+    def retry(self, tried: Tried) -> None:
+        """Something that failed is tried again."""
+        self._retries[tried].inc()
+
+    def timeout(self, tried: Tried) -> None:
+        """An attempt took too long."""
+        self._timeouts[tried].inc()
+
+    def circuit(self, state: CircuitState) -> None:
+        """The circuit has changed."""
+        for one, child in self._circuit.items():
+            child.set(one is state)
+        self._circuit_changes[state].inc()
+
+    def rebalance(self) -> None:
+        """A new assignment has arrived."""
+        self._rebalances.inc()
+
+    def stage(self, stage: Stage, seconds: float) -> None:
+        """An event has left a stage. Below 0 (clocks that disagree) counts as 0."""
+        self._stages[stage].observe(max(0.0, seconds))
+
+    def stages_ms(self, milliseconds: Mapping[str, float]) -> None:
+        """The stages of a scored picture by name, in milliseconds."""
+        for stage, spent in milliseconds.items():
+            self._stages[stage].observe(spent / 1000)
+
+    def index_write(self, seconds: float) -> None:
+        """A batch is written."""
+        self._index_writes.observe(seconds)
+
+    def models(self, pipeline: FacePipeline) -> None:
+        """The models are warm."""
+        detector, embedder, assessor = pipeline.detector, pipeline.embedder, pipeline.assessor
+        self._models.info(
+            {
+                "detector": detector.name,
+                "detector_sha256": detector.sha256,
+                "embedder": embedder.name,
+                "embedder_sha256": embedder.sha256,
+                "embedding_size": str(embedder.dimension),
+                "assessor": "" if assessor is None else assessor.name,
+                "assessor_sha256": "" if assessor is None else assessor.sha256,
+            }
+        )
+
+    async def watch_event_loop(self) -> None:
+        """Measure the event loop's lag until cancelled."""
+        while True:
+            asked = time.perf_counter() + LOOP_SAMPLE_S
+            await asyncio.sleep(LOOP_SAMPLE_S)
+            self._loop_lag.observe(max(0.0, time.perf_counter() - asked))
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in a format that the header ``Accept`` takes, and the content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+
+def _own_version() -> str:
+    try:
+        return version("facestream")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"

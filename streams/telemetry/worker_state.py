@@ -1,0 +1,78 @@
+"""What a worker holds right now, as gauges: read when Prometheus asks, free while events flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from streams.engine.in_flight import InFlightWindow
+from streams.inference.circuit import Circuit
+from streams.inference.pool import InferencePool
+from streams.telemetry.lag_and_stalls import ProgressWatch
+
+
+class WorkerState(Collector):
+    """The gauges of windows, pool, lag, circuit and index of one worker."""
+
+    def __init__(
+        self,
+        windows: Sequence[InFlightWindow],
+        pool: InferencePool,
+        progress: ProgressWatch,
+        circuit: Circuit,
+        *,
+        index_is_open: Callable[[], bool],
+        partitions: Callable[[], int],
+    ) -> None:
+        self._windows = windows
+        self._pool = pool
+        self._progress = progress
+        self._circuit = circuit
+        self._index_is_open = index_is_open
+        self._partitions = partitions
+
+    def collect(self) -> Iterable[Metric]:
+        """The gauges as they are now."""
+        yield from self._of_windows()
+        lag = _gauge("consumer_lag_events", "Events behind the last stable offset.", "topic")
+        for topic, behind in self._progress.lag.items():
+            lag.add_metric([topic], behind)
+        yield lag
+        pool = self._pool
+        yield _value("inference_threads", "Threads that score pictures.", pool.threads)
+        yield _value("inference_queue", "Pictures that wait for a thread.", pool.waiting)
+        yield _value("inference_running", "Pictures being scored.", pool.pending - pool.waiting)
+        yield _value("models_ready", "1 when the models are warm.", pool.ready)
+        yield _value("index_open", "1 when the index is open.", self._index_is_open())
+        yield _value(
+            "broker_reachable", "1 when the broker answered last.", self._progress.broker_answers
+        )
+        yield _value("assigned_partitions", "Partitions of this worker.", self._partitions())
+        yield _value(
+            "circuit_success_ratio",
+            "Share of the recent attempts at real scoring that succeeded.",
+            self._circuit.success_share,
+        )
+
+    def _of_windows(self) -> Iterable[Metric]:
+        events = _gauge("in_flight_events", "Events held, read and not yet acknowledged.", "topic")
+        size = _gauge("in_flight_bytes", "Bytes of the events held.", "topic")
+        full = _gauge("in_flight_full", "1 while the window is full: back-pressure.", "topic")
+        stalled = _gauge("stalled", "1 when there is work and nothing gets finished.", "topic")
+        stalls = self._progress.stalled()
+        for window in self._windows:
+            events.add_metric([window.topic], window.state.held)
+            size.add_metric([window.topic], window.state.held_bytes)
+            full.add_metric([window.topic], window.state.full)
+            stalled.add_metric([window.topic], window.topic in stalls)
+        return (events, size, full, stalled)
+
+
+def _gauge(name: str, text: str, label: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"facestream_{name}", text, labels=[label])
+
+
+def _value(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"facestream_{name}", text, value=value)

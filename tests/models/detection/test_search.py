@@ -1,0 +1,302 @@
+"""Faces whichever way up, however large, at a bounded number of looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.detection.detection import Detection, FaceDetector, without_parts
+from models.detection.search import (
+    MOST_DOUBTFUL,
+    MOST_LOOKS_A_PICTURE,
+    MOST_STRAIGHTENED,
+    FaceSearch,
+)
+from models.detection.straightening import MOST_LOOKS_A_FACE
+from models.detection.turning import close_up, quarter_turned, shrunk, tilted
+from models.embedding.alignment import align
+from models.errors import LowConfidence, NoFaceFound
+from models.manifest import ModelDescription
+from models.pictures.decoding import DecodeLimits, decode
+from models.pipeline import Face, FacePipeline
+from models.session import Cancellation
+from tests.models.conftest import edited, encoded
+
+Pixels = NDArray[np.uint8]
+PORTRAITS = ["hopper", "collins"]
+
+
+@dataclass
+class CountingDetector:
+    """A real detector that counts its looks."""
+
+    inner: FaceDetector
+    looks: list[int] = field(default_factory=list)
+
+    @property
+    def description(self) -> ModelDescription:
+        return self.inner.description
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return self.inner.sizes
+
+    def look(
+        self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
+    ) -> Sequence[Detection]:
+        self.looks.append(longest_side)
+        return self.inner.look(
+            image, longest_side=longest_side, floor=floor, cancellation=cancellation
+        )
+
+
+@pytest.fixture
+def detector(pipeline: FacePipeline) -> CountingDetector:
+    return CountingDetector(pipeline.face_detector)
+
+
+def search(detector: CountingDetector, image: Pixels, max_faces: int = 1) -> tuple[Detection, ...]:
+    return FaceSearch(detector).faces(
+        image, min_confidence=0.7, max_faces=max_faces, cancellation=Cancellation()
+    )
+
+
+def one_face(pipeline: FacePipeline, picture: bytes) -> Face:
+    return pipeline.score(picture, min_confidence=0.7, max_faces=1).faces[0]
+
+
+@pytest.mark.parametrize("portrait", PORTRAITS)
+@pytest.mark.parametrize(("angle", "least"), [(90, 0.9), (180, 0.9), (270, 0.9), (45, 0.8)])
+def test_a_turned_face_is_found_and_turned(
+    pipeline: FacePipeline,
+    portrait: str,
+    request: pytest.FixtureRequest,
+    angle: int,
+    least: float,
+) -> None:
+    """The embedding is the upright picture's, the roll says how the face lies."""
+    picture: bytes = request.getfixturevalue(portrait)
+    upright = one_face(pipeline, picture)
+    turned = one_face(
+        pipeline, edited(picture, lambda p: p.rotate(-angle, Image.Resampling.BICUBIC, expand=True))
+    )
+    assert float(turned.embedding @ upright.embedding) > least
+    off = (turned.measures.roll - upright.measures.roll - angle + 180) % 360 - 180
+    assert abs(off) < 20
+    assert turned.detection_confidence > 0.85
+
+
+@pytest.mark.parametrize("angle", [150, 195, 285])
+def test_a_low_minimum_does_not_hide_a_turned_face(
+    pipeline: FacePipeline, collins: bytes, angle: int
+) -> None:
+    """Something upright scores 0.4 there; the face itself is found all the same."""
+    turned = edited(collins, lambda p: p.rotate(angle, Image.Resampling.BICUBIC, expand=True))
+    (face,) = pipeline.score(turned, min_confidence=0.3, max_faces=1).faces
+    assert float(face.embedding @ one_face(pipeline, collins).embedding) > 0.8
+
+
+def test_the_box_of_a_turned_face_is_where_the_face_is(
+    pipeline: FacePipeline, hopper: bytes
+) -> None:
+    """Upside down: the upright box, seen from the other corner."""
+    x, y, width, height = one_face(pipeline, hopper).bounding_box
+    turned = one_face(pipeline, edited(hopper, lambda p: p.rotate(180))).bounding_box
+    expected = (512 - x - width, 600 - y - height, width, height)
+    np.testing.assert_allclose(turned, expected, atol=0.15 * width)
+
+
+def test_an_upright_face_costs_one_look(detector: CountingDetector, hopper: bytes) -> None:
+    """The common picture pays nothing for the others."""
+    search(detector, decode(hopper, DecodeLimits()))
+    assert [320] == detector.looks
+
+
+def test_looks_are_bounded_where_there_is_no_face(detector: CountingDetector) -> None:
+    """Noise and nothing, in a large frame."""
+    noise = np.random.default_rng(2).integers(0, 256, (1500, 2000, 3)).astype(np.uint8)
+    for image in (noise, np.zeros((1500, 2000, 3), np.uint8)):
+        detector.looks.clear()
+        with pytest.raises((NoFaceFound, LowConfidence)):
+            search(detector, image)
+        most = MOST_LOOKS_A_PICTURE + MOST_DOUBTFUL * MOST_LOOKS_A_FACE
+        assert len(detector.looks) <= most
+
+
+def test_looks_are_bounded_for_a_turned_face(detector: CountingDetector, hopper: bytes) -> None:
+    """Close-ups, which are small."""
+    upside_down = decode(hopper, DecodeLimits())[::-1, ::-1].copy()
+    search(detector, upside_down)
+    assert len(detector.looks) <= MOST_LOOKS_A_PICTURE + MOST_LOOKS_A_FACE
+    assert set(detector.looks[1:]) <= {192, 320, 600}
+
+
+@dataclass
+class ScriptedDetector(CountingDetector):
+    """Finds `faces` in the whole picture, and in a close-up only, upside down, the `taken_back`."""
+
+    faces: Sequence[Detection] = ()
+    taken_back: float | None = 0.5
+
+    def look(
+        self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
+    ) -> Sequence[Detection]:
+        self.looks.append(longest_side)
+        if longest_side == 400:
+            return self.faces
+        if self.taken_back and longest_side == 192 and 3 == self.looks.count(192):
+            return [upright_face(48, 48, 96, self.taken_back)]
+        return []
+
+
+def upright_face(x: float, y: float, side: float, score: float) -> Detection:
+    eyes_nose_mouth = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+    landmarks = (eyes_nose_mouth * side + (x, y)).astype(np.float32)
+    return Detection((x, y, side, side), landmarks, score)
+
+
+@pytest.mark.parametrize(("taken_back", "best"), [(0.5, "0.500"), (None, "0.000")])
+def test_what_a_closer_look_takes_back_is_no_face(
+    detector: CountingDetector, taken_back: float | None, best: str
+) -> None:
+    """Under the minimum that was asked for, or seen no more: the next one takes its place."""
+    large, small = upright_face(100, 100, 80, 0.8), upright_face(300, 100, 40, 0.95)
+    scripted = ScriptedDetector(detector.inner, faces=[small, large], taken_back=taken_back)
+    image = np.zeros((400, 400, 3), np.uint8)
+    assert (small,) == search(scripted, image)
+    scripted.faces = [large]
+    scripted.looks.clear()
+    with pytest.raises(LowConfidence, match=rf"{best}.*0\.700"):
+        search(scripted, image)
+
+
+def test_what_a_closer_look_leaves_doubtful_comes_last(detector: CountingDetector) -> None:
+    """For who asked for doubtful faces too: behind the others, however large it is."""
+    large, small = upright_face(100, 100, 80, 0.8), upright_face(300, 100, 40, 0.95)
+    image = np.zeros((400, 400, 3), np.uint8)
+    for max_faces, expected in ((1, [0.95]), (2, [0.95, 0.5])):
+        scripted = ScriptedDetector(detector.inner, faces=[small, large])
+        found = FaceSearch(scripted).faces(
+            image, min_confidence=0.3, max_faces=max_faces, cancellation=Cancellation()
+        )
+        assert expected == [face.detection_confidence for face in found]
+
+
+def test_a_thing_that_a_closer_look_takes_back_does_not_hide_a_turned_face(
+    detector: CountingDetector,
+) -> None:
+    """Enough had been found upright, but it was nothing: the other sides follow."""
+
+    @dataclass
+    class Lying(ScriptedDetector):
+        def look(
+            self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
+        ) -> Sequence[Detection]:
+            found = super().look(
+                image, longest_side=longest_side, floor=floor, cancellation=cancellation
+            )
+            upside_down = longest_side == 400 and 3 == self.looks.count(400)
+            return [upright_face(200, 200, 60, 0.95)] if upside_down else found
+
+    scripted = Lying(detector.inner, faces=[upright_face(100, 100, 80, 0.8)], taken_back=None)
+    (face,) = search(scripted, np.zeros((400, 400, 3), np.uint8))
+    assert face.detection_confidence == pytest.approx(0.95)
+    assert abs(face.roll) == pytest.approx(180, abs=1)
+    assert len(scripted.looks) <= MOST_LOOKS_A_PICTURE + 2 * MOST_LOOKS_A_FACE
+
+
+def test_looks_are_bounded_in_a_crowd(detector: CountingDetector) -> None:
+    """However many faces a closer look takes back, and however many were asked for."""
+    crowd = [upright_face(20 + 40 * x, 20 + 40 * y, 20, 0.8) for x in range(9) for y in range(9)]
+    scripted = ScriptedDetector(detector.inner, faces=crowd, taken_back=None)
+    found = search(scripted, np.zeros((400, 400, 3), np.uint8), max_faces=1)
+    assert 1 == len(found)
+    assert len(scripted.looks) <= MOST_LOOKS_A_PICTURE + MOST_STRAIGHTENED * MOST_LOOKS_A_FACE
+
+
+def test_people_who_lie_and_stand_in_one_picture(
+    pipeline: FacePipeline, hopper: bytes, collins: bytes
+) -> None:
+    """Each is turned for itself."""
+    both = Image.new("RGB", (1112, 600), "white")
+    both.paste(Image.open(BytesIO(hopper)), (0, 0))
+    both.paste(Image.open(BytesIO(collins)).rotate(180), (600, 40))
+    picture = encoded(both, "JPEG", quality=95)
+    faces = pipeline.score(picture, min_confidence=0.7, max_faces=5).faces
+    assert 2 == len(faces)
+    standing, lying = sorted(faces, key=lambda face: abs(face.measures.roll))
+    assert float(standing.embedding @ one_face(pipeline, hopper).embedding) > 0.9
+    assert float(lying.embedding @ one_face(pipeline, collins).embedding) > 0.85
+
+
+def test_a_small_face_in_a_large_frame(detector: CountingDetector, collins: bytes) -> None:
+    """Too small for 640 pixels: the largest size is for such pictures."""
+    frame = Image.new("RGB", (3200, 2400), "grey")
+    frame.paste(Image.open(BytesIO(collins)).resize((160, 160)), (2000, 700))
+    (face,) = search(detector, np.asarray(frame)[:, :, ::-1].copy())
+    x, y, width, height = face.bounding_box
+    assert 2000 < x < x + width < 2160
+    assert 700 < y < y + height < 860
+
+
+def test_a_face_that_fills_a_large_frame_is_one_face(
+    detector: CountingDetector, hopper: bytes
+) -> None:
+    """At the large sizes its eyes and mouth look like faces: they are parts of the better one."""
+    pixels = decode(hopper, DecodeLimits())
+    x, y, width, height = (round(v) for v in search(detector, pixels)[0].bounding_box)
+    tight = Image.fromarray(pixels[y : y + height, x : x + width])
+    large = np.asarray(tight.resize((1600, round(1600 * height / width))))
+    assert 1 == len(search(detector, large, max_faces=10))
+
+
+def test_a_part_of_a_face_is_no_face_and_a_neighbour_is() -> None:
+    """Mostly inside a better one goes; beside it, or better than the one around it, stays."""
+
+    def detection(x: float, width: float, score: float) -> Detection:
+        return Detection((x, 0.0, width, width), np.zeros((5, 2), np.float32), score)
+
+    large, inside, beside = detection(0, 100, 0.9), detection(10, 30, 0.8), detection(90, 60, 0.7)
+    assert (large, beside) == without_parts([inside, beside, large])
+    better_inside = detection(10, 30, 0.95)
+    assert (better_inside, large) == without_parts([large, better_inside])
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_turned_views_lead_back_to_the_picture(turns: int) -> None:
+    """A mark is found where it was, through every kind of view."""
+    image = np.zeros((200, 300, 3), np.uint8)
+    image[60:64, 150:154] = 255
+    near = close_up(image, (130.0, 40.0, 40.0, 44.0), 192)
+    for view in (quarter_turned(near, turns), tilted(near, 25.0), shrunk(image, 150)):
+        rows, columns = np.nonzero(view.pixels[:, :, 0] > 120)
+        centre = np.array([[columns.mean() + 0.5, rows.mean() + 0.5]] * 5, np.float32)
+        back = view.in_source(Detection((0, 0, 1, 1), centre, 0.9)).landmarks[0]
+        np.testing.assert_allclose(back, (152, 62), atol=1.0)
+
+
+def test_a_close_up_may_reach_over_the_edge() -> None:
+    """What lies outside is black."""
+    view = close_up(np.full((100, 100, 3), 200, np.uint8), (80.0, 80.0, 60.0, 60.0), 64)
+    assert (64, 64, 3) == view.pixels.shape
+    assert 200 == view.pixels[5, 5, 0]
+    assert 0 == view.pixels[60, 60, 0]
+
+
+def test_alignment_of_a_turned_face_is_the_upright_crop(
+    pipeline: FacePipeline, hopper: bytes
+) -> None:
+    """The landmarks keep their order, so that the crop stands on its feet."""
+    pictures = [hopper, edited(hopper, lambda p: p.rotate(180))]
+    crops = [
+        align(decode(picture, DecodeLimits()), one_face(pipeline, picture).landmarks)
+        for picture in pictures
+    ]
+    correlation = np.corrcoef(crops[0].ravel(), crops[1].ravel())[0, 1]
+    assert correlation > 0.6

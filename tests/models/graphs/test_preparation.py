@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.errors import InferenceFailed
+from models.graphs.preparation import prepared_graph, prepared_path
+from models.manifest import describe
+from models.session import OnnxSession
+from models.weights import find_weights
+
+YUNET = describe("yunet")
+
+LOAD_BOTH = """
+import sys
+from pathlib import Path
+from models.pictures.decoding import DecodeLimits
+from models.pipeline import load_pipeline
+load_pipeline(model_path=None, cache_dir=Path(sys.argv[1]), limits=DecodeLimits()).warm_up()
+print("onnx" in sys.modules)
+"""
+
+
+def start_loading(cache_dir: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", LOAD_BOTH, str(cache_dir)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def prepare(cache_dir: Path) -> Path:
+    """Prepare YuNet and answer its cache file."""
+    prepared_graph(YUNET, find_weights("yunet"), cache_dir)
+    return prepared_path(YUNET, cache_dir)
+
+
+def test_processes_that_prepare_at_once_all_work_and_later_ones_need_no_onnx(
+    tmp_path: Path,
+) -> None:
+    """Two first starts on one cache folder: both are served, only whole files are left."""
+    racing = [start_loading(tmp_path / "cache") for _ in range(2)]
+    assert ["True\n", "True\n"] == [process.communicate(timeout=100)[0] for process in racing]
+    second_start = start_loading(tmp_path / "cache")
+    assert "False\n" == second_start.communicate(timeout=100)[0]
+    names = {path.name for path in (tmp_path / "cache").iterdir()}
+    graphs = {prepared_path(describe(name), tmp_path).name for name in ("yunet", "sface")}
+    assert graphs | {f"{name}.sha256" for name in graphs} == names
+
+
+@pytest.mark.parametrize("damage", ["flipped bit", "cut off", "empty", "no digest", "bad digest"])
+def test_a_corrupt_cache_file_is_made_again(tmp_path: Path, damage: str) -> None:
+    """Whatever happened to the cache, the graph that is loaded is the right one."""
+    path = prepare(tmp_path)
+    good = path.read_bytes()
+    digest = path.with_name(path.name + ".sha256")
+    match damage:
+        case "flipped bit":
+            path.write_bytes(bytes([good[0] ^ 1]) + good[1:])
+        case "cut off":
+            path.write_bytes(good[:-100])
+        case "empty":
+            path.write_bytes(b"")
+        case "no digest":
+            digest.unlink()
+        case _:
+            digest.write_bytes(b"\xff\xfe")
+    assert good == prepared_graph(YUNET, find_weights("yunet"), tmp_path)
+    assert path == prepared_graph(YUNET, find_weights("yunet"), tmp_path)
+    assert good == path.read_bytes()
+
+
+def test_a_cache_folder_that_cannot_be_written_only_costs_time(tmp_path: Path) -> None:
+    """The graph comes from memory then."""
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    graph = prepared_graph(YUNET, find_weights("yunet"), tmp_path / "cache")
+    assert isinstance(graph, bytes)
+    OnnxSession("yunet", graph)
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers see the old content or the new one; what could not be written is cleared away."""
+    path = prepare(tmp_path)
+    path.write_bytes(b"damaged")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    really_write = Path.write_bytes
+
+    def write_half(self: Path, data: bytes) -> int:
+        really_write(self, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    assert isinstance(prepared_graph(YUNET, find_weights("yunet"), tmp_path), bytes)
+    assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
+def test_files_appear_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written under its final name; a reader at any moment finds all or nothing."""
+    written: list[str] = []
+    really_write = Path.write_bytes
+
+    def recorded(self: Path, data: bytes) -> int:
+        written.append(self.name)
+        return really_write(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", recorded)
+    path = prepare(tmp_path)
+    assert path.exists()
+    assert 2 == len(written)
+    assert not {file.name for file in tmp_path.iterdir()} & set(written)
+
+
+def test_others_may_read_the_cache(tmp_path: Path) -> None:
+    """An image built by one user is run by another: the mode follows the umask."""
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert plain.stat().st_mode == prepare(tmp_path).stat().st_mode
+
+
+def test_a_graph_that_cannot_be_rewritten_is_named(tmp_path: Path) -> None:
+    """Not a protobuf traceback, but which model and which file."""
+    broken = tmp_path / "weights.onnx"
+    broken.write_bytes(b"not a graph")
+    with pytest.raises(InferenceFailed, match=r"yunet failed: its graph .*weights\.onnx"):
+        prepared_graph(YUNET, broken, tmp_path)

@@ -1,0 +1,129 @@
+"""The security settings for Kafka: what is refused, and what the clients are given."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from streams.config.settings import load_settings
+from streams.errors import ConfigurationError
+from streams.kafka.connection import client_options
+from streams.kafka.security import faust_credentials, ssl_context
+
+pytestmark = pytest.mark.usefixtures("no_environment")
+
+SERVERS = {"KAFKA_BOOTSTRAP_SERVERS": "kafka.example:9093"}
+USER = {"KAFKA_SASL_USERNAME": "grace", "KAFKA_SASL_PASSWORD": "hopper"}
+
+
+def given(monkeypatch: pytest.MonkeyPatch, *groups: dict[str, str], **variables: str) -> None:
+    for group in (*groups, variables):
+        for name, value in group.items():
+            monkeypatch.setenv(name, value)
+
+
+def test_plain_text_is_the_default() -> None:
+    """No credentials, no context."""
+    settings = load_settings()
+    assert client_options(settings) == {
+        "bootstrap_servers": "127.0.0.1:9092",
+        "security_protocol": "PLAINTEXT",
+    }
+    assert faust_credentials(settings) is None
+
+
+def test_user_and_password_reach_every_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka's and Faust's; the password is shown nowhere."""
+    given(monkeypatch, SERVERS, USER, KAFKA_SECURITY_PROTOCOL="sasl_ssl")
+    settings = load_settings()
+    options = client_options(settings)
+    context = options.pop("ssl_context")
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert options == {
+        "bootstrap_servers": "kafka.example:9093",
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "grace",
+        "sasl_plain_password": "hopper",
+    }
+    credentials = faust_credentials(settings)
+    assert credentials is not None
+    assert credentials.protocol.value == "SASL_SSL"
+    assert credentials.mechanism.value == "SCRAM-SHA-512"
+    assert (credentials.username, credentials.password) == ("grace", "hopper")
+    assert "hopper" not in str(settings.masked())
+    assert "hopper" not in repr(credentials)
+
+
+def test_without_tls_the_password_goes_over_sasl_plaintext(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only where that is asked for by name."""
+    given(monkeypatch, SERVERS, USER, KAFKA_SECURITY_PROTOCOL="SASL_PLAINTEXT")
+    credentials = faust_credentials(load_settings())
+    assert credentials is not None
+    assert credentials.protocol.value == "SASL_PLAINTEXT"
+
+
+def test_plain_text_said_by_name_overrules_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a command that brings its own broker, whatever the environment holds."""
+    given(monkeypatch, SERVERS, USER, KAFKA_SECURITY_PROTOCOL="PLAINTEXT")
+    assert client_options(load_settings())["security_protocol"] == "PLAINTEXT"
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "KAFKA_SECURITY_PROTOCOL"),
+        ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME"),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "a"},
+            "KAFKA_SASL_PASSWORD",
+        ),
+        (USER, "KAFKA_SECURITY_PROTOCOL is not"),
+        ({"KAFKA_SSL_CA_FILE": "/nowhere"}, "KAFKA_SECURITY_PROTOCOL is not"),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CA_FILE": "/nowhere"},
+            "KAFKA_SSL_CA_FILE=/nowhere: no such file",
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_KEY_FILE": __file__},
+            "KAFKA_SSL_KEY_FILE needs KAFKA_SSL_CERT_FILE",
+        ),
+        (
+            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_KEY_PASSWORD": "secret"},
+            "KAFKA_SSL_KEY_PASSWORD needs KAFKA_SSL_CERT_FILE",
+        ),
+        ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, "KAFKA_SASL_MECHANISM"),
+        ({"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_BOOTSTRAP_SERVERS": ""}, "embedded broker"),
+        (
+            {"KAFKA_MIN_INSYNC_REPLICAS": "2", "KAFKA_REPLICATION": "1"},
+            "KAFKA_MIN_INSYNC_REPLICAS must not be more than KAFKA_REPLICATION",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], says: str
+) -> None:
+    """And no secret is in the message."""
+    given(monkeypatch, SERVERS, variables)
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    assert says in str(caught.value)
+    assert "hopper" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["KAFKA_SSL_CA_FILE", "KAFKA_SSL_CERT_FILE"])
+def test_a_file_that_is_no_pem_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    """With its variable and its path."""
+    junk = tmp_path / "junk.pem"
+    junk.write_text("no certificate")
+    given(monkeypatch, SERVERS, {variable: str(junk)}, KAFKA_SECURITY_PROTOCOL="SSL")
+    with pytest.raises(ConfigurationError, match=f"{variable}={junk}"):
+        ssl_context(load_settings())

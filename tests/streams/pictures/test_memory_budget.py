@@ -1,0 +1,167 @@
+"""The bytes of fetched pictures are bounded, and nobody waits for room for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from models.errors import NoFaceFound
+from streams.errors import Abandoned
+from streams.pictures.memory_budget import PictureRoom
+from tests.fakes import incoming
+from tests.streams.scoring.test_scorer import scorer
+
+MIB = 1024 * 1024
+LARGEST = 400_000
+#: As large as pictures turn out to be.
+SIZE = 100_000
+EVENTS = 30
+
+
+@dataclass
+class Held:
+    """Fetches and scores when it is told to, and knows how many bytes there are meanwhile.
+
+    A picture that is on its way counts as the largest.
+    """
+
+    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    bytes_now: int = 0
+    most_bytes: int = 0
+    fetching: int = 0
+    most_fetching: int = 0
+    scored: int = 0
+
+    async def fetch(self, _: str) -> bytes:
+        self.fetching += 1
+        self.most_fetching = max(self.most_fetching, self.fetching)
+        self._hold(LARGEST)
+        await asyncio.sleep(0)
+        self._hold(SIZE - LARGEST)
+        self.fetching -= 1
+        return bytes(SIZE)
+
+    async def score(self, image: bytes, **_: Any) -> Any:
+        await self.may_go_on.wait()
+        self._hold(-len(image))
+        self.scored += 1
+        raise NoFaceFound(1, 1)
+
+    def _hold(self, change: int) -> None:
+        self.bytes_now += change
+        self.most_bytes = max(self.most_bytes, self.bytes_now)
+
+
+async def until_quiet() -> None:
+    """Everything that can run has run."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
+async def test_fetched_pictures_take_no_more_memory_than_the_events_may() -> None:
+    """MAX_IN_FLIGHT_MB holds for them too, however many events are worked on; all are done."""
+    held = Held()
+    judge = scorer(held, held, max_in_flight_mb=1, max_image_bytes=LARGEST)
+    value = {"event_id": str(uuid4()), "user_id": "u", "image_uri": "s3://pictures/1.jpg"}
+    message = incoming(json.dumps(value).encode())
+    working = [asyncio.create_task(judge.answers(message)) for _ in range(EVENTS)]
+    await until_quiet()
+    # As many as leave room for one more of the largest size, none of them scored yet.
+    assert held.bytes_now == 7 * SIZE
+    held.may_go_on.set()
+    answers = await asyncio.wait_for(asyncio.gather(*working), 20)
+    assert len(answers) == EVENTS == held.scored
+    assert held.most_bytes <= MIB
+    assert held.most_fetching == MIB // LARGEST
+
+
+async def test_a_picture_that_may_be_larger_than_all_room_is_alone() -> None:
+    """A small MAX_IN_FLIGHT_MB slows fetching down and does not stop it."""
+    room = PictureRoom(total=10, largest=100, is_leaving=lambda: False)
+    inside = most = 0
+
+    async def one() -> None:
+        nonlocal inside, most
+        async with room.taken():
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.wait_for(asyncio.gather(*(one() for _ in range(5))), 10)
+    assert most == 1
+
+
+@pytest.mark.parametrize("when", ["while it waits", "as its turn comes", "after its turn came"])
+async def test_who_is_cancelled_leaves_no_hole(when: str) -> None:
+    """A rebalance cancels handlers at any moment; their room is free afterwards."""
+    room = PictureRoom(total=10, largest=10, is_leaving=lambda: False)
+
+    async def hold() -> None:
+        async with room.taken():
+            await asyncio.Event().wait()
+
+    first, second = asyncio.create_task(hold()), asyncio.create_task(hold())
+    await until_quiet()
+    if when == "while it waits":
+        second.cancel()
+        await until_quiet()
+        first.cancel()
+    elif when == "as its turn comes":
+        first.cancel()
+        second.cancel()
+    else:
+        first.cancel()
+        while first.done() is False:
+            await asyncio.sleep(0)
+        second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    async with asyncio.timeout(5), room.taken() as mine:
+        assert mine.size == 10
+
+
+async def test_first_come_first_served() -> None:
+    """A free place goes to who waits longest, not to who comes at the right moment."""
+    room = PictureRoom(total=10, largest=10, is_leaving=lambda: False)
+    order: list[int] = []
+
+    async def one(number: int) -> None:
+        async with room.taken() as mine:
+            order.append(number)
+            mine.shrink(4)
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(asyncio.gather(*(one(number) for number in range(6))), 10)
+    assert order == list(range(6))
+
+
+async def test_nobody_waits_for_room_in_a_worker_that_is_leaving() -> None:
+    """A drain lasts as long as its longest handler; who has room goes on."""
+    leaving: list[None] = []
+    room = PictureRoom(total=10, largest=10, is_leaving=lambda: bool(leaving))
+    may_end = asyncio.Event()
+
+    async def one() -> None:
+        async with room.taken():
+            await may_end.wait()
+
+    working = [asyncio.create_task(one()) for _ in range(3)]
+    await until_quiet()
+    leaving.append(None)
+    done, at_work = await asyncio.wait(working, timeout=10, return_when=asyncio.FIRST_EXCEPTION)
+    while len(done) < 2:
+        more, at_work = await asyncio.wait(at_work, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        assert more
+        done |= more
+    assert all(isinstance(task.exception(), Abandoned) for task in done)
+    assert at_work == {working[0]}
+    leaving.clear()
+    may_end.set()
+    await working[0]
+    async with asyncio.timeout(5), room.taken() as mine:
+        assert mine.size == 10

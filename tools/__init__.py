@@ -1,0 +1,1 @@
+"""Programs for developers: chaos, fuzzing, load, and a local Apache Kafka."""

@@ -1,0 +1,218 @@
+"""What the workers of the chaos suite score with: the real models or a stand-in, both with trouble.
+
+A picture ends in a word of command (``chaos:hang``) where something is to go wrong with it.
+Decoders ignore what follows a JPEG's end, so the real models see a sound picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from models.detection.detection import FaceDetector
+from models.embedding.embedding import FaceEmbedder
+from models.errors import InferenceFailed, LowConfidence, NoFaceFound, UnreadableImage
+from models.pictures.decoding import DecodeLimits
+from models.pipeline import Face, FacePipeline, ScoredImage
+from models.quality.formulas import Measures
+from models.session import Cancellation, OnnxSession
+from models.simulated import simulate
+from models.weights import ModelDescription, describe
+
+MARK = b"chaos:"
+LONGEST_COMMAND = 32
+
+
+class Command(StrEnum):
+    """What is to happen to a picture."""
+
+    HANG = "hang"
+    FAIL = "fail"
+    BUG = "bug"
+    NO_FACE = "no-face"
+    LOW = "low"
+    UNREADABLE = "unreadable"
+
+
+def commanded(picture: bytes, command: Command | None) -> bytes:
+    """The picture with its word of command."""
+    return picture if command is None else picture + MARK + command.value.encode()
+
+
+def command_of(picture: bytes) -> Command | None:
+    """The word of command at a picture's end, if there is one."""
+    _, mark, word = picture[-LONGEST_COMMAND:].rpartition(MARK)
+    return Command(word.decode()) if mark else None
+
+
+def endless_session() -> OnnxSession:
+    """A graph that runs until it is terminated: a loop of 2^62 additions."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Add", ["sum_in", "one"], ["sum_out"]),
+            helper.make_node("Identity", ["go_in"], ["go_out"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("step", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_in", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("sum_in", TensorProto.FLOAT, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("go_out", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("sum_out", TensorProto.FLOAT, [1]),
+        ],
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["steps", "go", "x"], ["y"], body=body)],
+        "endless",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+        [
+            helper.make_tensor("steps", TensorProto.INT64, [], [2**62]),
+            helper.make_tensor("go", TensorProto.BOOL, [], [True]),
+            helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.checker.check_model(model)
+    return OnnxSession("endless", model.SerializeToString())
+
+
+_ENDLESS = endless_session()
+
+
+def _obey(picture: bytes, cancellation: Cancellation) -> None:
+    """Go wrong as the picture demands; return where it demands nothing."""
+    match command_of(picture):
+        case Command.HANG:
+            _ENDLESS.run(np.zeros(1, np.float32), cancellation)
+        case Command.FAIL:
+            raise InferenceFailed("chaos", "the picture says so")
+        case Command.BUG:
+            raise RuntimeError("a bug that the picture brings out")
+        case Command.NO_FACE:
+            raise NoFaceFound(1, 1)
+        case Command.LOW:
+            raise LowConfidence(0.1, 0.7)
+        case Command.UNREADABLE:
+            raise UnreadableImage("the picture says so")
+
+
+@dataclass(frozen=True)
+class TroubledPipeline(FacePipeline):
+    """The real models; only the pictures with a word of command go wrong."""
+
+    def score(
+        self,
+        image: bytes,
+        *,
+        min_confidence: float,
+        max_faces: int,
+        cancellation: Cancellation | None = None,
+    ) -> ScoredImage:
+        """As the real pipeline."""
+        cancellation = cancellation or Cancellation()
+        _obey(image, cancellation)
+        return super().score(
+            image,
+            min_confidence=min_confidence,
+            max_faces=max_faces,
+            cancellation=cancellation,
+        )
+
+
+def with_trouble(pipeline: FacePipeline) -> FacePipeline:
+    """The pipeline, obeying words of command."""
+    return TroubledPipeline(pipeline.face_detector, pipeline.face_embedder, pipeline.limits)
+
+
+@dataclass(frozen=True)
+class _Described:
+    """Stands where a detector or an embedder would; has nothing but its description."""
+
+    description: ModelDescription
+
+
+@dataclass(frozen=True)
+class RandomDelays(FacePipeline):
+    """Scores made from the picture's hash after a random wait: 95 % fast, 5 % slow."""
+
+    fast_s: float = 0.02
+    slow_s: float = 0.6
+
+    def score(
+        self,
+        image: bytes,
+        *,
+        min_confidence: float,
+        max_faces: int,
+        cancellation: Cancellation | None = None,
+    ) -> ScoredImage:
+        """One or two faces, the same for the same picture."""
+        cancellation = cancellation or Cancellation()
+        _obey(image, cancellation)
+        slow = random.random() < 0.05
+        time.sleep(random.uniform(0, self.slow_s if slow else self.fast_s))
+        cancellation.raise_if_cancelled()
+        digest = hashlib.sha256(image).hexdigest()
+        return ScoredImage(
+            faces=tuple(_face(digest, index) for index in range(min(max_faces, 2))),
+            width=100,
+            height=100,
+            image_sha256=digest,
+            timings_ms={"decode": 0.0, "detect": 0.0, "align": 0.0, "embed": 0.0},
+        )
+
+    def warm_up(self) -> None:
+        """Nothing to warm."""
+
+
+def random_delays(fast_s: float = 0.02, slow_s: float = 0.6) -> RandomDelays:
+    """The stand-in with waits up to these, under the names of the default models."""
+    detector: FaceDetector = _Described(describe("yunet"))  # type: ignore[assignment]
+    embedder: FaceEmbedder = _Described(describe("sface"))  # type: ignore[assignment]
+    return RandomDelays(detector, embedder, DecodeLimits(), fast_s=fast_s, slow_s=slow_s)
+
+
+def embedding_for(digest: str, face_index: int) -> NDArray[np.float32]:
+    """What the stand-in makes of a picture's digest: (128,) float32, L2-normalised."""
+    seed = hashlib.sha256(f"{digest}:{face_index}".encode()).hexdigest()
+    return np.asarray(simulate(seed, 128).embedding, dtype=np.float32)
+
+
+def _face(digest: str, index: int) -> Face:
+    scores = simulate(digest, 1)
+    return Face(
+        bounding_box=(10.0 + index, 10.0, 50.0, 50.0),
+        landmarks=np.full((5, 2), 20.0 + index, dtype=np.float32),
+        detection_confidence=0.9,
+        embedding=embedding_for(digest, index),
+        measures=Measures(
+            quality=scores.quality,
+            frontality=scores.frontality,
+            symmetry=scores.symmetry,
+            resolution=scores.resolution,
+            confidence=scores.confidence,
+            yaw=0.0,
+            pitch=0.0,
+            roll=0.0,
+            interocular_px=20.0,
+            sharpness=0.5,
+            brightness=0.5,
+            contrast=0.2,
+            exposure=1.0,
+            noise=1.0,
+            embedding_norm=1.0,
+            recognisability=0.8,
+        ),
+    )

@@ -1,0 +1,79 @@
+"""The codec on anything: InvalidEvent or a record, and the two readers agree."""
+
+from __future__ import annotations
+
+import unicodedata
+from contextlib import suppress
+
+from hypothesis import strategies as st
+
+from schemas.codec import (
+    decode_image_submitted,
+    decode_scored_face,
+    encode_image_submitted,
+    encode_scored_face,
+    identify,
+)
+from schemas.errors import InvalidEvent
+from schemas.fallback import FallbackHeaders, with_failure, without_failure
+from schemas.image_submitted import ImageSubmitted
+from tests.schemas.example_messages import examples
+from tests.schemas.test_fallback import _failure
+from tools.fuzz.hostile_events import Message, almost_scored_faces, damaged, messages
+
+#: Characters. It goes into the log and a header.
+LONGEST_REFUSAL = 10_000
+
+_any: st.SearchStrategy[Message | bytes] = (
+    messages
+    | almost_scored_faces()
+    | st.sampled_from([one.value or b"" for one in examples("scored-face", "v1")]).flatmap(damaged)
+    | st.sampled_from([one.value or b"" for one in examples("image-submitted", "v1")])
+    .flatmap(damaged)
+    .map(lambda value: Message(value, b"user-1", ()))
+)
+
+
+# Several at a time: hypothesis takes longer over an example than the codec does.
+inputs = st.lists(_any, min_size=4, max_size=4)
+
+
+def check(given: list[Message | bytes]) -> int:
+    """Each input; answers how many. Raises AssertionError, or whatever the codec should not."""
+    for one in given:
+        if isinstance(one, bytes):
+            _check_scored_face(one)
+        else:
+            _check_submitted(one)
+    return len(given)
+
+
+def _check_scored_face(value: bytes) -> None:
+    with suppress(InvalidEvent):
+        face = decode_scored_face(value)
+        assert decode_scored_face(encode_scored_face(face)) == face
+
+
+def _check_submitted(message: Message) -> None:
+    identity = identify(message.value, message.key, message.headers)
+    read = _read(message)
+    if isinstance(read, InvalidEvent):
+        assert read.problems
+        assert len(str(read)) < LONGEST_REFUSAL
+    else:
+        assert identity is not None
+        assert (identity.event_id, identity.user_id) == (read.event_id, read.user_id)
+        assert not any(unicodedata.category(character) == "Cc" for character in read.user_id)
+        assert decode_image_submitted(encode_image_submitted(read), None, None) == read
+    with suppress(InvalidEvent):
+        FallbackHeaders.from_headers(message.headers)
+    letter = with_failure(message.headers, _failure())
+    assert FallbackHeaders.from_headers(letter) == _failure()
+    assert without_failure(letter) == without_failure(message.headers)
+
+
+def _read(message: Message) -> ImageSubmitted | InvalidEvent:
+    try:
+        return decode_image_submitted(message.value, message.key, message.headers)
+    except InvalidEvent as refusal:
+        return refusal

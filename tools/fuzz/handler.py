@@ -1,0 +1,264 @@
+"""The whole handler with the real models: every event ends as answers or as one dead letter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from models.pipeline import FacePipeline
+from schemas.binary_event import is_binary
+from schemas.codec import decode_image_submitted, decode_scored_face, identify
+from schemas.errors import InvalidEvent
+from schemas.fallback import FallbackHeaders, without_failure
+from streams.config.settings import load_settings
+from streams.dead_letters import LARGEST_KEPT_KEY, keep, without_value
+from streams.engine.publishing import Outgoing, UnpublishableMessage
+from streams.inference.circuit import Circuit
+from streams.inference.pool import InferencePool, load_models
+from streams.kafka.topics import HEADER_ROOM, largest_message, topic_names
+from streams.messages import Incoming
+from streams.pictures.picture_store import ImageStore
+from streams.scoring.scorer import Scorer
+from streams.scoring.simulated_answers import SimulatedAnswers
+from streams.telemetry.metrics import Metrics
+from tests.fakes import FakePublisher, incoming
+from tools.fuzz.hostile_events import (
+    Message,
+    messages,
+    texts,
+    traces,
+    with_picture,
+    with_trace,
+    with_uri,
+)
+from tools.fuzz.hostile_pictures import recipes
+from tools.fuzz.hostile_uris import allowed_prefixes, uris
+from tools.fuzz.leaks import LogLines, captured_log, tells_picture, tells_secret
+from tools.fuzz.places import (
+    MAX_IMAGE_BYTES,
+    SECRET,
+    Folders,
+    PictureSite,
+    canary,
+    canary_digest,
+    make_folders,
+    resolve,
+)
+
+LONGEST_S = 60.0
+#: The least that a worker may be told; events and keys of the fuzzer are larger than any topic's.
+MAX_MESSAGE_BYTES = 64 * 1024
+#: Bytes of all headers of an answer, whatever its event had.
+LARGEST_HEADERS = 2048
+PASSWORDS = ("kafka-pass-Rw8hJ2pQ", "qdrant-key-Ty5mK4dF", "api-token-Bn2vC6xZ")
+
+# Half of the events have nothing else wrong, so that their pictures are reached.
+_fields: st.SearchStrategy[list[tuple[str, str]]] = st.just([]) | st.lists(
+    st.tuples(
+        st.sampled_from(["max_faces", "min_confidence", "use_real_ml", "metadata", "event_id"]),
+        texts,
+    ),
+    max_size=2,
+)
+
+
+@dataclass
+class Handler:
+    """Scorer and simulated answers put together as the worker does, but for the broker."""
+
+    scorer: Scorer
+    simulated: SimulatedAnswers
+    fallback_topic: str
+    folders: Folders
+    site: PictureSite
+    log: LogLines
+    runner: asyncio.Runner
+    publisher: FakePublisher
+    ends: Counter[str] = field(default_factory=Counter)
+    """How the events ended: "real", or the reason of their dead letter."""
+
+    @property
+    def inputs(self) -> st.SearchStrategy[Message]:
+        """Events of every kind, a third each of odd ones, damaged pictures and claim checks."""
+        pictures = st.builds(with_picture, recipes, _fields, binary=st.booleans())
+        claims = st.builds(with_uri, uris(self.folders, self.site.port), _fields)
+        return messages | st.builds(with_trace, pictures | claims, st.just(()) | traces)
+
+    def check(self, message: Message) -> int:
+        """One input. Raises AssertionError, or whatever the handler should not."""
+        self.runner.run(self._handle(message.incoming()))
+        return 1
+
+    async def _handle(self, event: Incoming) -> None:
+        self.log.clear()
+        self.site.trespasses.clear()
+        self.publisher.published.clear()
+        async with asyncio.timeout(LONGEST_S):
+            answers = await self.scorer.answers(event)
+        assert answers
+        letter = await self._published(event, answers)
+        if letter is None:
+            self._check_faces(event, answers)
+        else:
+            await self._check_dead_letter(event, letter)
+        self._check_secrecy(event)
+
+    async def _published(self, event: Incoming, answers: list[Outgoing]) -> Outgoing | None:
+        """The dead letter of the event, if it has one; published as the agent does it."""
+        letter = answers[0] if answers[0].topic == self.fallback_topic else None
+        if letter is None:
+            try:
+                await self.publisher.publish(answers)
+            except UnpublishableMessage as error:
+                self.ends["too large to answer"] += 1
+                letter = self.scorer.too_large_to_answer(event, error)
+        else:
+            assert answers == [letter]
+        if letter is not None:
+            await keep(self.publisher.publish, letter, event)
+            # The way out of what does not fit must itself fit, needed or not.
+            assert without_value(letter, event).size < HEADER_ROOM
+        return letter
+
+    def _check_faces(self, event: Incoming, answers: list[Outgoing]) -> None:
+        self.ends["real"] += 1
+        record = decode_image_submitted(event.value, event.key, event.headers)
+        faces = [decode_scored_face(answer.value) for answer in answers]
+        assert [face.face_index for face in faces] == list(range(faces[0].face_count))
+        for face, answer in zip(faces, answers, strict=True):
+            assert (face.event_id, face.user_id) == (record.event_id, record.user_id)
+            assert face.provenance == "real"
+            assert answer.key == record.user_id.encode()
+            _check_headers(answer)
+
+    async def _check_dead_letter(self, event: Incoming, letter: Outgoing) -> None:
+        failure = FallbackHeaders.from_headers(letter.headers)
+        self.ends[failure.fallback_reason.value] += 1
+        empty = b"" if event.key is None and event.value is None else event.value
+        assert (letter.key, letter.value) == (event.key, empty)
+        assert without_failure(letter.headers) == without_failure(event.headers)
+        (kept,) = self.publisher.published
+        if kept != letter:
+            self.ends["left at its source"] += 1
+            assert letter.size > self.publisher.largest(letter.topic)
+            assert kept.key == (letter.key if len(letter.key or b"") <= LARGEST_KEPT_KEY else None)
+            assert kept.value == b""
+            assert not without_failure(kept.headers)
+        await self._check_simulated(kept)
+
+    async def _check_simulated(self, letter: Outgoing) -> None:
+        dead = incoming(
+            letter.value,
+            key=letter.key,
+            headers=tuple(letter.headers),
+            topic=self.fallback_topic,
+        )
+        answers = self.simulated.answers(dead)
+        identity = identify(dead.value, dead.key, dead.headers)
+        assert len(answers) == (identity is not None)
+        for answer in answers:
+            face = decode_scored_face(answer.value)
+            assert identity is not None
+            assert (face.event_id, face.user_id) == (identity.event_id, identity.user_id)
+            assert face.provenance == "simulated"
+            assert face.metadata == identity.metadata
+            _check_headers(answer)
+        # Metadata may leave no room for an answer; the agent leaves such a letter where it is.
+        with suppress(UnpublishableMessage):
+            await self.publisher.publish(answers)
+
+    def _check_secrecy(self, event: Incoming) -> None:
+        assert not self.site.trespasses, self.site.trespasses
+        # The models may raise their own errors only; the pool logs any other.
+        assert "scoring raised what it should not" not in self.log.events
+        shown = self.log.lines
+        digest = canary_digest()
+        for answer in self.publisher.published:
+            assert digest.encode() not in (answer.value or b"")
+            assert not any(digest.encode() in (value or b"") for _, value in answer.headers)
+        assert tells_secret(shown, (SECRET, digest, *PASSWORDS)) is None
+        assert tells_picture(shown, canary()) is None
+        if picture := _picture_in(event):
+            assert tells_picture(shown, picture) is None
+
+
+def _check_headers(answer: Outgoing) -> None:
+    """What an event brings along must not make its answers, or its shadow, too large."""
+    bare = replace(answer, key=None, value=None)
+    assert bare.size < LARGEST_HEADERS
+
+
+def _picture_in(event: Incoming) -> bytes | None:
+    try:
+        return decode_image_submitted(event.value, event.key, event.headers).image
+    except InvalidEvent:
+        # Refused as an event; what it may have carried is told by nobody but the sender.
+        return event.value if is_binary(event.headers) else None
+
+
+@contextmanager
+def handler(pipeline: FacePipeline, base: Path, **changes: Any) -> Iterator[Handler]:
+    """A handler on real models, a folder below ``base`` and a server, with its log captured."""
+    folders, site = make_folders(base), PictureSite()
+    with asyncio.Runner() as runner, captured_log() as log:
+        runner.run(site.start())
+        settings = load_settings(
+            ml_attempts=2,
+            ml_backoff_ms=0,
+            max_image_bytes=MAX_IMAGE_BYTES,
+            kafka_max_message_bytes=MAX_MESSAGE_BYTES,
+            image_uri_allow=allowed_prefixes(folders, site.port),
+            kafka_bootstrap_servers="kafka.test:9093",
+            kafka_security_protocol="SASL_SSL",
+            kafka_sasl_username="worker",
+            kafka_sasl_password=PASSWORDS[0],
+            qdrant_url="https://qdrant.test",
+            qdrant_api_key=PASSWORDS[1],
+            api_token=PASSWORDS[2],
+            **changes,
+        )
+        topics = topic_names(settings)
+        images = ImageStore(
+            settings.image_uri_allow, MAX_IMAGE_BYTES, timeout_s=10.0, resolve=resolve
+        )
+        pool = InferencePool(lambda: pipeline, threads=1, timeout_s=LONGEST_S)
+        runner.run(pool.start())
+        scorer = Scorer(
+            settings,
+            topics,
+            pool,
+            images,
+            lambda: False,
+            circuit=Circuit(threshold=0, window=1, minimum=1),
+            metrics=Metrics(),
+        )
+        simulated = SimulatedAnswers(
+            topics, enabled=True, embedding_size=pipeline.embedder.dimension
+        )
+        try:
+            yield Handler(
+                scorer,
+                simulated,
+                topics.simulated_fallback,
+                folders,
+                site,
+                log,
+                runner,
+                FakePublisher(largest=lambda topic: largest_message(settings, topic)),
+            )
+        finally:
+            runner.run(pool.stop())
+            runner.run(images.close())
+            runner.run(site.stop())
+
+
+def loaded_pipeline(cache: Path) -> FacePipeline:
+    """The real models, their prepared graphs kept in ``cache``."""
+    return load_models(load_settings(model_cache=cache))

@@ -1,0 +1,154 @@
+"""Messages of image-submitted as no client of ours would send them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from schemas.headers import Header
+from schemas.scored_face import ScoredFace
+from streams.messages import Incoming
+from tests.fakes import incoming
+from tests.schemas.example_messages import example
+from tests.schemas.test_properties import FIELDS, HEADER_NAMES
+from tools.fuzz.hostile_pictures import Recipe
+
+#: Deeper than the parser goes, and deeper than metadata may be.
+DEPTHS = (50, 99, 100, 101, 150, 199, 200, 201, 1000, 50_000)
+LONGEST_HEADER = 1 << 20
+LONGEST_KEY = 1 << 20
+TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a producer may put into a topic."""
+
+    value: bytes | None
+    key: bytes | None
+    headers: tuple[Header, ...]
+
+    def incoming(self) -> Incoming:
+        """As the worker sees it."""
+        return incoming(self.value, key=self.key, headers=self.headers)
+
+
+def nested(depth: int, shape: int) -> str:
+    """JSON of so many levels: arrays, objects, or both by turns."""
+    opened = ("[", '{"a":', '[{"a":')[shape % 3]
+    closed = ("]", "}", "}]")[shape % 3]
+    return opened * depth + "1" + closed * depth
+
+
+# Tokens, not values: no JSON writer would write most of these.
+tokens = st.sampled_from(
+    [
+        *("NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1E-400", "-0", "-0.0", "01", "1."),
+        *("null", "true", "[]", "{}", '""', '"\\u0000"', '"\\ud800"', '"\\udfff\\ud800"'),
+        *('"\x00"', '"\\u202e"', '"\\u0085"', '"a\\nb"', '"\\u2028"', '"\ufeff"', "'a'", "//"),
+        *("9" * 5000, "1e309", "0." + "3" * 5000, '"' + "x" * 5000 + '"', '"%00"', "0x10"),
+        *('"2024-05-01T12:00:00Z"', '"9999-12-31T23:59-14:00"', '"0001-01-01T00:00+14:00"'),
+        *('"YQ=="', '"data:,"', '"data:image/png;base64,"', '"3f2b8c1e9c1d4f5e8a440c9f6f3f7a10"'),
+        *("1714564800000", "-62135596800001", "253402300800000", "1e18", "0.7", "64", "65"),
+    ]
+)
+deep = st.builds(nested, st.sampled_from(DEPTHS), st.integers(0, 2))
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+texts = tokens | deep | json_values.map(json.dumps)
+field_names = st.sampled_from(FIELDS) | st.text(max_size=300)
+
+
+def _object(fields: list[tuple[str, str]]) -> bytes:
+    # The same name may come twice, as JSON allows and no dictionary holds.
+    inside = ",".join(f"{json.dumps(name)}:{text}" for name, text in fields)
+    return ("{" + inside + "}").encode(errors="surrogatepass")
+
+
+_SOUND = [("user_id", '"user-1"'), ("image_base64", '"YQ=="')]
+objects = st.builds(
+    lambda sound, fields: _object([*(_SOUND if sound else ()), *fields]),
+    st.booleans(),
+    st.lists(st.tuples(field_names, texts), max_size=6),
+)
+keys = (
+    st.none()
+    | st.binary(max_size=16)
+    | st.sampled_from([b"user-1", b"", b"\xff\xfe", b"\xc0\xaf", b"\xed\xa0\x80", b"a" * 300])
+    | st.sampled_from(["a\nb", "a\x7f", "\u0085", "\u202euser", "\x1b[2J"]).map(str.encode)
+    | st.builds(lambda n, byte: bytes([byte]) * n, st.integers(0, LONGEST_KEY), st.integers(0, 255))
+)
+header_values = (
+    st.none()
+    | st.binary(max_size=32)
+    | st.sampled_from([b"image/png", b"IMAGE/jpeg; q=1", b"application/json", b"\xff" * 20])
+    | texts.map(lambda text: text.encode(errors="surrogatepass"))
+    | st.builds(
+        lambda n, byte: bytes([byte]) * n, st.integers(0, LONGEST_HEADER), st.integers(0, 9)
+    )
+)
+headers = st.lists(
+    st.tuples(st.sampled_from(HEADER_NAMES) | st.text(max_size=8), header_values), max_size=8
+).map(tuple)
+# What answers carry on: a sound trace, with a state of any size.
+traces = st.builds(
+    lambda n: (("traceparent", TRACE), ("tracestate", b"a=" + b"x" * n)),
+    st.integers(0, LONGEST_HEADER),
+)
+messages = st.builds(
+    Message,
+    value=st.none() | st.binary(max_size=64) | objects | texts.map(lambda text: text.encode()),
+    key=keys,
+    headers=headers | traces,
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
+    """A sound value with a few bytes replaced, or cut off."""
+    data = bytearray(whole)
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(data)))
+        data[at : at + draw(st.integers(0, 8))] = draw(st.binary(max_size=4))
+    return bytes(data)
+
+
+@st.composite
+def almost_scored_faces(draw: st.DrawFn) -> bytes:
+    """A scored-face value with single fields exchanged for anything."""
+    whole = example("scored-face/v1/real").value or b""
+    fields = {name: json.dumps(value) for name, value in json.loads(whole).items()}
+    for name in draw(st.lists(st.sampled_from(list(ScoredFace.model_fields)), max_size=3)):
+        fields[name] = draw(texts)
+    return _object(list(fields.items()))
+
+
+def with_trace(message: Message, trace: tuple[Header, ...]) -> Message:
+    """The message as a part of that trace."""
+    return Message(message.value, message.key, (*message.headers, *trace))
+
+
+def with_picture(recipe: Recipe, fields: list[tuple[str, str]], *, binary: bool) -> Message:
+    """A message that carries a picture, in either content mode."""
+    picture = recipe.cook()
+    if binary:
+        sent = [(name, text.strip('"').encode(errors="replace")) for name, text in fields]
+        return Message(picture, b"user-1", (("content-type", b"image/jpeg"), *sent))
+    text = base64.b64encode(picture).decode()
+    value = _object([("user_id", '"user-1"'), ("image_base64", f'"{text}"'), *fields])
+    return Message(value, None, ())
+
+
+def with_uri(uri: str, fields: list[tuple[str, str]]) -> Message:
+    """A message with a claim check."""
+    value = _object([("user_id", '"user-1"'), ("image_uri", json.dumps(uri)), *fields])
+    return Message(value, None, ())

@@ -1,0 +1,112 @@
+"""What the worker writes into its log, as both formats show it, and whether it tells too much."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import re
+import sys
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from streams.config.settings import load_settings
+from streams.telemetry.logging import _renderer
+
+#: So many bytes in a row are taken for a leak. The eight that say what a file is are meant.
+BYTES_IN_A_ROW = 12
+_ANY, _HEX, _BASE64 = (re.compile(p, re.DOTALL) for p in (".+", "[0-9a-f]+", "[A-Za-z0-9+/=]+"))
+
+
+@dataclass
+class LogLines:
+    """Every line written, in JSON and as a terminal shows it."""
+
+    lines: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    _renderers: Sequence[Sequence[Any]] = field(
+        default_factory=lambda: [
+            _renderer(load_settings(log_format=name)) for name in ("json", "console")
+        ]
+    )
+
+    def __call__(self, _: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        """As structlog's last processor."""
+        self.events.append(str(event["event"]))
+        if event.get("exc_info") is True:
+            event["exc_info"] = sys.exc_info()
+        for processors in self._renderers:
+            shown: Any = {**event, "level": method}
+            for processor in processors:
+                shown = processor(None, method, shown)
+            self.lines.append(str(shown))
+        raise structlog.DropEvent
+
+    def clear(self) -> None:
+        """Forget what was written."""
+        self.lines.clear()
+        self.events.clear()
+
+
+@contextmanager
+def captured_log() -> Iterator[LogLines]:
+    """Everything that is logged in the block."""
+    # Changed in place: loggers in use hold on to this list.
+    processors = structlog.get_config()["processors"]
+    before, log = list(processors), LogLines()
+    processors[:] = [structlog.stdlib.add_log_level, log]
+    level = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
+    try:
+        yield log
+    finally:
+        processors[:] = before
+        structlog.configure(wrapper_class=level)
+
+
+def tells_picture(lines: Sequence[str], picture: bytes) -> str | None:
+    """A piece of a picture that is in a line: as it is, escaped, in hexadecimal or in base64."""
+    if len(picture) < 2 * BYTES_IN_A_ROW:
+        return None
+    # In base64 and hexadecimal the same number of characters says less.
+    length = 2 * BYTES_IN_A_ROW
+    base64_pieces = {piece for line in lines for piece in _pieces(_BASE64, line, length)}
+    hex_pieces = {piece for line in lines for piece in _pieces(_HEX, line.lower(), length)}
+    raw_pieces = {piece for line in lines for piece in _pieces(_ANY, _unescaped(line))}
+    for pieces, whole in (
+        (raw_pieces, picture.decode("latin-1")),
+        (base64_pieces, base64.b64encode(picture).decode()),
+        (hex_pieces, picture.hex()),
+    ):
+        for piece in pieces:
+            # Zeros and the like are in every picture, and say nothing.
+            if piece in whole and len(set(piece)) > 4:
+                return piece
+    return None
+
+
+def _pieces(pattern: re.Pattern[str], text: str, length: int = BYTES_IN_A_ROW) -> Iterator[str]:
+    for run in pattern.findall(text):
+        for at in range(len(run) - length + 1):
+            yield run[at : at + length]
+
+
+def tells_secret(lines: Sequence[str], secrets: Sequence[str]) -> str | None:
+    """A line that has a secret, or its base64."""
+    for line in lines:
+        for secret in secrets:
+            if secret in line or base64.b64encode(secret.encode()).decode() in line:
+                return line
+    return None
+
+
+def _unescaped(line: str) -> str:
+    # Bytes in a message are shown as Python writes them, and JSON escapes the backslashes.
+    text = line.encode("latin-1", "backslashreplace").replace(b"\\\\", b"\\")
+    try:
+        return codecs.decode(text, "unicode_escape")
+    except UnicodeDecodeError:
+        return line

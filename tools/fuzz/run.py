@@ -1,0 +1,89 @@
+"""Runs a part of the fuzzer: so many inputs from a seed, each within its time and memory."""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, strategies
+
+from tools.fuzz.memory import peak_rss_mb, reset_peak, rss_mb
+
+#: Hypothesis remembers all inputs of a run; in batches the memory measured is ours.
+BATCH = 1000
+#: Processor seconds of one input, the pool's threads included.
+MOST_SECONDS = 10.0
+#: How much more than before the process may hold while it works on one input. Pictures of nine
+#: megapixels take up to 150 with the models; what the heap had given back before comes on top.
+MOST_MB = 200.0
+MOST_FAILURES = 5
+SHOWN = 4000
+
+
+@dataclass
+class Part:
+    """What is fuzzed: where its inputs come from, and what must hold for each."""
+
+    name: str
+    inputs: strategies.SearchStrategy[Any]
+    check: Callable[[Any], int]
+    """Answers how many inputs there were in what it was given."""
+    count: int = 0
+    failures: list[str] = field(default_factory=list)
+    slowest_s: float = 0.0
+    largest_mb: float = 0.0
+    peak_mb: float = 0.0
+    _broken_by: str = ""
+
+    def run(self, inputs: int, seed: int, say: Callable[[str], None] = lambda _: None) -> None:
+        """At least so many inputs, unless there are too many failures. The same seed gives the
+        same inputs."""
+        batch = 0
+        while self.count < inputs and len(self.failures) < MOST_FAILURES:
+            try:
+                self._batch(min(BATCH, inputs - self.count), f"{seed} {self.name} {batch}")
+            except Exception as error:
+                shown = "".join(traceback.format_exception(error))
+                self.failures.append(f"{shown}smallest input: {self._broken_by[:SHOWN]}")
+                say(f"{self.name} FAILED\n{self.failures[-1]}")
+            batch += 1
+            if batch % 10 == 0:
+                say(f"{self.name} {self.count}, {rss_mb():.0f} MB, at most {self.peak_mb:.0f} MB")
+
+    def _batch(self, examples: int, seed: str) -> None:
+        @hypothesis.seed(seed)
+        @hypothesis.settings(
+            max_examples=examples,
+            database=None,
+            deadline=None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+        )
+        @hypothesis.given(self.inputs)
+        def batch(given: Any) -> None:
+            self._watched(given)
+
+        batch()
+        gc.collect()  # hypothesis leaves cycles
+
+    def _watched(self, given: Any) -> None:
+        reset_peak()
+        before, started = rss_mb(), time.process_time()
+        try:
+            self.count += self.check(given)
+        except Exception:
+            self._broken_by = repr(given)
+            raise
+        seconds, peak = time.process_time() - started, peak_rss_mb()
+        grown = peak - before
+        self.peak_mb = max(self.peak_mb, peak)
+        self.slowest_s = max(self.slowest_s, seconds)
+        self.largest_mb = max(self.largest_mb, grown)
+        assert seconds <= MOST_SECONDS, f"took {seconds:.1f} s of processor time"
+        assert grown <= MOST_MB, f"took {grown:.0f} MB of memory"
