@@ -11,7 +11,7 @@
 # make accuracy DATA=folder   accuracy on labelled pictures (docs/accuracy.md)
 # make bench   how fast, beside the bare models and what else one would use (docs/benchmarks.md)
 # make profile   where the time goes: a flame graph of the worker, the operators of the graphs
-# make check   ruff, mypy, import-linter, schema and README drift
+# make check   ruff, mypy, import-linter, drift of schemas and of the settings table
 # make audit   known vulnerabilities of the locked packages (asks an advisory service)
 # Everything runs in .venv, made from the locks. PYTHON chooses the interpreter it is made with.
 
@@ -93,14 +93,14 @@ check: .venv/dev.stamp
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m streams.web.openapi --check
-	$(BIN)/python -m streams.config.settings_table --check README.md
+	$(BIN)/python -m streams.config.settings_table --check docs/configuration.md
 
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m schemas.generate
 	$(BIN)/python -m streams.web.openapi
-	$(BIN)/python -m streams.config.settings_table README.md
+	$(BIN)/python -m streams.config.settings_table docs/configuration.md
 
 # Newest versions that pyproject.toml allows, with hashes, without any index address.
 COMPILE := $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes --no-emit-index-url \

@@ -1,8 +1,8 @@
 """The settings as a Markdown table.
 
-Run ``python -m streams.config.settings_table [--check] README.md``. The table between the two
-markers of the file is generated from the settings class; ``--check`` only compares, and exits with
-1 when they differ.
+Run ``python -m streams.config.settings_table [--check] docs/configuration.md``. The table between
+the two markers of the file is generated from the settings class; ``--check`` only compares, and
+exits with 1 when they differ.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def test_a_page_is_written_and_then_found_in_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The check fails on a drifted table and changes nothing; writing mends it."""
-    page = tmp_path / "README.md"
+    page = tmp_path / "configuration.md"
     page.write_text(PAGE)
     assert main(["--check", str(page)]) == 1
     assert "make format" in capsys.readouterr().err
