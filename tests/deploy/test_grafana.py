@@ -1,22 +1,24 @@
-"""The dashboard: every panel asks for what a worker gives, and says what it shows."""
+"""The dashboard: each panel queries metrics that a worker exposes, and describes itself."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.deploy.test_prometheus import DASHBOARD, ROOT, check_expression
+from tests.deploy.worker_metrics import check_expression
 
-BOARD: dict[str, Any] = json.loads(DASHBOARD.read_text("utf-8"))
+GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
+BOARD: dict[str, Any] = json.loads((GRAFANA / "dashboards/facestream.json").read_text("utf-8"))
 PANELS: list[dict[str, Any]] = [one for one in BOARD["panels"] if one["type"] != "row"]
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_a_panel_asks_for_what_a_worker_gives(panel: dict[str, Any]) -> None:
-    """With a unit, and a sentence for who sees it for the first time."""
+def test_a_panel_queries_metrics_that_a_worker_exposes(panel: dict[str, Any]) -> None:
+    """It also has a unit and a description."""
     assert panel["targets"]
     for target in panel["targets"]:
         check_expression(target["expr"])
@@ -25,7 +27,7 @@ def test_a_panel_asks_for_what_a_worker_gives(panel: dict[str, Any]) -> None:
 
 
 def test_panels_do_not_overlap() -> None:
-    """Grafana would move them about."""
+    """Grafana would rearrange panels that overlap."""
     taken = set()
     for panel in BOARD["panels"]:
         place = panel["gridPos"]
@@ -36,16 +38,16 @@ def test_panels_do_not_overlap() -> None:
         assert place["x"] + place["w"] <= 24
 
 
-def test_ids_are_unique_and_the_board_can_be_found() -> None:
-    """The uid is what links point to."""
+def test_ids_are_unique_and_the_uid_is_fixed() -> None:
+    """Links to the dashboard contain its uid."""
     ids = [panel["id"] for panel in BOARD["panels"]]
     assert len(set(ids)) == len(ids)
     assert "facestream" == BOARD["uid"]
 
 
-def test_grafana_is_told_of_the_folder_and_of_prometheus() -> None:
-    """The dashboard's data source is chosen by its kind."""
-    folder = ROOT / "deploy" / "grafana" / "provisioning"
+def test_provisioning_names_the_data_source_and_the_folder() -> None:
+    """The dashboard selects its data source by type."""
+    folder = GRAFANA / "provisioning"
     (source,) = yaml.safe_load((folder / "datasources/prometheus.yml").read_text())["datasources"]
     assert "prometheus" == source["type"] == BOARD["templating"]["list"][0]["query"]
     (provider,) = yaml.safe_load((folder / "dashboards/facestream.yml").read_text())["providers"]
