@@ -19,6 +19,10 @@ class Abandoned(StreamsError):
     """The worker is stopping or rebalancing: leave this event unacknowledged for its next owner."""
 
 
+class Busy(StreamsError):
+    """The worker is at its limit; the same request may succeed soon."""
+
+
 class InferenceTimeout(StreamsError):
     """An attempt at scoring took longer than ``ML_SERVICE_TIMEOUT`` and was terminated."""
 

@@ -31,11 +31,10 @@ from models.pipeline import (
 )
 from models.session import Cancellation
 from streams.config.settings import Settings
-from streams.errors import InferenceTimeout
+from streams.errors import Busy, InferenceTimeout
 from streams.inference.circuit import Circuit
 from streams.inference.fair_queue import Turns
 from streams.inference.result_batches import Bursts
-from streams.web.admission import Busy
 
 T = TypeVar("T")
 

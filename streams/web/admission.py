@@ -5,11 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from streams.errors import StreamsError
-
-
-class Busy(StreamsError):
-    """There is as much to do as there may be; worth another attempt soon."""
+from streams.errors import Busy
 
 
 class Admission:

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from schemas.http_api import RequestBody, read_request
 from streams.app import app
-from streams.web.admission import Admission, Busy
+from streams.errors import Busy
+from streams.web.admission import Admission
 from streams.web.requests import JSON_TYPE, Refusal, body_limit, declared_size, read_body
 
 Request = TypeVar("Request", bound=RequestBody)

@@ -8,8 +8,8 @@ from http import HTTPStatus
 from aiohttp import web
 
 from schemas.errors import InvalidEvent
+from streams.errors import Busy
 from streams.index.errors import IndexRejected, VectorIndexError
-from streams.web.admission import Busy
 from streams.web.requests import Refusal
 
 INDEX = "/index"

@@ -25,8 +25,7 @@ from schemas.errors import InvalidEvent
 from schemas.http_api import Failure
 from schemas.json_room import FIELDS_ROOM
 from streams.config.settings import Settings
-from streams.errors import InferenceTimeout, StreamsError
-from streams.web.admission import Busy
+from streams.errors import Busy, InferenceTimeout, StreamsError
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ from schemas.http_api import ScorePending
 from schemas.scored_face import ScoredFace
 from streams.app import app
 from streams.engine.publishing import PublishingFailed, UnpublishableMessage
-from streams.errors import Abandoned
+from streams.errors import Abandoned, Busy
 from streams.kafka.answer_follower import Awaited, FollowingFailed, NotScored
 from streams.kafka.topics import topic_names
-from streams.web.admission import Admission, Busy
+from streams.web.admission import Admission
 from streams.web.api_view import ApiView, admitted
 from streams.web.requests import JSON_TYPE, Refusal, read_body
 from streams.web.score_bridge import ScoreBridge

@@ -30,10 +30,9 @@ from models.errors import (
 from models.pipeline import FacePipeline, ScoredImage
 from models.session import Cancellation
 from streams.config.settings import load_settings
-from streams.errors import InferenceTimeout
+from streams.errors import Busy, InferenceTimeout
 from streams.inference.circuit import Circuit
 from streams.inference.pool import InferencePool, load_models
-from streams.web.admission import Busy
 from tools.pictures import encoded, png_declaring, portrait, portrait_bytes
 
 WITHOUT_END = b"a picture that takes for ever"

@@ -6,7 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from streams.web.admission import Admission, Busy
+from streams.errors import Busy
+from streams.web.admission import Admission
 
 
 def test_requests_beyond_the_most_are_refused_at_once() -> None:
