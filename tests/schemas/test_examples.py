@@ -13,7 +13,7 @@ from schemas.codec import (
 from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackHeaders
 from schemas.json_schema import SCHEMAS
-from tests.schemas.example_messages import FOLDER, Example, examples
+from tools.example_messages import FOLDER, Example, examples
 
 DECODERS: dict[str, Callable[[Example], object]] = {
     "image-submitted": lambda e: decode_image_submitted(e.value, e.key, e.headers),

@@ -13,7 +13,7 @@ from schemas.codec import decode_image_submitted, decode_scored_face, identify
 from schemas.errors import InvalidEvent
 from schemas.http_api import DetectFaceRequest, read_request
 from schemas.json_room import FIELDS_ROOM
-from tests.schemas.example_messages import example
+from tools.example_messages import example
 
 #: As much as one Kafka record of the defaults holds, about.
 COUNT = 2_500_000

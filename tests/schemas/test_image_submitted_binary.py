@@ -12,7 +12,7 @@ from schemas.codec import (
 from schemas.errors import InvalidEvent
 from schemas.headers import Header
 from schemas.image_submitted import ImageSubmitted, derived_event_id
-from tests.schemas.example_messages import example
+from tools.example_messages import example
 
 EVENT_ID = UUID("3f2b8c1e-9c1d-4f5e-8a44-0c9f6f3f7a10")
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ from schemas.codec import decode_image_submitted, encode_image_submitted
 from schemas.errors import InvalidEvent
 from schemas.field_types import MAX_METADATA_DEPTH
 from schemas.image_submitted import ImageSubmitted, derived_event_id
-from tests.schemas.example_messages import example
+from tools.example_messages import example
 
 PICTURE = b"\x89PNG picture"
 TEXT = base64.b64encode(PICTURE).decode()

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from schemas.generate import FOLDER, main
 from schemas.image_submitted import EXPECTED, ImageSubmitted
 from schemas.json_schema import SCHEMAS
-from tests.schemas.example_messages import Example, examples
+from tools.example_messages import Example, examples
 
 JUDGED = [
     (topic, example)

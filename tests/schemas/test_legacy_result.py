@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from schemas.codec import decode_scored_face, encode_scored_face
-from tests.schemas.example_messages import example
+from tools.example_messages import example
 
 #: What the older worker's result had; its consumers may read any of it.
 OLDER_RESULT = {

@@ -19,18 +19,11 @@ from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackHeaders, with_failure, without_failure
 from schemas.headers import Header
 from schemas.image_submitted import ImageSubmitted
-from schemas.json_schema import image_submitted_schema
 from schemas.scored_face import ScoredFace
-from tests.schemas.example_messages import example
 from tests.schemas.test_cloud_events import ID, NOON
 from tests.schemas.test_fallback import _failure
-
-FIELDS = sorted(image_submitted_schema()["properties"])
-HEADER_NAMES = [
-    *("content-type", "Content-Type", "ce_id", "ce_time", "event_id", "user_id", "image_sha256"),
-    *("submitted_at", "use_real_ml", "min_confidence", "max_faces", "metadata", "traceparent"),
-    *FallbackHeaders.model_fields,
-]
+from tools.example_messages import example
+from tools.fuzz.hostile_events import FIELDS, HEADER_NAMES
 
 json_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 sound_scalars = (

@@ -17,7 +17,7 @@ from schemas.codec import decode_scored_face, encode_scored_face
 from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackReason
 from schemas.scored_face import ScoredFace, face_id_of
-from tests.schemas.example_messages import example
+from tools.example_messages import example
 
 EVENT_ID = UUID("3f2b8c1e-9c1d-4f5e-8a44-0c9f6f3f7a10")
 

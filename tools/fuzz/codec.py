@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
@@ -15,14 +16,28 @@ from schemas.codec import (
     identify,
 )
 from schemas.errors import InvalidEvent
-from schemas.fallback import FallbackHeaders, with_failure, without_failure
+from schemas.fallback import (
+    FallbackHeaders,
+    FallbackReason,
+    with_failure,
+    without_failure,
+)
 from schemas.image_submitted import ImageSubmitted
-from tests.schemas.example_messages import examples
-from tests.schemas.test_fallback import _failure
+from tools.example_messages import examples
 from tools.fuzz.hostile_events import Message, almost_scored_faces, damaged, messages
 
 #: Characters. It goes into the log and a header.
 LONGEST_REFUSAL = 10_000
+FAILURE = FallbackHeaders(
+    fallback_reason=FallbackReason.NO_FACE,
+    fallback_detail="no detection",
+    fallback_attempts=1,
+    source_topic="image-submitted",
+    source_partition=2,
+    source_offset=1041,
+    failed_at=datetime(2024, 5, 1, 12, tzinfo=UTC),
+    worker="worker-1",
+)
 
 _any: st.SearchStrategy[Message | bytes] = (
     messages
@@ -67,8 +82,8 @@ def _check_submitted(message: Message) -> None:
         assert decode_image_submitted(encode_image_submitted(read), None, None) == read
     with suppress(InvalidEvent):
         FallbackHeaders.from_headers(message.headers)
-    letter = with_failure(message.headers, _failure())
-    assert FallbackHeaders.from_headers(letter) == _failure()
+    letter = with_failure(message.headers, FAILURE)
+    assert FallbackHeaders.from_headers(letter) == FAILURE
     assert without_failure(letter) == without_failure(message.headers)
 
 

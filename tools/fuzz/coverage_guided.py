@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.schemas.example_messages import examples
+from tools.example_messages import examples
 
 RUNS = 20_000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +28,6 @@ from streams.pictures.picture_store import ImageStore
 from streams.scoring.scorer import Scorer
 from streams.scoring.simulated_answers import SimulatedAnswers
 from streams.telemetry.metrics import Metrics
-from tests.fakes import FakePublisher, incoming
 from tools.fuzz.hostile_events import (
     Message,
     messages,
@@ -70,6 +69,22 @@ _fields: st.SearchStrategy[list[tuple[str, str]]] = st.just([]) | st.lists(
 
 
 @dataclass
+class RecordingPublisher:
+    """Keep published messages; refuse a message that is larger than its topic accepts."""
+
+    largest: Callable[[str], int]
+    """Topic name to the size of its largest message, in bytes."""
+    published: list[Outgoing] = field(default_factory=list)
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        """Publish all of the messages. Raises ``UnpublishableMessage`` when one is too large."""
+        for message in messages:
+            if message.size > self.largest(message.topic):
+                raise UnpublishableMessage(f"{message.size} bytes for {message.topic}")
+        self.published.extend(messages)
+
+
+@dataclass
 class Handler:
     """Scorer and simulated answers put together as the worker does, but for the broker."""
 
@@ -80,7 +95,7 @@ class Handler:
     site: PictureSite
     log: LogLines
     runner: asyncio.Runner
-    publisher: FakePublisher
+    publisher: RecordingPublisher
     ends: Counter[str] = field(default_factory=Counter)
     """How the events ended: "real", or the reason of their dead letter."""
 
@@ -154,12 +169,8 @@ class Handler:
         await self._check_simulated(kept)
 
     async def _check_simulated(self, letter: Outgoing) -> None:
-        dead = incoming(
-            letter.value,
-            key=letter.key,
-            headers=tuple(letter.headers),
-            topic=self.fallback_topic,
-        )
+        message = Message(letter.value, letter.key, tuple(letter.headers))
+        dead = replace(message.incoming(), topic=self.fallback_topic)
         answers = self.simulated.answers(dead)
         identity = identify(dead.value, dead.key, dead.headers)
         assert len(answers) == (identity is not None)
@@ -251,7 +262,7 @@ def handler(pipeline: FacePipeline, base: Path, **changes: Any) -> Iterator[Hand
                 site,
                 log,
                 runner,
-                FakePublisher(largest=lambda topic: largest_message(settings, topic)),
+                RecordingPublisher(lambda topic: largest_message(settings, topic)),
             )
         finally:
             runner.run(pool.stop())

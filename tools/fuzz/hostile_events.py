@@ -9,14 +9,21 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from schemas.fallback import FallbackHeaders
 from schemas.headers import Header
+from schemas.json_schema import image_submitted_schema
 from schemas.scored_face import ScoredFace
 from streams.messages import Incoming
-from tests.fakes import incoming
-from tests.schemas.example_messages import example
-from tests.schemas.test_properties import FIELDS, HEADER_NAMES
+from tools.example_messages import example
 from tools.fuzz.hostile_pictures import Recipe
 
+#: Names that the codec reads: fields of the JSON mode, and headers.
+FIELDS = sorted(image_submitted_schema()["properties"])
+HEADER_NAMES = [
+    *("content-type", "Content-Type", "ce_id", "ce_time", "event_id", "user_id", "image_sha256"),
+    *("submitted_at", "use_real_ml", "min_confidence", "max_faces", "metadata", "traceparent"),
+    *FallbackHeaders.model_fields,
+]
 #: Deeper than the parser goes, and deeper than metadata may be.
 DEPTHS = (50, 99, 100, 101, 150, 199, 200, 201, 1000, 50_000)
 LONGEST_HEADER = 1 << 20
@@ -34,7 +41,15 @@ class Message:
 
     def incoming(self) -> Incoming:
         """As the worker sees it."""
-        return incoming(self.value, key=self.key, headers=self.headers)
+        return Incoming(
+            topic="image-submitted",
+            partition=3,
+            offset=41,
+            key=self.key,
+            value=self.value,
+            headers=self.headers,
+            timestamp=0.0,
+        )
 
 
 def nested(depth: int, shape: int) -> str:
