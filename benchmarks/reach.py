@@ -376,7 +376,7 @@ KEYS = (
         _own_growth("index"),
         ("growth",),
     ),
-    Key("rss_mb", "resident memory of the worker at work, MB", 280, False, 0, _rss, (JSON,)),
+    Key("rss_mb", "resident memory of the worker at work, MB", 320, False, 0, _rss, (JSON,)),
     Key(
         "start_ms",
         "from the process's start to warm models, graphs prepared before",

@@ -18,7 +18,6 @@ from streams.index.errors import IndexBusy, IndexDamaged, IndexMismatch, IndexUn
 from streams.index.folder_lock import FolderLock
 from streams.index.model_contract import ModelContract
 from streams.index.points import FaceIdOf
-from streams.index.qdrant_import import import_qdrant
 from streams.index.refusals import without_credentials
 
 if TYPE_CHECKING:
@@ -58,7 +57,6 @@ def connect(config: IndexConfig) -> "tuple[QdrantClient, FolderLock | None]":
     Raises IndexBusy, IndexDamaged, IndexMismatch, IndexUnavailable or ConfigurationError. A server
     is not asked anything yet.
     """
-    import_qdrant()
     if config.url:
         return _server(config), None
     if config.path is None:

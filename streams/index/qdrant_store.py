@@ -1,7 +1,7 @@
 """The points in Qdrant, synchronously: written, removed, searched, counted.
 
 Only `vector_client`, `vector_collections`, `vector_refusals` and this module import qdrant_client,
-inside their functions: it takes about a second to import; see `qdrant_import`.
+inside their functions: it takes about a second to import.
 """
 # ruff: noqa: PLC0415 - see above
 

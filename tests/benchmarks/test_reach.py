@@ -32,7 +32,7 @@ def results() -> Results:
         runs={
             "vga": {
                 "bare": [run(100, 20), run(50, 20)],
-                "facestream-json": [run(90, 22, 300), run(45, 22, 310)],
+                "facestream-json": [run(90, 22, 325), run(45, 22, 335)],
                 "facestream-binary": [run(95, 21), run(47.5, 21)],
                 "opencv-sequential": [run(40, 40), run(20, 40)],
                 "opencv-threads": [run(45, 38), run(22.5, 38)],
@@ -68,7 +68,7 @@ def test_every_key_is_computed_and_judged(results: Results) -> None:
         "cost_growth_index": 1.0,
         "own_cost_growth_backlog": 2.0,
         "own_cost_growth_index": 1.0,
-        "rss_mb": 305.0,
+        "rss_mb": 330.0,
         "start_ms": 2000.0,
     } == medians
     missed = {name for name, figure in found.items() if figure.reached is False}
