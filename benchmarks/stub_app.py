@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.detection.detection import FaceDetector
-from models.embedding.embedding import FaceEmbedder
+from models.detection.detector import FaceDetector
+from models.embedding.embedder import FaceEmbedder
 from models.manifest import ModelDescription, describe
 from models.pictures.decoding import DecodeLimits
 from models.pipeline import Face, FacePipeline, ScoredImage

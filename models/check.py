@@ -8,10 +8,10 @@ from time import perf_counter
 
 import numpy as np
 
-from models.built_in import built_in_pixels
-from models.detection.search import FaceSearch
+from models.built_in_picture import built_in_pixels
+from models.detection.face_search import FaceSearch
 from models.embedding.alignment import CROP_SIZE
-from models.families import load_assessor, load_detector, load_embedder
+from models.loading import load_assessor, load_detector, load_embedder
 from models.manifest import ModelDescription
 from models.session import Cancellation
 

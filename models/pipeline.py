@@ -13,17 +13,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.built_in import built_in_picture
-from models.detection.detection import Detection, FaceDetector
-from models.detection.search import LARGE_FRAME, FaceSearch
-from models.detection.straightening import MorePixelsNeeded
+from models.built_in_picture import built_in_picture
+from models.detection.detector import Detection, FaceDetector
+from models.detection.face_search import LARGE_FRAME, FaceSearch
+from models.detection.rotated_faces import MorePixelsNeeded
 from models.embedding.alignment import align, canonical_crop, canonical_landmarks
-from models.embedding.embedding import Embedding, FaceEmbedder
+from models.embedding.embedder import Embedding, FaceEmbedder
 from models.errors import InferenceFailed, LowConfidence, NoFaceFound
-from models.families import load_assessor, load_detector, load_embedder
+from models.loading import load_assessor, load_detector, load_embedder
 from models.manifest import ModelDescription, check_licence, chosen
+from models.pictures.decoded_picture import Picture
 from models.pictures.decoding import DecodeLimits, decode, decode_reduced
-from models.pictures.picture import Picture
 from models.quality.formulas import Measures, measure, recognisability
 from models.quality.learned_quality import QualityAssessor
 from models.session import Cancellation

@@ -10,8 +10,8 @@ from schemas.errors import describe
 from schemas.event_metadata import add_entries, bound_metadata
 from schemas.headers import Headers, content_type, last_value
 from schemas.image_submitted import EXPECTED, ImageSubmitted
-from schemas.json_room import FIELDS_EXPECTED, FIELDS_ROOM, crowded
-from schemas.sent_event import SentEvent, read_iso
+from schemas.json_budget import FIELDS_EXPECTED, FIELDS_ROOM, crowded
+from schemas.raw_event import SentEvent, read_iso
 
 # The record's name on the wire: the headers that may hold it.
 TEXT_HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -19,8 +19,8 @@ from schemas.headers import Headers
 from schemas.image_submitted import EXPECTED, ImageSubmitted, derived_event_id
 from schemas.json_event import read_json_event
 from schemas.legacy_result import LegacyScoredFace
+from schemas.raw_event import SentEvent
 from schemas.scored_face import ScoredFace
-from schemas.sent_event import SentEvent
 from schemas.shadow_scored import ShadowScored
 
 _T = TypeVar("_T")

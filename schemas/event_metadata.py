@@ -8,8 +8,8 @@ from pydantic_core import to_json
 
 from schemas.errors import Problem, describe, shown_name
 from schemas.field_types import JSON_EXPECTED, json_flaw
-from schemas.json_room import FIELDS_EXPECTED, FIELDS_ROOM
-from schemas.sent_event import SentEvent
+from schemas.json_budget import FIELDS_EXPECTED, FIELDS_ROOM
+from schemas.raw_event import SentEvent
 
 # Older names of entries; they may stand at the top of an event or in its metadata.
 METADATA_NAMES: Mapping[str, str] = MappingProxyType(

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from schemas.errors import InvalidEvent, Problem, describe, problems_of
 from schemas.field_types import Share
 from schemas.image_submitted import EXPECTED, Picture
-from schemas.json_room import FIELDS_EXPECTED, crowded
+from schemas.json_budget import FIELDS_EXPECTED, crowded
 from schemas.legacy_result import DetectedFace
 from schemas.scored_face import Embedding
 

@@ -25,7 +25,7 @@ from schemas.base64_picture import (
 )
 from schemas.errors import describe_size
 from schemas.field_types import EventId, Instant, Metadata, Sha256Hex, Share, Uri, UserId
-from schemas.json_room import FIELDS_ROOM
+from schemas.json_budget import FIELDS_ROOM
 
 # Made once at random; a different value would give old events new ids.
 DERIVED_EVENT_IDS = UUID("5b0a3a0c-6d0e-4d2b-9d5c-0f6a52c5f7d4")

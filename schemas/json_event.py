@@ -11,8 +11,8 @@ from schemas.errors import InvalidEvent, Problem, describe
 from schemas.event_metadata import add_entries, bound_metadata
 from schemas.field_types import instant_from_epoch_ms
 from schemas.image_submitted import EXPECTED
-from schemas.json_room import FIELDS_EXPECTED, crowded
-from schemas.sent_event import PICTURES, SentEvent, read_iso
+from schemas.json_budget import FIELDS_EXPECTED, crowded
+from schemas.raw_event import PICTURES, SentEvent, read_iso
 
 # The record's name on the wire: every name a sender may use for it, ours first.
 NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detection.detection import MAX_CANDIDATES, Detection, without_overlaps
+from models.detection.detector import MAX_CANDIDATES, Detection, without_overlaps
 from models.detection.resizing import padded, resized
 from models.manifest import ModelDescription
 from models.session import Cancellation, Session

@@ -15,7 +15,7 @@ from models.errors import InferenceFailed
 from models.manifest import ModelDescription
 
 PREPARATION_VERSION = 2
-"""Raise this with every change of `graph.py` that changes its output."""
+"""Raise this with every change of the optimisation that changes its output."""
 
 
 def prepared_graph(description: ModelDescription, weights: Path, cache_dir: Path) -> Path | bytes:
@@ -40,10 +40,10 @@ def prepared_path(description: ModelDescription, cache_dir: Path) -> Path:
 
 
 def _prepare(description: ModelDescription, weights: Path) -> bytes:
-    from models.graphs import rewriting  # noqa: PLC0415  onnx takes 0.2 s to import and is rarely needed
+    from models.graphs.optimisation import optimise  # noqa: PLC0415  importing onnx takes 0.2 s
 
     try:
-        return rewriting.rewrite(weights, dynamic_input=description.input_size == (0, 0))
+        return optimise(weights, dynamic_input=description.input_size == (0, 0))
     except Exception as error:
         # onnx raises many kinds (protobuf, checker, our lookups); all mean the same here.
         reason = f"its graph {weights} cannot be prepared: {error}"

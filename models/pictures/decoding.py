@@ -29,8 +29,8 @@ from PIL import (
 
 from models.errors import ImageTooLarge, ModelsError, UnreadableImage
 from models.pictures.containers import check_container, webp_canvas
-from models.pictures.orientation import exchanged_edges, exif_orientation, is_lying, upright
-from models.pictures.picture import Picture
+from models.pictures.decoded_picture import Picture
+from models.pictures.exif_orientation import exchanged_edges, exif_orientation, is_lying, upright
 
 # Pillow warns of damaged tags in words that quote the file. Python writes each new text to stderr
 # and remembers it for ever, so that hostile files would fill both.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detection.detection import Detection
+from models.detection.detector import Detection
 from models.quality.crop_measures import CropMeasures, measure_crop
 from models.quality.pose import Pose, pose_of, uprightness
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
-from models.built_in import built_in_picture
+from models.built_in_picture import built_in_picture
 from models.errors import ModelsError
 from streams.errors import InferenceTimeout
 from streams.inference.pool import InferencePool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.detection.detection import Detection
+from models.detection.detector import Detection
 from schemas.http_api import (
     DEFAULT_MIN_CONFIDENCE,
     DetectFaceAnswer,

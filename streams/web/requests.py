@@ -23,7 +23,7 @@ from models.errors import (
 )
 from schemas.errors import InvalidEvent
 from schemas.http_api import Failure
-from schemas.json_room import FIELDS_ROOM
+from schemas.json_budget import FIELDS_ROOM
 from streams.config.settings import Settings
 from streams.errors import Busy, InferenceTimeout, StreamsError
 

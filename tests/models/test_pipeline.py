@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from models.detection.detection import Detection, FaceDetector
+from models.detection.detector import Detection, FaceDetector
 from models.embedding.alignment import align
 from models.errors import (
     CorruptWeights,

@@ -12,7 +12,7 @@ import pytest
 from schemas.codec import decode_image_submitted, decode_scored_face, identify
 from schemas.errors import InvalidEvent
 from schemas.http_api import DetectFaceRequest, read_request
-from schemas.json_room import FIELDS_ROOM
+from schemas.json_budget import FIELDS_ROOM
 from tools.example_messages import example
 
 #: As much as one Kafka record of the defaults holds, about.

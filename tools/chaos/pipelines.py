@@ -17,8 +17,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from models.detection.detection import FaceDetector
-from models.embedding.embedding import FaceEmbedder
+from models.detection.detector import FaceDetector
+from models.embedding.embedder import FaceEmbedder
 from models.errors import InferenceFailed, LowConfidence, NoFaceFound, UnreadableImage
 from models.pictures.decoding import DecodeLimits
 from models.pipeline import Face, FacePipeline, ScoredImage

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.detection.detection import Detection
-from models.detection.search import FaceSearch
+from models.detection.detector import Detection
+from models.detection.face_search import FaceSearch
 from models.detection.yunet import YuNetDetector, _decode
 from models.errors import LowConfidence, NoFaceFound
 from models.pictures.decoding import DecodeLimits, decode

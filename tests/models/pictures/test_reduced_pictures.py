@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 import models.pipeline
-from models.detection.detection import Detection
-from models.detection.straightening import SCORE_NOISE
+from models.detection.detector import Detection
+from models.detection.rotated_faces import SCORE_NOISE
 from models.errors import LowConfidence, NoFaceFound, UnreadableImage
 from models.pictures.decoding import DecodeLimits, decode, decode_reduced
 from models.pipeline import DetectedFaces, FacePipeline, ScoredImage

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from models.detection.detection import Detection
+from models.detection.detector import Detection
 from models.errors import LowConfidence, NoFaceFound
 from models.pipeline import FacePipeline
 from models.quality.formulas import FLOOR, Measures, measure

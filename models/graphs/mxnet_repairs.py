@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.graphs.rewrites import Graph
+from models.graphs.passes import Graph
 
 
 def repair(graph: Graph) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from models.graphs.repairs import repair
-from models.graphs.rewrites import (
+from models.graphs.mxnet_repairs import repair
+from models.graphs.passes import (
     Graph,
     drop_dropout,
     fold_batch_normalisation,
@@ -25,7 +25,7 @@ from models.graphs.rewrites import (
 )
 
 
-def rewrite(source: Path, *, dynamic_input: bool) -> bytes:
+def optimise(source: Path, *, dynamic_input: bool) -> bytes:
     """The fast equivalent of the ONNX file `source`, serialised.
 
     `dynamic_input` frees height and width of the input (for a fully convolutional detector).

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detection.detection import Detection, FaceDetector
-from models.detection.turning import View, close_up, quarter_turned, tilted
+from models.detection.detector import Detection, FaceDetector
+from models.detection.views import View, close_up, quarter_turned, tilted
 from models.session import Cancellation
 
 Pixels = NDArray[np.uint8]

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.embedding.alignment import align
 from models.errors import InferenceFailed
-from models.graphs.rewriting import rewrite
+from models.graphs.optimisation import optimise
 from models.pictures.decoding import DecodeLimits, decode
 from models.pipeline import FacePipeline
 from models.session import Cancellation, OnnxSession
@@ -65,7 +65,7 @@ def assert_same_output(path: Path, gone: set[str]) -> None:
     assert gone <= before_ops, "the test graph does not contain what should be rewritten"
     del session.graph.input[1:]
     before = OnnxSession("before", session.SerializeToString()).run(x, Cancellation())["y"]
-    rewritten = rewrite(path, dynamic_input=False)
+    rewritten = optimise(path, dynamic_input=False)
     after = OnnxSession("after", rewritten).run(x, Cancellation())["y"]
     np.testing.assert_allclose(after, before, rtol=2e-5, atol=2e-5)
     assert not gone & {node.op_type for node in onnx.load_from_string(rewritten).graph.node}
@@ -147,7 +147,7 @@ def test_what_mxnet_exported_is_repaired(tmp_path: Path) -> None:
     del good.graph.input[1:]
     x = normal(1, 4, 6, 6)
     expected = OnnxSession("good", good.SerializeToString()).run(x, Cancellation())["y"]
-    repaired = OnnxSession("new", rewrite(tmp_path / "old.onnx", dynamic_input=False))
+    repaired = OnnxSession("new", optimise(tmp_path / "old.onnx", dynamic_input=False))
     np.testing.assert_allclose(repaired.run(x, Cancellation())["y"], expected, rtol=2e-5, atol=2e-5)
 
 
@@ -214,7 +214,7 @@ def test_prepared_sface_equals_the_published_graph(
         assert np.linalg.norm(raw) == pytest.approx(face.measures.embedding_norm, rel=1e-4)
 
 
-def test_rewriting_twice_gives_the_same_bytes() -> None:
+def test_optimising_twice_gives_the_same_bytes() -> None:
     """Two processes that prepare at once must not disagree."""
     yunet = find_weights("yunet")
-    assert rewrite(yunet, dynamic_input=True) == rewrite(yunet, dynamic_input=True)
+    assert optimise(yunet, dynamic_input=True) == optimise(yunet, dynamic_input=True)

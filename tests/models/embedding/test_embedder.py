@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from models.embedding.alignment import align
-from models.embedding.embedding import AlignedCropEmbedder
+from models.embedding.embedder import AlignedCropEmbedder
 from models.errors import InferenceFailed
 from models.manifest import describe
 from models.pictures.decoding import DecodeLimits, decode

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detection.detection import Detection
+from models.detection.detector import Detection
 from models.detection.resizing import resized
 
 Pixels = NDArray[np.uint8]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.detection.detection import Detection, most_prominent
+from models.detection.detector import Detection, most_prominent
 from models.errors import LowConfidence, NoFaceFound
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detection.detection import Detection
+from models.detection.detector import Detection
 
 
 @dataclass(frozen=True)

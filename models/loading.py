@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.detection.blazeface import BlazeFaceDetector
-from models.detection.detection import FaceDetector
+from models.detection.detector import FaceDetector
 from models.detection.scrfd import ScrfdDetector
 from models.detection.yunet import YuNetDetector
-from models.embedding.embedding import AlignedCropEmbedder, FaceEmbedder
+from models.embedding.embedder import AlignedCropEmbedder, FaceEmbedder
 from models.graphs.preparation import prepared_graph
 from models.manifest import ModelDescription
 from models.quality.learned_quality import CropQualityAssessor, QualityAssessor

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detection.detection import (
+from models.detection.detector import (
     CANDIDATE_FLOOR,
     SURE,
     Detection,
@@ -21,8 +21,8 @@ from models.detection.detection import (
     without_overlaps,
     without_parts,
 )
-from models.detection.straightening import SCORE_NOISE, Looks, MorePixelsNeeded, straightened
-from models.detection.turning import quarter_turned, shrunk
+from models.detection.rotated_faces import SCORE_NOISE, Looks, MorePixelsNeeded, straightened
+from models.detection.views import quarter_turned, shrunk
 from models.errors import LowConfidence
 from models.session import Cancellation
 

@@ -11,15 +11,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.detection.detection import Detection, FaceDetector, without_parts
-from models.detection.search import (
+from models.detection.detector import Detection, FaceDetector, without_parts
+from models.detection.face_search import (
     MOST_DOUBTFUL,
     MOST_LOOKS_A_PICTURE,
     MOST_STRAIGHTENED,
     FaceSearch,
 )
-from models.detection.straightening import MOST_LOOKS_A_FACE
-from models.detection.turning import close_up, quarter_turned, shrunk, tilted
+from models.detection.rotated_faces import MOST_LOOKS_A_FACE
+from models.detection.views import close_up, quarter_turned, shrunk, tilted
 from models.embedding.alignment import align
 from models.errors import LowConfidence, NoFaceFound
 from models.manifest import ModelDescription

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.built_in import built_in_pixels
+from models.built_in_picture import built_in_pixels
 from models.check import check_model
 from models.embedding.alignment import TEMPLATE
 from models.errors import (
@@ -20,7 +20,7 @@ from models.errors import (
     LicenceNotAccepted,
     UnknownModel,
 )
-from models.families import load_assessor, load_detector, load_embedder
+from models.loading import load_assessor, load_detector, load_embedder
 from models.manifest import ModelDescription, chosen, describe, known_models, manifest
 from models.pictures.decoding import DecodeLimits
 from models.pipeline import FacePipeline, load_pipeline
