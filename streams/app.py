@@ -17,10 +17,9 @@ import structlog
 from streams.config.env_file import unknown_names
 from streams.config.settings import Settings, current
 from streams.engine.committing import InOrderConsumer
+from streams.engine.credentials import faust_broker_urls, faust_credentials
 from streams.engine.web_ports import WebOnSeveralPorts
 from streams.errors import ConfigurationError, StartupError
-from streams.kafka.connection import faust_broker_urls
-from streams.kafka.security import faust_credentials
 from streams.kafka.topics import HEADER_ROOM, largest_letter, wait_for_topics
 from streams.process.exits import EXIT_CANNOT_START, arm_hard_exit, die
 from streams.runtime import Runtime

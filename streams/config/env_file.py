@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pydantic_settings import DotEnvSettingsSource
 
-from streams.config.settings import Settings, env_file
+from streams.config.environment import env_file
+from streams.config.settings import Settings
 
 #: What else belongs into such a file: its own name, and what compose reads, itself and for ours.
 OF_OTHERS = re.compile(r"ENV_FILE|FACESTREAM_(IMAGE|SECRETS|SECRETS_NAME)|(COMPOSE|DOCKER)_\w+")

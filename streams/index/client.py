@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streams.config.urls import without_credentials
 from streams.errors import ConfigurationError
 from streams.index.errors import IndexBusy, IndexDamaged, IndexMismatch, IndexUnavailable
 from streams.index.folder_lock import FolderLock
 from streams.index.model_contract import ModelContract
 from streams.index.points import FaceIdOf
-from streams.index.refusals import without_credentials
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from streams.index.errors import IndexRejected, IndexUnavailable, VectorIndexError
 
@@ -65,9 +64,3 @@ def _reason(exc: "UnexpectedResponse") -> str:
         return str(exc.structured()["status"]["error"])
     except (ValueError, KeyError, TypeError):
         return exc.content[:200].decode(errors="replace") or exc.reason_phrase
-
-
-def without_credentials(url: str) -> str:
-    """A server's URL as messages show it."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -12,7 +12,7 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from streams.config.settings import Settings
+from streams.config.kafka_settings import KafkaSettings
 from streams.kafka import unreadable_records as unreadable
 from streams.kafka.security import security_options
 
@@ -25,20 +25,13 @@ FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
 
 
-def client_options(settings: Settings) -> dict[str, Any]:
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
     """The options that every aiokafka client shares."""
     return {"bootstrap_servers": settings.bootstrap_servers, **security_options(settings)}
 
 
-def faust_broker_urls(settings: Settings) -> str:
-    """The brokers as Faust wants them: URLs separated by semicolons."""
-    return ";".join(
-        f"aiokafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")
-    )
-
-
 async def wait_for_broker(
-    settings: Settings, should_stop: Callable[[], bool], deadline_s: float | None = None
+    settings: KafkaSettings, should_stop: Callable[[], bool], deadline_s: float | None = None
 ) -> bool:
     """Wait until a broker answers, with one clear log line at each try.
 
@@ -57,7 +50,7 @@ async def wait_for_broker(
         await asyncio.gather(waiting, return_exceptions=True)
 
 
-async def _wait_for_broker(settings: Settings, deadline_s: float | None) -> bool:
+async def _wait_for_broker(settings: KafkaSettings, deadline_s: float | None) -> bool:
     loop = asyncio.get_running_loop()
     until = None if deadline_s is None else loop.time() + deadline_s
     wait = FIRST_WAIT_S
@@ -108,7 +101,7 @@ def _overhear() -> Iterator[_Overheard]:
         logger.handlers, logger.propagate = before
 
 
-async def _unreachable(settings: Settings) -> str | None:
+async def _unreachable(settings: KafkaSettings) -> str | None:
     """Why no broker answers, or None when one does."""
     with _overhear() as overheard:
         admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=5000)

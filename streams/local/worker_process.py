@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from streams.config.environment import child_environment
 from streams.errors import StartupError
 from streams.local.child_process import end_with_parent
 
@@ -73,7 +73,7 @@ class WorkerProcess:
                     "-l",
                     self._faust_log_level,
                 ],
-                env=self._environment(),
+                env=child_environment(self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT if output else None,
@@ -85,18 +85,6 @@ class WorkerProcess:
             if output:
                 output.close()
         return self
-
-    def _environment(self) -> dict[str, str]:
-        """This process's environment with the settings; an empty one is unset.
-
-        Faust reads variables of its own beside us, and takes an empty one at its word.
-        """
-        environment = {**os.environ, **self._settings}
-        return {
-            name: value
-            for name, value in environment.items()
-            if value or name not in self._settings
-        }
 
     def wait_ready(self, timeout_s: float = 30.0) -> None:
         """Wait until it takes events, models warm. Raises ``StartupError``."""

@@ -1,4 +1,4 @@
-"""The table of settings in the documentation: made from the class, and checked against it."""
+"""The tables of settings in the documentation are generated from the settings classes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from streams.config.settings import Settings
-from streams.config.settings_table import BEGIN, END, main, settings_table, with_table
+from streams.config.settings_table import BEGIN, END, main, settings_tables, with_tables
 
 PAGE = f"# Settings\n\n{BEGIN}\nold\n{END}\n\nMore.\n"
+ROWS = [line for line in settings_tables().splitlines() if line.startswith("|")]
 
 
-def test_every_setting_has_a_row_that_says_what_it_means() -> None:
-    """In the order of the class."""
-    rows = settings_table().splitlines()[2:]
-    names = [row.split("|")[1].strip().strip("`") for row in rows]
-    assert names == [name.upper() for name in Settings.model_fields]
-    assert all(row.split("|")[3].strip() for row in rows)
+def test_every_setting_has_a_row_with_its_meaning() -> None:
+    """Rows are in the order of ``Settings``."""
+    cells = [[cell.strip() for cell in row.split("|")] for row in ROWS if row.startswith("| `")]
+    assert [row[1].strip("`") for row in cells] == [name.upper() for name in Settings.model_fields]
+    assert all(row[3] for row in cells)
 
 
 @pytest.mark.parametrize(
@@ -32,37 +32,37 @@ def test_every_setting_has_a_row_that_says_what_it_means() -> None:
         "| `ML_BACKOFF_MS` | `1000` |",
     ],
 )
-def test_defaults_are_written_as_one_would_set_them(row: str) -> None:
-    """And nothing stands for unset."""
-    assert row in settings_table()
+def test_a_default_is_written_as_in_the_environment(row: str) -> None:
+    """The cell is empty when the setting is unset by default."""
+    assert row in settings_tables()
 
 
 def test_choices_are_listed() -> None:
-    """Where only certain words are taken."""
-    assert "One of `auto`, `json`, `console`." in settings_table()
+    """A setting that accepts certain words only names them."""
+    assert "One of `auto`, `json`, `console`." in settings_tables()
 
 
 def test_no_text_breaks_out_of_its_cell() -> None:
-    """A bar or a line's end in a description would."""
-    assert all(row.count("|") == 4 for row in settings_table().splitlines())
+    """A bar or a line break in a description would break the table."""
+    assert all(row.count("|") == 4 for row in ROWS)
 
 
-def test_only_what_is_between_the_markers_is_replaced() -> None:
-    """The rest of the page is the writer's."""
-    assert with_table(PAGE) == f"# Settings\n\n{BEGIN}\n{settings_table()}\n{END}\n\nMore.\n"
+def test_only_the_text_between_the_markers_is_replaced() -> None:
+    """The rest of the page is written by hand."""
+    assert with_tables(PAGE) == f"# Settings\n\n{BEGIN}\n{settings_tables()}\n{END}\n\nMore.\n"
 
 
 @pytest.mark.parametrize("text", ["", f"{BEGIN}\n", f"{END}\n{BEGIN}\n"])
-def test_missing_markers_are_told(text: str) -> None:
-    """Rather than appending a second table."""
+def test_missing_markers_are_an_error(text: str) -> None:
+    """Appending second tables would leave the old ones in place."""
     with pytest.raises(SystemExit, match="settings: begin"):
-        with_table(text)
+        with_tables(text)
 
 
-def test_a_page_is_written_and_then_found_in_order(
+def test_the_check_fails_until_the_page_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The check fails on a drifted table and changes nothing; writing mends it."""
+    """The check changes nothing."""
     page = tmp_path / "configuration.md"
     page.write_text(PAGE)
     assert main(["--check", str(page)]) == 1

@@ -13,7 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 import streams.kafka.connection
 from streams.app import create_app
 from streams.config.settings import Settings, load_settings
-from streams.kafka.connection import client_options, faust_broker_urls, wait_for_broker
+from streams.engine.credentials import faust_broker_urls
+from streams.kafka.connection import client_options, wait_for_broker
 from streams.local.embedded_broker import EmbeddedBroker, free_port
 
 

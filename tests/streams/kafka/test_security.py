@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from streams.config.settings import load_settings
+from streams.engine.credentials import faust_credentials
 from streams.errors import ConfigurationError
 from streams.kafka.connection import client_options
-from streams.kafka.security import faust_credentials, ssl_context
+from streams.kafka.security import ssl_context
 
 pytestmark = pytest.mark.usefixtures("no_environment")
 
