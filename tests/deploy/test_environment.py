@@ -1,4 +1,4 @@
-"""Every name in the deployment files is a setting, and every value is one it takes."""
+"""Each variable in the deployment files is a setting, and each value is valid for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.deploy.files import (
 )
 
 KNOWN = {name.upper() for name in Settings.model_fields} | {"ENV_FILE"}
-#: What the secret store adds to the files.
+#: Values that a secret store adds to the files.
 SECRETS = {
     "API_TOKEN": "0123456789abcdef",
     "KAFKA_SASL_PASSWORD": "a password",
@@ -41,28 +41,28 @@ ENVIRONMENTS = [
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What the developer's shell holds must not change what the tests mean.
+    # Variables of the developer's shell must not change the result.
     for name in KNOWN:
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_every_variable_is_one_that_the_settings_know(environment: Mapping[str, str]) -> None:
-    """A misspelt or renamed setting would be ignored in silence."""
+def test_each_variable_is_a_setting(environment: Mapping[str, str]) -> None:
+    """A misspelt or renamed setting would be ignored silently."""
     assert set() == set(environment) - KNOWN
 
 
 @pytest.mark.parametrize("name", ENV_SAMPLES)
-def test_no_sample_is_warned_of(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor the file that a worker and compose share."""
+def test_a_sample_causes_no_warning(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings know each name in it."""
     monkeypatch.setenv("ENV_FILE", str(ROOT / name))
     assert [] == unknown_names()
 
 
-def test_what_our_compose_files_ask_for_is_not_warned_of(
+def test_variables_of_the_compose_files_cause_no_warning(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Compose reads the same .env."""
+    """Compose and the settings read the same ``.env`` file."""
     asked: set[str] = set()
     for file in ROOT.glob("docker-compose*.yml"):
         asked |= set(re.findall(r"\$\{(\w+)", file.read_text(encoding="utf-8")))
@@ -73,10 +73,10 @@ def test_what_our_compose_files_ask_for_is_not_warned_of(
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_every_value_is_one_that_the_settings_take(
+def test_each_value_is_valid(
     environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the secrets of the store, a worker starts from it."""
+    """The settings load from the environment with the secrets added."""
     for name, value in {**environment, **SECRETS}.items():
         if name != "ENV_FILE":
             monkeypatch.setenv(name, value)
@@ -91,10 +91,10 @@ def test_every_value_is_one_that_the_settings_take(
     ("name", "real"),
     [(".env.development", False), (".env.staging", True), (".env.production", True)],
 )
-def test_a_sample_means_what_the_older_plan_says(
+def test_a_sample_matches_the_older_plan(
     name: str, real: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Simulated in development, real in staging and production, with the plan's numbers."""
+    """Development is simulated, staging and production are real, with the plan's timeout."""
     monkeypatch.setenv("ENV_FILE", str(ROOT / name))
     if name == ".env.production":
         monkeypatch.setenv("KAFKA_SASL_PASSWORD", SECRETS["KAFKA_SASL_PASSWORD"])
@@ -106,13 +106,13 @@ def test_a_sample_means_what_the_older_plan_says(
 
 
 def test_a_sample_holds_no_secret() -> None:
-    """Samples are committed; secrets come from elsewhere."""
+    """Samples are committed to the repository."""
     for name in ENV_SAMPLES:
         assert set() == set(sample(name)) & set(SECRETS), name
 
 
-def test_every_sample_decides_what_another_decides() -> None:
-    """Going from one environment to the next leaves nothing behind by accident."""
+def test_each_sample_sets_the_same_behaviour() -> None:
+    """Switching from one sample to another leaves no setting to its default by accident."""
     behaviour = {
         "USE_REAL_ML",
         "FALLBACK_TO_SIMULATED",
@@ -126,8 +126,8 @@ def test_every_sample_decides_what_another_decides() -> None:
         assert behaviour <= set(sample(name)), name
 
 
-def test_only_the_command_that_creates_topics_may_create_them() -> None:
-    """With KAFKA_CREATE_TOPICS=false `facestream topics` would only complain."""
+def test_only_the_topics_command_may_create_topics() -> None:
+    """Workers have ``KAFKA_CREATE_TOPICS=false``, with which ``facestream topics`` would fail."""
     services = {name: service for file, name, service in our_services() if file.endswith("e.yml")}
     pods = dict(our_pods())
     assert service_environment(services["topics"]).get("KAFKA_CREATE_TOPICS", "true") == "true"
@@ -137,10 +137,10 @@ def test_only_the_command_that_creates_topics_may_create_them() -> None:
 
 
 @pytest.mark.parametrize("variables", [{}, {"SHADOW_ML": "true"}], ids=["real", "shadow"])
-def test_the_topics_that_are_created_are_those_that_the_worker_needs(
+def test_the_created_topics_are_those_that_the_worker_needs(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that may not create topics does not start without the one of its shadows."""
+    """With ``SHADOW_ML`` the topic of shadow results must exist before the worker starts."""
     services = compose("docker-compose.yml", variables)["services"]
     pods = dict(our_pods())
     for created, needed in (
@@ -163,7 +163,7 @@ def _topics(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_local_stack_follows_a_sample() -> None:
-    """`docker compose --env-file .env.development up` runs simulated, without it real."""
+    """It is simulated with ``--env-file .env.development``, and real without it."""
     development = sample(".env.development")
     worker = compose("docker-compose.yml", development)["services"]["worker"]
     assert worker["environment"]["USE_REAL_ML"] == "false"

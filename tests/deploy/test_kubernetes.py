@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: valid, hardened, and drained before they are killed."""
+"""The Kubernetes manifests are valid and hardened, and let a worker drain before it is killed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from streams.config.settings import Settings
 from streams.kafka.topics import topic_names
 from tests.deploy.files import MANIFESTS, manifest, manifests, our_pods, pod_environment, sample
 
-#: Not of Kubernetes itself: no published package carries the schemas of KEDA's and kustomize's
-#: kinds in a form that refuses unknown fields, so the tests below look at what they say.
+#: API groups outside Kubernetes. No published package has strict schemas of KEDA's and kustomize's
+#: kinds, so the tests below check the contents of these manifests.
 OTHERS = ("keda.sh/", "kustomize.config.k8s.io/")
 STANDARD = [
     pytest.param(one, id=f"{one['kind']}:{one['metadata']['name']}")
@@ -28,27 +28,27 @@ LABELS = {"app.kubernetes.io/name": "facestream", "app.kubernetes.io/component":
 def test_a_manifest_is_valid_by_the_schemas_of_kubernetes(
     one: dict[str, Any], version: str
 ) -> None:
-    """No unknown field, no wrong type, in an older and in a current version."""
+    """It has no unknown field and no wrong type, in an older and in a current version."""
     kubernetes_validate.validate(one, version, strict=True)
 
 
-def test_the_schemas_refuse_an_unknown_field() -> None:
-    """So the test above can fail."""
+def test_the_schemas_reject_an_unknown_field() -> None:
+    """The test above would otherwise prove nothing."""
     broken = {"apiVersion": "v1", "kind": "ServiceAccount", "automount": False}
     with pytest.raises(kubernetes_validate.ValidationError, match="automount"):
         kubernetes_validate.validate(broken, "1.37", strict=True)
 
 
-def test_kustomize_lists_every_manifest_that_belongs_to_all_clusters() -> None:
-    """A new file is listed, or left out on purpose."""
+def test_kustomize_lists_each_manifest_that_all_clusters_need() -> None:
+    """A new file must be listed here or there."""
     (kustomization,) = (one for _, one in manifests() if one["kind"] == "Kustomization")
-    on_purpose = {"kustomization.yaml", "secret.example.yaml", "scaled-object.yaml"}
-    assert set(MANIFESTS) == set(kustomization["resources"]) | on_purpose
+    left_out = {"kustomization.yaml", "secret.example.yaml", "scaled-object.yaml"}
+    assert set(MANIFESTS) == set(kustomization["resources"]) | left_out
     assert {image["name"] for image in kustomization["images"]} == {"facestream"}
 
 
-def test_everything_is_in_one_namespace_that_refuses_root() -> None:
-    """The cluster enforces what the manifests ask for."""
+def test_all_objects_are_in_one_restricted_namespace() -> None:
+    """The namespace enforces the Pod Security Standard "restricted"."""
     for name, one in manifests():
         if one["kind"] not in ("Namespace", "Kustomization"):
             assert one["metadata"]["namespace"] == "facestream", name
@@ -57,8 +57,8 @@ def test_everything_is_in_one_namespace_that_refuses_root() -> None:
 
 
 @pytest.mark.parametrize("pod", PODS)
-def test_our_pods_are_without_root_rights_and_write_only_to_tmp(pod: dict[str, Any]) -> None:
-    """Pod Security Standard "restricted", and a read-only root besides."""
+def test_pods_have_no_root_privileges_and_write_only_to_tmp(pod: dict[str, Any]) -> None:
+    """They satisfy the Pod Security Standard "restricted" and have a read-only root."""
     (container,) = pod["containers"]
     assert pod["securityContext"] == {
         "runAsNonRoot": True,
@@ -77,13 +77,13 @@ def test_our_pods_are_without_root_rights_and_write_only_to_tmp(pod: dict[str, A
 
 
 @pytest.mark.parametrize("pod", PODS)
-def test_services_beside_us_set_none_of_our_settings(pod: dict[str, Any]) -> None:
-    """One that is named kafka would give KAFKA_PORT=tcp://…, and no process would start."""
+def test_other_services_do_not_inject_settings(pod: dict[str, Any]) -> None:
+    """Service links of a service named ``kafka`` would set ``KAFKA_PORT=tcp://…``."""
     assert pod["enableServiceLinks"] is False
 
 
 def test_the_kubelet_waits_longer_than_the_worker_drains() -> None:
-    """SIGKILL comes only after preStop and STOP_TIMEOUT_S."""
+    """The preStop pause and the worker's own stop timeout end before SIGKILL."""
     pod = manifest("Deployment", "worker")["spec"]["template"]["spec"]
     default = Settings.model_fields["stop_timeout_s"].default
     stop_timeout_s = float(pod_environment(pod).get("STOP_TIMEOUT_S", default))
@@ -93,15 +93,15 @@ def test_the_kubelet_waits_longer_than_the_worker_drains() -> None:
 
 
 def test_a_rollout_replaces_one_worker_at_a_time_with_ten_seconds_between() -> None:
-    """As the older plan's compose file does."""
+    """The older plan's compose file does the same."""
     spec = manifest("Deployment", "worker")["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     assert spec["minReadySeconds"] == 10
     assert spec["replicas"] == 3
 
 
-def test_probes_ask_the_pages_that_can_answer_them() -> None:
-    """Liveness needs no token; readiness does, and takes it from the environment."""
+def test_probes_request_the_health_pages() -> None:
+    """Liveness needs no token; readiness takes its token from the environment."""
     (container,) = manifest("Deployment", "worker")["spec"]["template"]["spec"]["containers"]
     for probe in ("startupProbe", "livenessProbe"):
         assert container[probe]["httpGet"] == {"path": "/health/live", "port": "http"}
@@ -111,7 +111,7 @@ def test_probes_ask_the_pages_that_can_answer_them() -> None:
 
 
 def test_ports_of_services_and_policy_are_those_the_worker_listens_on() -> None:
-    """Names resolve to PORT and LEGACY_PORTS."""
+    """Services and the network policy list ``PORT`` and ``LEGACY_PORTS``."""
     pod = manifest("Deployment", "worker")["spec"]["template"]["spec"]
     environment = pod_environment(pod)
     listening = {port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]}
@@ -127,8 +127,8 @@ def test_ports_of_services_and_policy_are_those_the_worker_listens_on() -> None:
     assert {port["port"] for port in rule["ports"]} == set(listening)
 
 
-def test_a_drained_node_takes_one_worker_at_a_time() -> None:
-    """The budget is about the pods of the Deployment."""
+def test_draining_a_node_stops_one_worker_at_a_time() -> None:
+    """The disruption budget selects the pods of the Deployment."""
     spec = manifest("PodDisruptionBudget", "worker")["spec"]
     assert spec == {"maxUnavailable": 1, "selector": {"matchLabels": LABELS}}
     pod_labels = manifest("Deployment", "worker")["spec"]["template"]["metadata"]["labels"]
@@ -136,7 +136,7 @@ def test_a_drained_node_takes_one_worker_at_a_time() -> None:
 
 
 def test_keda_scales_the_worker_on_the_lag_of_its_own_group_and_topics() -> None:
-    """Brokers, group, topics and most replicas are those of the settings."""
+    """Brokers, group, topics and the maximum of replicas match the settings."""
     spec = manifest("ScaledObject", "worker")["spec"]
     pod = manifest("Deployment", "worker")["spec"]["template"]["spec"]
     environment = pod_environment(pod)
@@ -166,7 +166,7 @@ def test_keda_scales_the_worker_on_the_lag_of_its_own_group_and_topics() -> None
         assert password["key"] in manifest("Secret", password["name"])["stringData"]
 
 
-def test_the_config_map_says_what_the_production_sample_says() -> None:
-    """One truth about production, in two forms."""
+def test_the_config_map_contains_the_production_sample() -> None:
+    """The two describe the same environment."""
     data = manifest("ConfigMap", "facestream")["data"]
     assert sample(".env.production").items() <= data.items()

@@ -1,4 +1,4 @@
-"""The memory limits are above the worst case that docs/deployment.md reckons."""
+"""The memory limits exceed the worst case that ``docs/deployment.md`` computes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ POD = manifest("Deployment", "worker")["spec"]["template"]["spec"]
 STACK = compose("docker-compose.prod.yml")["services"]["worker"]
 
 
-def test_the_worst_case_is_reckoned_from_the_settings() -> None:
-    """A default that is raised shows here."""
+def test_the_worst_case_follows_from_the_settings() -> None:
+    """A changed default requires a changed table."""
     settings = Settings()
     window = settings.max_in_flight_mb * MIB / 1e6
     threads = int(service_environment(STACK)["INFERENCE_THREADS"])
@@ -41,8 +41,8 @@ def test_the_worst_case_is_reckoned_from_the_settings() -> None:
     assert ROWS["together"] == sum(value for what, value in ROWS.items() if what != "together")
 
 
-def test_the_limits_are_above_it() -> None:
-    """With a tenth to spare for what an allocator keeps."""
+def test_the_limits_exceed_the_worst_case() -> None:
+    """A tenth is left for memory that the allocator keeps."""
     (container,) = POD["containers"]
     kubernetes = container["resources"]["limits"]["memory"]
     swarm = STACK["deploy"]["resources"]["limits"]["memory"]
