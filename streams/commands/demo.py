@@ -20,7 +20,8 @@ from streams.commands.tables import face_row, faces_table
 from streams.commands.up import EMBEDDED_SETTINGS
 from streams.config.settings import pinned_environment, pinned_settings
 from streams.errors import StreamsError
-from streams.kafka.event_client import Submitter, TopicReader
+from streams.kafka.submitter import Submitter
+from streams.kafka.topic_reader import TopicReader
 from streams.kafka.topics import ensure_topics, topic_names
 from streams.local.embedded_broker import EmbeddedBroker, free_port
 from streams.local.worker_process import WorkerProcess

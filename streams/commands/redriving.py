@@ -22,8 +22,7 @@ from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackHeaders, FallbackReason, without_failure
 from streams.config.settings import Settings
 from streams.errors import StreamsError
-from streams.kafka.connection import client_options
-from streams.kafka.event_client import BrokerAway
+from streams.kafka.connection import BrokerUnavailable, client_options
 from streams.kafka.topics import HEADER_ROOM, largest_letter, topic_names
 
 POLL_MS = 500
@@ -97,7 +96,7 @@ async def _partitions(settings: Settings, topic: str) -> list[TopicPartition]:
             raise StreamsError(f"there is no topic {topic}; see KAFKA_TOPIC_PREFIX")
         [described] = await admin.describe_topics([topic])
     except (KafkaError, OSError) as error:
-        raise BrokerAway(settings, error) from error
+        raise BrokerUnavailable(settings, error) from error
     finally:
         await admin.close()
     return [TopicPartition(topic, one["partition"]) for one in described["partitions"]]

@@ -9,7 +9,7 @@ from faust.cli.base import option
 from schemas.codec import encode_scored_face
 from streams.commands.base import FacestreamCommand
 from streams.commands.tables import face_row, faces_table
-from streams.kafka.event_client import TopicReader
+from streams.kafka.topic_reader import TopicReader
 from streams.kafka.topics import topic_names
 
 #: Rows that are printed together: a topic may hold more than the memory does.

@@ -17,8 +17,8 @@ from schemas.errors import InvalidEvent
 from streams.commands.base import FacestreamCommand
 from streams.commands.rollout_plot import plot
 from streams.commands.rollout_report import Evidence, RolloutReport
-from streams.kafka.event_client import TopicReader, existing_topics
-from streams.kafka.topics import topic_names
+from streams.kafka.topic_reader import TopicReader
+from streams.kafka.topics import existing_topics, topic_names
 
 
 class Rollout(FacestreamCommand):

@@ -21,7 +21,8 @@ from schemas.scored_face import ScoredFace
 from streams.commands.base import FacestreamCommand
 from streams.commands.tables import face_row, faces_table
 from streams.errors import StreamsError
-from streams.kafka.event_client import Submitter, TopicReader
+from streams.kafka.submitter import Submitter
+from streams.kafka.topic_reader import TopicReader
 from streams.kafka.topics import topic_names
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}

@@ -10,8 +10,7 @@ from faust.cli.base import option
 from rich.table import Table
 
 from streams.commands.base import FacestreamCommand
-from streams.kafka.connection import wait_for_broker
-from streams.kafka.event_client import BrokerAway
+from streams.kafka.connection import BrokerUnavailable, wait_for_broker
 from streams.kafka.topics import ensure_topics, largest_message, too_small
 
 PATIENCE_S = 3.0
@@ -25,7 +24,7 @@ class Topics(FacestreamCommand):
     async def main(self, *, as_json: bool, **_: Any) -> int:
         """Print one row a topic."""
         if not await wait_for_broker(self.settings, lambda: False, PATIENCE_S):
-            raise BrokerAway(self.settings, TimeoutError(f"no answer in {PATIENCE_S:.0f} s"))
+            raise BrokerUnavailable(self.settings, TimeoutError(f"no answer in {PATIENCE_S:.0f} s"))
         # Asked for by name, so it may create them whatever KAFKA_CREATE_TOPICS lets a worker do.
         topics = await ensure_topics(self.settings, create=True)
         if as_json:

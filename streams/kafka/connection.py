@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.config.kafka_settings import KafkaSettings
+from streams.errors import StreamsError
 from streams.kafka import unreadable_records as unreadable
 from streams.kafka.security import security_options
 
@@ -23,6 +24,19 @@ unreadable.install()
 
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
+
+
+class BrokerUnavailable(StreamsError):
+    """No broker answers at the address in the settings."""
+
+    def __init__(self, settings: KafkaSettings, error: Exception) -> None:
+        hint = (
+            "check KAFKA_BOOTSTRAP_SERVERS"
+            if settings.kafka_bootstrap_servers
+            else "KAFKA_BOOTSTRAP_SERVERS is not set and no embedded broker runs "
+            "(`facestream up` starts one)"
+        )
+        super().__init__(f"no broker at {settings.bootstrap_servers}: {hint} ({error})")
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:

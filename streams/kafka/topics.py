@@ -11,9 +11,10 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, for_code
 
+from streams.config.kafka_settings import KafkaSettings
 from streams.config.settings import Settings
 from streams.errors import StartupError
-from streams.kafka.connection import client_options, wait_for_broker
+from streams.kafka.connection import BrokerUnavailable, client_options, wait_for_broker
 from streams.kafka.topic_limits import message_limits
 
 log = structlog.get_logger(__name__)
@@ -32,7 +33,7 @@ class BrokerLost(StartupError):
     """The broker was there and went away before all topics were."""
 
 
-def largest_letter(settings: Settings) -> int:
+def largest_letter(settings: KafkaSettings) -> int:
     """Bytes of the largest dead letter that we may have to publish.
 
     A compressed batch may hold an event larger than its topic's limit, which counts the batch.
@@ -40,7 +41,7 @@ def largest_letter(settings: Settings) -> int:
     return 2 * settings.kafka_max_message_bytes + HEADER_ROOM
 
 
-def largest_message(settings: Settings, topic: str) -> int:
+def largest_message(settings: KafkaSettings, topic: str) -> int:
     """Bytes of the largest message for a topic of ours."""
     if topic == topic_names(settings).simulated_fallback:
         return largest_letter(settings)
@@ -78,7 +79,7 @@ def needed_topics(settings: Settings) -> tuple[str, ...]:
     return (*names.all(), names.shadow_scored) if settings.shadow_ml else names.all()
 
 
-def topic_names(settings: Settings) -> TopicNames:
+def topic_names(settings: KafkaSettings) -> TopicNames:
     """The topic names with the prefix of the settings."""
     prefix = settings.kafka_topic_prefix
     return TopicNames(
@@ -87,6 +88,18 @@ def topic_names(settings: Settings) -> TopicNames:
         simulated_fallback=f"{prefix}simulated-fallback",
         shadow_scored=f"{prefix}shadow-scored",
     )
+
+
+async def existing_topics(settings: KafkaSettings) -> set[str]:
+    """Return the names of all topics of the cluster. Raises ``BrokerUnavailable``."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+        return set(await admin.list_topics())
+    except (KafkaError, OSError) as error:
+        raise BrokerUnavailable(settings, error) from error
+    finally:
+        await admin.close()
 
 
 async def ensure_topics(settings: Settings, *, create: bool = False) -> list[TopicState]:
@@ -142,7 +155,7 @@ async def wait_for_topics(settings: Settings, should_stop: Callable[[], bool]) -
     return False
 
 
-def too_small(states: Sequence[TopicState], settings: Settings) -> list[TopicState]:
+def too_small(states: Sequence[TopicState], settings: KafkaSettings) -> list[TopicState]:
     """The topics that take less than we may have to send; those unknown are not among them."""
     return [
         state
@@ -175,7 +188,7 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[str], settings: Sett
     log.info("topics created", topics=missing, partitions=settings.kafka_partitions)
 
 
-def _configs(name: str, settings: Settings) -> dict[str, str]:
+def _configs(name: str, settings: KafkaSettings) -> dict[str, str]:
     configs = {"max.message.bytes": str(largest_message(settings, name))}
     if settings.kafka_min_insync_replicas is not None:
         configs["min.insync.replicas"] = str(settings.kafka_min_insync_replicas)

@@ -19,7 +19,8 @@ from schemas.image_submitted import ImageSubmitted
 from schemas.scored_face import ScoredFace
 from streams.config.settings import Settings, load_settings
 from streams.kafka.connection import client_options
-from streams.kafka.event_client import Submitter, TopicReader
+from streams.kafka.submitter import Submitter
+from streams.kafka.topic_reader import TopicReader
 from streams.kafka.topics import TopicNames, topic_names
 from streams.local.embedded_broker import free_port
 from streams.local.worker_process import WorkerProcess

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.image_submitted import ImageSubmitted
 from streams.errors import StreamsError
-from streams.kafka.event_client import Submitter
+from streams.kafka.submitter import Submitter
 from tests.integration.stack import Stack, image_event
 from tools.pictures import portrait_bytes
 

@@ -30,7 +30,7 @@ from streams.config.settings import load_settings
 from streams.engine.delivery import MOST_IN_A_ROW, events_of
 from streams.engine.publishing import Outgoing, Publisher, UnpublishableMessage
 from streams.errors import StartupError
-from streams.kafka.event_client import TopicReader
+from streams.kafka.topic_reader import TopicReader
 from streams.local.embedded_broker import EmbeddedBroker, free_port
 
 TOPIC = "image-submitted"
