@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from tools.chaos.soak import Sample, Soak, write
+from tools.chaos.soak import Sample, Soak
 
 STEADY = tuple(Sample(float(second), 200.0, 20, 40, 3) for second in range(100))
 
@@ -34,12 +32,3 @@ def test_growth_is_told(grown: dict[str, float]) -> None:
 def test_an_answer_that_never_came_is_told() -> None:
     """A soak is no soak without answers."""
     assert not replace(ending(), answered=9).ok
-
-
-def test_the_samples_are_written(tmp_path: Path) -> None:
-    """One row a sample, whether there is a plot or not."""
-    [table, *_] = write(ending(), tmp_path)
-    with table.open() as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(STEADY)
-    assert rows[0]["rss_mb"] == "200.0"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from tools.fuzz import codec, coverage_guided, decoder
+from tools.fuzz import codec, decoder
 from tools.fuzz.handler import handler, loaded_pipeline
 from tools.fuzz.memory import rss_mb
 from tools.fuzz.run import Part
@@ -58,10 +58,9 @@ def fuzz(inputs: int, seed: int, folder: Path) -> int:
         shares = [int(inputs * CODEC_SHARE), int(inputs * DECODER_SHARE)]
         for part, share in zip(parts, [*shares, inputs - sum(shares)], strict=True):
             _run(part, share, seed, say)
-    broken = _coverage_guided(folder, seed, inputs, say)
     faulthandler.cancel_dump_traceback_later()
     say("handler ends: " + ", ".join(f"{end} {n}" for end, n in sorted(whole.ends.items())))
-    failures = sum(len(part.failures) for part in parts) + broken
+    failures = sum(len(part.failures) for part in parts)
     print(
         f"fuzz: inputs={sum(part.count for part in parts)} "
         + "".join(f"{part.name}={part.count} " for part in parts)
@@ -71,19 +70,6 @@ def fuzz(inputs: int, seed: int, folder: Path) -> int:
     if failures:
         print(f"fuzz: FAILED; repeat with: make fuzz INPUTS={inputs} SEED={seed}")
     return 1 if failures else 0
-
-
-def _coverage_guided(folder: Path, seed: int, inputs: int, say: Callable[[str], None]) -> int:
-    if reason := coverage_guided.why_not():
-        say(f"atheris left out: {reason}")
-        return 0
-    runs = min(coverage_guided.RUNS, inputs)
-    ended = coverage_guided.run(folder, seed, runs)
-    if ended.returncode:
-        say(f"atheris FAILED\n{ended.stdout}{ended.stderr}")
-        return 1
-    say(f"atheris {runs} more inputs through the codec, 0 failures")
-    return 0
 
 
 def _run(part: Part, inputs: int, seed: int, say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""After a rebalance reading goes on where nothing can have been passed over."""
+"""Seeking after a rebalance: reading resumes where no event can be skipped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMITTED, FRESH = TP("image-submitted", 0), TP("image-submitted", 1)
 
 
 class Thread:
-    """Stands for the consumer's thread: writes down what it is asked to do."""
+    """A fake of the consumer's thread that records its calls."""
 
     def __init__(self, app: FacestreamApp) -> None:
         self.app = app
@@ -25,29 +25,29 @@ class Thread:
         self.flow_was_active: list[bool] = []
 
     async def seek_to_committed(self) -> dict[TP, int | None]:
-        """As aiokafka: what has no committed offset is reported, and not moved."""
+        """Report ``None`` for a partition without a committed offset, like aiokafka."""
         self.flow_was_active.append(self.app.consumer.flow_active)
         return {COMMITTED: 7, FRESH: None}
 
     async def seek_to_beginning(self, *partitions: Any) -> None:
-        """As aiokafka."""
+        """Record the partitions."""
         self.to_beginning += partitions
 
     def assignment(self) -> set[TP]:
-        """Both are ours."""
+        """Return both partitions."""
         return {COMMITTED, FRESH}
 
 
 @pytest.fixture
 async def app() -> FacestreamApp:
-    """Our app with its real consumer, not started."""
+    """The app with its real consumer, not started."""
     return create_app(load_settings())
 
 
 async def test_a_partition_without_a_committed_offset_is_read_from_its_beginning(
     app: FacestreamApp,
 ) -> None:
-    """Faust would go on behind what it has thrown away; nothing is let through meanwhile."""
+    """Faust would resume after the events it dropped; none is delivered during the seek."""
     thread = app.consumer._thread = Thread(app)
     app.consumer.resume_flow()
     await app.consumer.perform_seek()
@@ -57,10 +57,10 @@ async def test_a_partition_without_a_committed_offset_is_read_from_its_beginning
     assert app.consumer._read_offset[FRESH] is None
 
 
-async def test_what_was_committed_in_an_earlier_generation_counts_only_where_the_broker_has_it(
+async def test_only_offsets_that_the_broker_holds_count_as_committed(
     app: FacestreamApp,
 ) -> None:
-    """A commit that failed as its partition was taken away leaves its offset behind."""
+    """A commit that fails while its partition is revoked leaves its offset in the consumer."""
     thread = app.consumer._thread = Thread(app)
     app.consumer._committed_offset[FRESH] = 40
     await app.consumer.perform_seek()
@@ -69,11 +69,13 @@ async def test_what_was_committed_in_an_earlier_generation_counts_only_where_the
     assert app.consumer._committed_offset[COMMITTED] == 7
 
 
-async def test_nothing_is_taken_in_before_reading_goes_on_from_the_committed_offsets(
+async def test_no_event_is_accepted_before_the_seek_to_the_committed_offsets(
     app: FacestreamApp,
 ) -> None:
-    """The late end of the rebalance before lets events through. Some are thrown away, and those
-    behind them must not be answered: their acks would be committed over the others."""
+    """The late end of an earlier rebalance may deliver events, of which Faust drops some.
+
+    Those behind them must not be answered: their acks would be committed over the dropped ones.
+    """
     handled: list[int] = []
 
     async def handle(event: FakeEvent) -> None:
@@ -85,7 +87,7 @@ async def test_nothing_is_taken_in_before_reading_goes_on_from_the_committed_off
     app.crash = _fail
     reading = fake_app()
 
-    async def let_through(offset: int) -> None:
+    async def deliver(offset: int) -> None:
         event = reading.event(FRESH.partition, offset, generation_id=app.consumer_generation_id)
         window._admit(event)
         for _ in range(10):
@@ -94,32 +96,32 @@ async def test_nothing_is_taken_in_before_reading_goes_on_from_the_committed_off
     app.on_rebalance_start()
     await asyncio.sleep(0)
     app.consumer_generation_id = 2  # Faust sets it in its consumer's thread
-    await let_through(0)
+    await deliver(0)
     await asyncio.wait_for(app._on_partitions_assigned({FRESH}, 2), 5)
-    await let_through(1)
+    await deliver(1)
     assert handled == []
     await app.consumer.perform_seek()
-    await let_through(0)
+    await deliver(0)
     assert handled == [0]
 
-    # A seek for the assignment before, which ends when the next rebalance has begun.
+    # The seek of an earlier assignment ends after the next rebalance has begun.
     app.on_rebalance_start()
     await asyncio.sleep(0)
     await app.consumer.perform_seek()
-    await let_through(1)
+    await deliver(1)
     assert handled == [0]
 
 
 async def test_a_worker_without_partitions_is_not_leaving(app: FacestreamApp) -> None:
-    """There is nothing to seek in."""
+    """There is no partition to seek in."""
     app.runtime.begin_drain()
     app.crash = _fail
     await asyncio.wait_for(app._on_partitions_assigned(set(), 1), 5)
     assert not app.runtime.is_leaving()
 
 
-async def test_the_drain_of_a_rebalance_happens_in_the_event_loop(app: FacestreamApp) -> None:
-    """Faust announces a rebalance in its consumer's thread; the windows are not made for that."""
+async def test_a_rebalance_drains_in_the_event_loop(app: FacestreamApp) -> None:
+    """Faust announces a rebalance in its consumer's thread; windows are not thread-safe."""
     threads: list[threading.Thread] = []
     app.loop = asyncio.get_running_loop()
     drained = asyncio.Event()
@@ -134,8 +136,8 @@ async def test_the_drain_of_a_rebalance_happens_in_the_event_loop(app: Facestrea
     assert threads == [threading.main_thread()]
 
 
-async def test_a_generation_begins_before_faust_is_told_of_it(app: FacestreamApp) -> None:
-    """Faust resumes the flow from there; its own signal comes after that."""
+async def test_a_generation_begins_before_faust_resumes_the_flow(app: FacestreamApp) -> None:
+    """Faust sends its own signal only after it has resumed."""
     began: list[int] = []
 
     def begin_generation(partitions: int) -> None:
@@ -153,4 +155,4 @@ async def test_a_generation_begins_before_faust_is_told_of_it(app: FacestreamApp
 
 
 async def _fail(reason: BaseException) -> None:
-    """What goes on behind needs a started app; it is not what is tested."""
+    """Ignore the crash: later steps of the assignment need a started app."""
