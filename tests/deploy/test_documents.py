@@ -11,7 +11,7 @@ from streams.config.settings import Settings
 from tests.deploy.files import ROOT
 from tools.chaos.faults import Kind
 
-DOCUMENTS = (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md")
+DOCUMENTS = (*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md")
 PLAN = (ROOT / "docs/from-the-older-plan.md").read_text(encoding="utf-8")
 ROWS = [line.strip("| ").split(" | ") for line in PLAN.splitlines() if line.startswith("| ")][1:]
 #: Names in the documents that look like settings but are not.
