@@ -23,11 +23,8 @@ from streams.errors import ConfigurationError, StartupError
 from streams.kafka.topics import HEADER_ROOM, largest_letter, wait_for_topics
 from streams.process.exits import EXIT_CANNOT_START, arm_hard_exit, die
 from streams.runtime import Runtime
-from streams.telemetry.http_metrics import counting_middleware
 from streams.telemetry.logging import configure_logging
-from streams.web.index_errors import index_errors
-from streams.web.requests import api_failures, body_limit
-from streams.web.token import token_middleware
+from streams.web.pages import add_pages, application_options
 
 log = structlog.get_logger(__name__)
 
@@ -140,12 +137,12 @@ def require_compiled_streams() -> None:
 
 
 def create_app(settings: Settings) -> FacestreamApp:
-    """The app for these settings. Agents, commands and web pages are discovered by name."""
+    """The app for these settings. Agents and commands are discovered by name."""
     app = FacestreamApp(
         settings.kafka_group_id,
         broker=faust_broker_urls(settings),
         broker_credentials=faust_credentials(settings),
-        autodiscover=["agents", "streams.commands", "streams.web"],
+        autodiscover=["agents", "streams.commands"],
         store="memory://",
         key_serializer="raw",
         value_serializer="raw",
@@ -178,21 +175,14 @@ def create_app(settings: Settings) -> FacestreamApp:
         web_graph_enabled=False,
         web_stats_enabled=False,
         web_metrics_enabled=False,
-        web_application_options={
-            "middlewares": [
-                counting_middleware(lambda: app.runtime.http_metrics),
-                token_middleware(settings),
-                api_failures,
-                index_errors,
-            ],
-            "client_max_size": body_limit(settings),
-        },
+        web_application_options=application_options(settings, lambda: app.runtime.http_metrics),
         worker_redirect_stdouts=False,
         logging_config=configure_logging(settings),
     )
     app.transport.Consumer = InOrderConsumer
     app.settings = settings
     app.runtime = Runtime(app, settings)
+    add_pages(app.web.web_app.router, app.runtime, lambda: app.should_stop)
     return app
 
 

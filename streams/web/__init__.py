@@ -1,1 +1,1 @@
-"""The pages of the worker's web port."""
+"""The pages of the worker's web port: health, metrics, the index, and the HTTP API."""

@@ -1,86 +1,93 @@
-"""Is this worker alive, and does it take events?"""
+"""The probes of an orchestrator: ``/health/live`` and ``/health/ready``."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
-from streams.app import app
+from aiohttp import web
+
 from streams.index.errors import VectorIndexError
+from streams.runtime import Runtime
+from streams.web.answers import json_answer
 
-#: Probes give up after four or five seconds (deploy/).
+#: Shorter than the time-out of the probes in deploy/, which is four or five seconds.
 INDEX_PATIENCE_S = 1.0
 
 
-@app.page("/health/live")
-async def live(self: Any, request: Any) -> Any:
-    """200 while the worker gets on, else 503: restart it.
+class HealthPages:
+    """Liveness and readiness of this worker."""
 
-    No answer at all is the same: the event loop is stuck.
+    def __init__(self, runtime: Runtime, is_stopping: Callable[[], bool]) -> None:
+        self._runtime = runtime
+        self._is_stopping = is_stopping
+        self._index_ping = IndexPing(self._ping_index)
+
+    async def live(self, _: web.Request) -> web.Response:
+        """200 while the worker makes progress, else 503: restart it.
+
+        A worker whose event loop is stuck does not answer, which a probe counts as a failure too.
+        """
+        stalled = self._runtime.progress.stalled()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if stalled else HTTPStatus.OK
+        return json_answer({"status": "stalled" if stalled else "live", "stalled": stalled}, status)
+
+    async def ready(self, _: web.Request) -> web.Response:
+        """200 when events are scored and answered, else 503; the body names each part.
+
+        Ready means: the models are warm (one real inference was done), the broker answers,
+        partitions are assigned, and no topic is stalled. With the index away the answer is 200 and
+        "degraded": faces are scored and answered now, and indexed when the index is back.
+        """
+        runtime = self._runtime
+        index = await self._index_ping.answers()
+        stalled = runtime.progress.stalled()
+        parts = {
+            "models": runtime.pool.ready,
+            "broker": runtime.progress.broker_answers,
+            "assignment": runtime.assigned,
+        }
+        ok = all(parts.values()) and not stalled and not self._is_stopping()
+        body = {
+            "status": "not ready" if not ok else "ready" if index else "degraded",
+            **parts,
+            "index": index,
+            "stalled": stalled,
+            "partitions": runtime.partitions,
+            "held": {window.topic: window.state.held for window in runtime.windows},
+            "held_bytes": {window.topic: window.state.held_bytes for window in runtime.windows},
+            "lag": runtime.progress.lag,
+        }
+        return json_answer(body, HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def _ping_index(self) -> bool:
+        if not self._runtime.index_is_open:
+            return False
+        try:
+            await (await self._runtime.index()).ping()
+        except VectorIndexError:
+            return False
+        return True
+
+
+class IndexPing:
+    """Pings the index, one ping at a time, and waits at most ``patience_s`` for its answer.
+
+    An index that hangs counts as away. It blocks one thread meanwhile, however many probes come.
     """
-    stalled = app.runtime.progress.stalled()
-    status = 503 if stalled else 200
-    return self.json(
-        {"status": "stalled" if stalled else "live", "stalled": stalled}, status=status
-    )
 
-
-@app.page("/health/ready")
-async def ready(self: Any, request: Any) -> Any:
-    """200 when events are scored and answered, else 503; what is missing is said either way.
-
-    Models are warm (a real inference was done), the broker answers, partitions are assigned, no
-    topic is stalled. With the index away it is 200 and "degraded": faces are scored and answered,
-    and indexed when it is back.
-    """
-    runtime = app.runtime
-    index = await _index_ping.answers()
-    stalled = runtime.progress.stalled()
-    parts = {
-        "models": runtime.pool.ready,
-        "broker": runtime.progress.broker_answers,
-        "assignment": runtime.assigned,
-    }
-    ok = all(parts.values()) and not stalled and not app.should_stop
-    body = {
-        "status": "not ready" if not ok else "ready" if index else "degraded",
-        **parts,
-        "index": index,
-        "stalled": stalled,
-        "partitions": runtime.partitions,
-        "held": {window.topic: window.state.held for window in runtime.windows},
-        "held_bytes": {window.topic: window.state.held_bytes for window in runtime.windows},
-        "lag": runtime.progress.lag,
-    }
-    return self.json(body, status=200 if ok else 503)
-
-
-class _IndexPing:
-    """Asks the index, once at a time, and waits less for it than those who ask for our health.
-
-    A server that hangs is away: it keeps one thread meanwhile, and no probe.
-    """
-
-    def __init__(self) -> None:
-        self._asking: asyncio.Task[bool] | None = None
+    def __init__(
+        self, ping: Callable[[], Awaitable[bool]], patience_s: float = INDEX_PATIENCE_S
+    ) -> None:
+        self._ping = ping
+        self._patience_s = patience_s
+        self._pinging: asyncio.Future[bool] | None = None
 
     async def answers(self) -> bool:
-        """Whether the index answers within ``INDEX_PATIENCE_S``."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(_index_answers(), name="index-ping")
-        asking = self._asking  # the next probe may have replaced it when we come back
-        done, _ = await asyncio.wait({asking}, timeout=INDEX_PATIENCE_S)
-        return bool(done) and asking.result()
-
-
-async def _index_answers() -> bool:
-    if not app.runtime.index_is_open:
-        return False
-    try:
-        await (await app.runtime.index()).ping()
-    except VectorIndexError:
-        return False
-    return True
-
-
-_index_ping = _IndexPing()
+        """Whether the index answers in time."""
+        if self._pinging is None or self._pinging.done():
+            self._pinging = asyncio.ensure_future(self._ping())
+        pinging = self._pinging  # the next probe may replace it while this one waits
+        done, _ = await asyncio.wait({pinging}, timeout=self._patience_s)
+        return bool(done) and pinging.result()

@@ -1,15 +1,20 @@
-"""The page that Prometheus reads."""
+"""``/metrics``: the page that Prometheus reads."""
 
 from __future__ import annotations
 
-from typing import Any
+from aiohttp import web
 
-from streams.app import app
+from streams.telemetry.metrics import Metrics
 
 
-@app.page("/metrics")
-async def metrics(self: Any, request: Any) -> Any:
-    """Every metric, as text or OpenMetrics."""
-    body, content_type = app.runtime.metrics.exposition(request.headers.get("Accept", ""))
-    # Not as content_type: aiohttp refuses one that carries a charset there.
-    return self.bytes(body, headers={"Content-Type": content_type})
+class MetricsPage:
+    """Every metric, as Prometheus text or OpenMetrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def get(self, request: web.Request) -> web.Response:
+        """The format follows the ``Accept`` header."""
+        body, content_type = self._metrics.exposition(request.headers.get("Accept", ""))
+        # As a header: aiohttp refuses a content_type that carries a charset.
+        return web.Response(body=body, headers={"Content-Type": content_type})

@@ -27,7 +27,7 @@ from schemas.http_api import (
     ScorePending,
 )
 from schemas.json_schema import image_submitted_schema, scored_face_schema
-from streams.web.requests import JSON_TYPE
+from streams.web.answers import JSON_TYPE
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi" / "facestream.v1.json"
 

@@ -1,25 +1,20 @@
-"""The contract of the HTTP API, for machines."""
+"""``/api/openapi.json``: the contract of the HTTP API."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
-from streams.app import app
-from streams.web.api_view import ApiView
-from streams.web.openapi import openapi_document
+from aiohttp import web
+
+from streams.web.answers import json_answer
+from streams.web.openapi import Json, openapi_document
+
+
+async def openapi(_: web.Request) -> web.Response:
+    """The OpenAPI document, equal to the committed one."""
+    return json_answer(_document())
 
 
 @cache
-def document() -> dict[str, Any]:
-    """Made once, when it is first asked for."""
+def _document() -> Json:
     return openapi_document()
-
-
-@app.page("/api/openapi.json")
-class OpenApi(ApiView):
-    """The OpenAPI document."""
-
-    async def get(self, request: Any) -> Any:
-        """The same as the committed one."""
-        return self.json(document())

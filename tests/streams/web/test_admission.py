@@ -1,17 +1,19 @@
-"""Admission: so much at once, and a refusal beyond that."""
+"""Admission: caps on concurrent requests and on their bytes."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
+from streams.config.settings import load_settings
 from streams.errors import Busy
-from streams.web.admission import Admission
+from streams.web.admission import Admission, Intake
 
 
-def test_requests_beyond_the_most_are_refused_at_once() -> None:
-    """And let in again when one has left."""
+def test_requests_over_the_cap_are_refused_at_once() -> None:
+    """A place is free again when a request ends."""
     admission = Admission(max_requests=2)
     with ExitStack() as inside:
         with admission.admit():
@@ -23,8 +25,8 @@ def test_requests_beyond_the_most_are_refused_at_once() -> None:
     assert 0 == admission.requests
 
 
-def test_bytes_beyond_the_most_are_refused() -> None:
-    """Whatever the number of requests; those without a size do not count."""
+def test_bytes_over_the_cap_are_refused() -> None:
+    """With any number of requests; a request without a size takes no bytes."""
     admission = Admission(max_requests=9, max_bytes=100)
     with admission.admit(60), admission.admit(), admission.admit(40):
         with pytest.raises(Busy), admission.admit(1):
@@ -34,8 +36,8 @@ def test_bytes_beyond_the_most_are_refused() -> None:
         pass
 
 
-def test_a_large_request_is_let_in_alone() -> None:
-    """It would never be let in otherwise."""
+def test_a_request_over_the_byte_cap_is_admitted_when_it_is_alone() -> None:
+    """Otherwise it could never be admitted."""
     admission = Admission(max_requests=9, max_bytes=100)
     with admission.admit(500), pytest.raises(Busy), admission.admit(1):
         pass
@@ -43,10 +45,24 @@ def test_a_large_request_is_let_in_alone() -> None:
         pass
 
 
-def test_a_request_that_fails_leaves_too() -> None:
-    """Its place is free again."""
+def test_a_request_that_fails_frees_its_place() -> None:
+    """And its bytes."""
     admission = Admission(max_requests=1, max_bytes=10)
     with pytest.raises(KeyError), admission.admit(10):
         raise KeyError
     with admission.admit(10):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("ready", "stopping", "problem"),
+    [(False, False, "models are being loaded"), (True, True, "stopping")],
+)
+def test_a_worker_that_starts_or_stops_refuses_requests(
+    ready: bool, stopping: bool, problem: str
+) -> None:
+    """The answer says why, and that a retry may succeed."""
+    intake = Intake(load_settings(), is_ready=lambda: ready, is_stopping=lambda: stopping)
+    request = make_mocked_request("POST", "/api/score", headers={"Content-Length": "10"})
+    with pytest.raises(Busy, match=problem), intake.admit(request):
         pass

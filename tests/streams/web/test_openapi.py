@@ -1,4 +1,4 @@
-"""The OpenAPI document: made from the records, committed, and sound."""
+"""The OpenAPI document: generated from the records, committed, and valid."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from streams.web.openapi import COMMITTED, main, openapi_document
 
 
 def test_the_committed_document_is_current() -> None:
-    """The records and the committed file have not drifted apart."""
+    """The records have not changed since it was written."""
     assert 0 == main(["--check"])
     assert json.loads(COMMITTED.read_text()) == openapi_document()
 
 
-def test_drift_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A missing and a changed file; writing mends it."""
+def test_drift_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For a missing file and a changed one; writing it again removes the drift."""
     path = tmp_path / "openapi" / "document.json"
     assert 1 == main(["--check"], path)
     assert 0 == main([], path)
@@ -36,7 +36,7 @@ def _references(value: Any) -> set[str]:
     return set().union(*map(_references, value)) if isinstance(value, list) else set()
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     """To a component of the document."""
     document = openapi_document()
     for reference in _references(document):
@@ -47,6 +47,6 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(openapi_document()["components"]["schemas"]))
-def test_every_component_is_a_sound_schema(name: str) -> None:
-    """Of the draft that OpenAPI 3.1 uses."""
+def test_every_component_is_a_valid_schema(name: str) -> None:
+    """In the draft that OpenAPI 3.1 uses."""
     Draft202012Validator.check_schema(openapi_document()["components"]["schemas"][name])

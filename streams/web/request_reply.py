@@ -1,53 +1,45 @@
-"""The bridge for apps that cannot speak Kafka: a picture in, its event out, and its answer back."""
+"""Request-reply over Kafka: publish an event and wait for its answer."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from schemas.codec import encode_image_submitted, encode_image_submitted_binary
 from schemas.image_submitted import ImageSubmitted
 from schemas.scored_face import ScoredFace
-from streams.engine.publishing import Outgoing
+from streams.engine.publishing import Outgoing, Publisher
 from streams.kafka.answer_follower import AnswerFollower, Awaited
 
-#: The worker looks at the bytes to see which format they have.
+#: The worker finds out a picture's format from its bytes.
 ANY_PICTURE = "image/*"
 
 
-class ScoreBridge:
+class RequestReply:
     """Publishes image-submitted events and waits for their scored-face events."""
 
-    def __init__(
-        self,
-        topic: str,
-        publish: Callable[[Sequence[Outgoing]], Awaitable[None]],
-        follower: AnswerFollower,
-    ) -> None:
+    def __init__(self, topic: str, publisher: Publisher, follower: AnswerFollower) -> None:
         self._topic = topic
-        self._publish = publish
+        self._publisher = publisher
         self._follower = follower
 
     async def submit(self, event: ImageSubmitted, traceparent: str | None = None) -> Awaited:
-        """Publish an event; what is returned goes to ``answer``.
+        """Publish an event; pass the result to ``answer``.
 
-        Raises ``FollowingFailed``, and what publishing raises.
+        Raises ``FollowingFailed``, and the errors of ``Publisher.publish``.
         """
         awaited = await self._follower.expect(event.event_id, event.user_id)
         try:
-            await self._publish([self._message(event, traceparent)])
+            await self._publisher.publish([self._message(event, traceparent)])
         except BaseException:
             self._follower.forget(awaited)
             raise
         return awaited
 
     async def answer(self, awaited: Awaited, deadline: float) -> tuple[ScoredFace, ...] | None:
-        """The faces of the event, by their index; None when there are none by then.
+        """The faces of the event in their order; None when they do not come before ``deadline``.
 
-        ``deadline`` is on the event loop's clock.
-
-        Raises ``NotScored`` or ``FollowingFailed``.
+        ``deadline`` is on the event loop's clock. Raises ``NotScored`` or ``FollowingFailed``.
         """
         try:
             async with asyncio.timeout_at(deadline):

@@ -1,4 +1,4 @@
-"""Which answers are whose doing."""
+"""Metrics of the HTTP API: outcomes, and the names of pages."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tests.metrics_page import series_of
         (503, "unavailable"),
     ],
 )
-def test_a_status_tells_whose_doing_it_was(status: int, outcome: Outcome) -> None:
-    """503 is nobody's fault for long, 500 is ours."""
+def test_the_outcome_follows_from_the_status(status: int, outcome: Outcome) -> None:
+    """4xx is the caller's error, 500 the worker's; 503 is worth a retry."""
     assert outcome == outcome_of_status(status)
 
 
-def test_pages_have_their_names_and_others_have_none() -> None:
-    """The older name of a page is that page; a scanner that guesses pages makes no series."""
+def test_unknown_pages_share_one_series() -> None:
+    """A scanner that guesses paths adds no series."""
     registry = CollectorRegistry()
     metrics = HttpMetrics(registry)
     before = len(series_of(registry.collect()))
-    for path in ("/api/score", "/api/attractiveness/score", "/api/other", "/api/../etc/passwd"):
-        metrics.answered(path, 200, 0.5)
+    for page in ("score", "score", "other", "../etc/passwd"):
+        metrics.answered(page, 200, 0.5)
     series = series_of(registry.collect())
     assert before == len(series)
     assert 2 == series["facestream_http_requests_total", "score", "success"]

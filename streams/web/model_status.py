@@ -1,30 +1,61 @@
-"""What a caller had better do now: the older app's page about the models."""
+"""Whether the models work, in the older system's shapes: ``/api/health`` and ``/api/ml-status``."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import structlog
+from aiohttp import web
 
 from schemas.http_api import (
+    HealthAnswer,
     HealthReport,
     MlStatus,
     MlStatusAnswer,
     OverallDetails,
     Recommendations,
+    ServiceDetails,
 )
 from streams.config.settings import Settings
 from streams.inference.circuit import Circuit
 from streams.inference.model_probe import ModelHealth, ModelProbe
+from streams.web.answers import record_answer
 
 log = structlog.get_logger(__name__)
 
 NOTHING_KNOWN = ModelHealth(detects=False, embeds=False)
 
 
+class ModelStatusPages:
+    """The health page of the older services, and the status page of the older app."""
+
+    def __init__(self, probe: ModelProbe, circuit: Circuit, settings: Settings) -> None:
+        self._probe = probe
+        self._circuit = circuit
+        self._settings = settings
+
+    async def health(self, _: web.Request) -> web.Response:
+        """200 and "healthy", or 503: the older client reads the status code only."""
+        health = await self._probe.health()
+        details = ServiceDetails(face_detection=health.detects, face_embedding=health.embeds)
+        answer = HealthAnswer(
+            status="healthy" if health.healthy else "unhealthy",
+            details=details,
+            problem=health.problem,
+        )
+        code = HTTPStatus.OK if health.healthy else HTTPStatus.SERVICE_UNAVAILABLE
+        return record_answer(answer, code)
+
+    async def ml_status(self, _: web.Request) -> web.Response:
+        """200 in every state of the models, as in the older app."""
+        return record_answer(await ml_status(self._probe, self._circuit, self._settings))
+
+
 async def ml_status(probe: ModelProbe, circuit: Circuit, settings: Settings) -> MlStatusAnswer:
     """The state of the models, and of the circuit in front of them.
 
-    Half-open is open to whoever asks: events fall back until the probe has succeeded. A probe that
-    raises is answered as the older page answered it, with success false in the same shape.
+    A half-open circuit counts as open: events fall back until its probe has succeeded. A health
+    probe that raises gives success false in the same shape, as in the older app.
     """
     try:
         health = await probe.health()

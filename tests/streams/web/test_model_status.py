@@ -1,4 +1,4 @@
-"""The page about the models: what it says of each state of models, circuit and settings."""
+"""``/api/ml-status`` for each state of models, circuit and settings."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pytest
 from streams.config.settings import Settings, load_settings
 from streams.inference.circuit import Circuit, CircuitState
 from streams.inference.model_probe import ModelHealth, ModelProbe
-from streams.web.ml_status import ml_status
+from streams.web.model_status import ml_status
 
-WELL = ModelHealth(detects=True, embeds=True)
+HEALTHY = ModelHealth(detects=True, embeds=True)
 
 
 @dataclass
 class FakeProbe:
-    """Finds what it is told, or fails."""
+    """Returns ``finds``, or raises it."""
 
-    finds: ModelHealth | Exception = WELL
+    finds: ModelHealth | Exception = HEALTHY
 
     async def health(self) -> ModelHealth:
-        """The finding."""
+        """The given finding."""
         if isinstance(self.finds, Exception):
             raise self.finds
         return self.finds
@@ -38,7 +38,7 @@ def circuit(state: CircuitState) -> Circuit:
     return one
 
 
-async def said(
+async def body_of(
     probe: FakeProbe, state: CircuitState, settings: Settings | None = None
 ) -> dict[str, Any]:
     answer = await ml_status(cast(ModelProbe, probe), circuit(state), settings or load_settings())
@@ -49,7 +49,7 @@ async def said(
 def status(
     *, detects: bool = True, embeds: bool = True, overall: bool, use_real: bool, fallback: bool
 ) -> dict[str, Any]:
-    """The older page's shape, whole."""
+    """``data`` in the shape of the older page."""
     return {
         "health": {
             "status": "healthy" if overall else "unhealthy",
@@ -60,16 +60,16 @@ def status(
 
 
 @pytest.mark.parametrize("state", [CircuitState.OPEN, CircuitState.HALF_OPEN])
-async def test_while_the_circuit_is_not_closed_nothing_is_scored_for_real(
+async def test_real_scoring_is_not_recommended_unless_the_circuit_is_closed(
     state: CircuitState,
 ) -> None:
-    """Though both models answer when they are asked: events fall back all the same."""
-    body = await said(FakeProbe(), state)
+    """Even when both models pass their probe: events fall back until the circuit closes."""
+    body = await body_of(FakeProbe(), state)
     assert body == {"success": True, "data": status(overall=False, use_real=False, fallback=True)}
 
 
-async def test_a_circuit_that_closed_again_is_forgotten() -> None:
-    """The probe succeeded, so events are scored."""
+async def test_a_circuit_that_has_closed_again_is_healthy() -> None:
+    """Its probe succeeded, so events are scored for real."""
     one = circuit(CircuitState.HALF_OPEN)
     one.end_probe(succeeded=True)
     answer = await ml_status(cast(ModelProbe, FakeProbe()), one, load_settings())
@@ -98,27 +98,27 @@ async def test_a_circuit_that_closed_again_is_forgotten() -> None:
         ),
     ],
 )
-async def test_fallback_mode_is_whether_answers_are_simulated_now(
+async def test_fallback_mode_says_whether_answers_are_simulated(
     settings: dict[str, bool], state: CircuitState, expected: dict[str, Any]
 ) -> None:
-    """With FALLBACK_TO_SIMULATED=false there are none to rely on."""
-    body = await said(FakeProbe(), state, load_settings(**settings))
+    """With FALLBACK_TO_SIMULATED=false it is always false."""
+    body = await body_of(FakeProbe(), state, load_settings(**settings))
     assert body["data"] == expected
 
 
 @pytest.mark.parametrize(("detects", "embeds"), [(False, True), (True, False)])
-async def test_one_model_alone_is_not_enough(detects: bool, embeds: bool) -> None:
-    """And the page says which."""
+async def test_both_models_must_work(detects: bool, embeds: bool) -> None:
+    """The page says which one does not."""
     probe = FakeProbe(ModelHealth(detects=detects, embeds=embeds, problem="made up"))
-    body = await said(probe, CircuitState.CLOSED)
+    body = await body_of(probe, CircuitState.CLOSED)
     assert body["data"] == status(
         detects=detects, embeds=embeds, overall=False, use_real=False, fallback=True
     )
 
 
-async def test_a_probe_that_raises_is_no_success() -> None:
-    """As the older page said it: success false, and the same shape with nothing well."""
-    body = await said(FakeProbe(RuntimeError("the pool has stopped")), CircuitState.CLOSED)
+async def test_a_probe_that_raises_gives_success_false() -> None:
+    """As in the older app: the same shape, with both models unhealthy."""
+    body = await body_of(FakeProbe(RuntimeError("the pool has stopped")), CircuitState.CLOSED)
     assert body == {
         "success": False,
         "data": status(detects=False, embeds=False, overall=False, use_real=False, fallback=True),

@@ -1,4 +1,4 @@
-"""What is known of a request before its body is read."""
+"""The size of a body, before it is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from streams.config.settings import load_settings
-from streams.web.requests import Refusal, body_limit, declared_size
+from streams.web.failures import Refusal
+from streams.web.request_body import body_limit, declared_size
 
 SETTINGS = load_settings(max_image_bytes=1024)
 LIMIT = body_limit(SETTINGS)
@@ -17,8 +18,8 @@ def size_of(**headers: str) -> int:
     return declared_size(make_mocked_request("POST", "/api/detect-face", headers=named), LIMIT)
 
 
-def test_a_body_has_the_size_that_it_says() -> None:
-    """So that many small requests are let in together."""
+def test_a_body_counts_with_its_content_length() -> None:
+    """So many small requests are admitted together."""
     assert size_of(Content_Length="100") == 100
 
 
@@ -31,12 +32,12 @@ def test_a_body_has_the_size_that_it_says() -> None:
     ],
 )
 def test_a_body_of_unknown_size_counts_as_the_largest(headers: dict[str, str]) -> None:
-    """A hundred compressed bytes may be a hundred thousand when they are unpacked."""
+    """A hundred compressed bytes may unpack to a hundred thousand."""
     assert size_of(**headers) == LIMIT
 
 
-def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
-    """Nor is a compressed one that is too large already."""
-    for encoding in ({}, {"Content_Encoding": "gzip"}):
-        with pytest.raises(Refusal, match="MAX_IMAGE_BYTES"):
-            size_of(Content_Length=str(LIMIT + 1), **encoding)
+@pytest.mark.parametrize("encoding", [{}, {"Content_Encoding": "gzip"}])
+def test_a_body_that_declares_too_many_bytes_is_refused_unread(encoding: dict[str, str]) -> None:
+    """Compressed or not."""
+    with pytest.raises(Refusal, match="MAX_IMAGE_BYTES"):
+        size_of(Content_Length=str(LIMIT + 1), **encoding)

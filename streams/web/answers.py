@@ -1,0 +1,24 @@
+"""JSON answers."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel
+
+JSON_TYPE = "application/json"
+
+
+def json_answer(value: object, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """An answer with any value that JSON can express."""
+    return web.Response(
+        body=orjson.dumps(value), content_type=JSON_TYPE, charset="utf-8", status=status
+    )
+
+
+def record_answer(record: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """An answer with a record under its names on the wire; fields that are None are left out."""
+    text = record.model_dump_json(by_alias=True, exclude_none=True)
+    return web.Response(text=text, content_type=JSON_TYPE, status=status)
