@@ -1,4 +1,4 @@
-"""Calls to a worker's HTTP API, as a client makes them."""
+"""A client of a worker's HTTP API, and the checks of its answers that several tests share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, headers (names in lower case), and the JSON body."""
+    """An HTTP response: status, headers (names in lower case) and the JSON body."""
 
     status: int
     headers: Mapping[str, str]
@@ -34,7 +34,7 @@ def call(
     headers: Mapping[str, str] | None = None,
     method: str | None = None,
 ) -> Answer:
-    """GET, or POST where there is a body: bytes as they are, anything else as JSON."""
+    """Send a GET, or a POST when there is a body: bytes unchanged, other values as JSON."""
     given = {"Content-Type": "application/json", **(headers or {})}
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers=given, method=method)
@@ -46,18 +46,18 @@ def call(
 
 
 async def call_async(url: str, body: Any = None) -> Answer:
-    """The same, beside others."""
+    """Run ``call`` in a thread, so that calls can overlap."""
     return await asyncio.to_thread(call, url, body)
 
 
 def text_of(image: bytes) -> str:
-    """A picture as the API takes it."""
+    """Encode a picture in base64, as the API expects it."""
     return base64.b64encode(image).decode()
 
 
 @contextlib.contextmanager
 def unfinished_request(worker: WorkerProcess) -> Iterator[socket.socket]:
-    """A request whose body has been announced and does not come."""
+    """Open a request and announce a body, but do not send the rest of it."""
     with socket.create_connection(("127.0.0.1", worker.port), timeout=30) as connection:
         head = (
             "POST /api/detect-face HTTP/1.1\r\nHost: worker\r\nContent-Type: application/json\r\n"

@@ -1,4 +1,4 @@
-"""A real broker process and real worker processes, each test module with its own."""
+"""A stack of real processes: a broker, and the workers that a test starts on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from schemas.codec import decode_scored_face
 from schemas.image_submitted import ImageSubmitted
@@ -24,16 +24,17 @@ from streams.kafka.topic_reader import TopicReader
 from streams.kafka.topics import TopicNames, topic_names
 from streams.local.embedded_broker import free_port
 from streams.local.worker_process import WorkerProcess
+from tests.batches import batch, produce
 from tools.brokers import running_broker
 
 DEADLINE_S = 60.0
-#: Short, so that the embedded broker lets the first member in soon.
+#: Short, so that the embedded broker soon admits the first member of the group.
 SESSION_S = "4"
 
 
 @dataclass
 class Stack:
-    """One broker, one index folder, and the workers started on them."""
+    """One broker, one index folder, and the workers that use them."""
 
     folder: Path
     bootstrap_servers: str
@@ -42,7 +43,7 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What workers are told."""
+        """The environment variables of each worker."""
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "KAFKA_SESSION_TIMEOUT_S": SESSION_S,
@@ -54,14 +55,14 @@ class Stack:
         }
 
     def _empty_env_file(self) -> Path:
-        # A .env of the developer must not change what the tests mean.
+        # The developer's own .env must not change the result of a test.
         path = self.folder / "empty.env"
         path.touch()
         return path
 
     @property
     def settings(self) -> Settings:
-        """The same settings for clients in this process."""
+        """The Kafka settings of the stack, for clients in this process."""
         kafka = {
             name.lower(): value
             for name, value in self.environment.items()
@@ -78,11 +79,11 @@ class Stack:
     def worker(
         self, *, wait: bool = True, app: str = "streams.app", **settings: str
     ) -> Iterator[WorkerProcess]:
-        """A worker process; stopped at the end of the block."""
+        """Start a worker process, and stop it at the end of the block."""
         number = next(self._numbers)
         environment = {**self.environment, **settings}
         if number > 1 and "QDRANT_PATH" not in settings:
-            # An embedded index has one owner; later workers of a test get their own.
+            # Only one process can open an embedded index, so each later worker gets its own.
             environment["QDRANT_PATH"] = str(self.folder / f"index-{number}")
         worker = WorkerProcess(
             environment,
@@ -97,13 +98,13 @@ class Stack:
 
     @asynccontextmanager
     async def reader(self, *topics: str, from_beginning: bool = True) -> AsyncIterator[TopicReader]:
-        """A reader of topics."""
+        """Read topics until the end of the block."""
         async with TopicReader(self.settings, *topics, from_beginning=from_beginning) as reader:
             yield reader
 
     @asynccontextmanager
     async def producer(self, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
-        """A producer that takes what no submitter would."""
+        """Start a producer that sends any bytes, also those that a submitter would reject."""
         producer = AIOKafkaProducer(
             **client_options(self.settings),
             acks="all",
@@ -125,33 +126,23 @@ class Stack:
         topic: str | None = None,
         **options: Any,
     ) -> None:
-        """Publish bytes as they are, to image-submitted unless told otherwise."""
+        """Publish bytes unchanged, to ``image-submitted`` by default."""
         to = topic or self.topics.image_submitted
         async with self.producer(**options) as producer:
             if key is None and value is None:
-                await _publish_nothing(producer, to, headers)
+                # aiokafka refuses to send such a record, other clients do not.
+                assert await produce(producer, to, batch([(None, None, headers)])) == 0
             else:
                 await producer.send_and_wait(to, value, key=key, headers=list(headers))
 
     def submitter(self) -> Submitter:
-        """A client that publishes pictures."""
+        """Create a client that publishes pictures."""
         return Submitter(self.settings)
-
-
-async def _publish_nothing(
-    producer: AIOKafkaProducer, topic: str, headers: Sequence[tuple[str, bytes]]
-) -> None:
-    """A record with neither key nor value: other clients can produce it, aiokafka's door cannot."""
-    await producer.client._wait_on_metadata(topic)
-    sent = await producer._message_accumulator.add_message(
-        TopicPartition(topic, 0), None, None, 10.0, headers=list(headers)
-    )
-    await sent
 
 
 @contextmanager
 def running_stack(folder: Path, **extra: str) -> Iterator[Stack]:
-    """A stack on the broker that ``TEST_BROKER`` chooses."""
+    """Start a stack with the broker that ``TEST_BROKER`` selects."""
     folder.mkdir(parents=True, exist_ok=True)
     with running_broker(folder) as broker:
         yield Stack(folder, broker.bootstrap_servers, {**broker.environment, **extra})
@@ -162,7 +153,7 @@ async def first_record(
     matches: Callable[[ConsumerRecord], bool],
     deadline_s: float = DEADLINE_S,
 ) -> ConsumerRecord:
-    """The next record that matches; fails after the deadline."""
+    """Return the next record that matches; fail after the deadline."""
     async with asyncio.timeout(deadline_s):
         async for record in reader.records(follow=True):
             if matches(record):
@@ -173,7 +164,7 @@ async def first_record(
 async def answers_for(
     reader: TopicReader, event_ids: set[UUID], deadline_s: float = DEADLINE_S
 ) -> dict[UUID, dict[int, ScoredFace]]:
-    """All faces of these events, by event and face index; fails after the deadline."""
+    """Return all faces of these events by event and face index; fail after the deadline."""
     answers: dict[UUID, dict[int, ScoredFace]] = {}
 
     def complete(event_id: UUID) -> bool:
@@ -191,7 +182,7 @@ async def answers_for(
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Poll a condition of another process; fails with ``what`` after the deadline."""
+    """Poll a condition of another process; fail with ``what`` after the deadline."""
     until = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > until:
@@ -200,10 +191,10 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEA
 
 
 def image_event(user_id: str, image: bytes, **fields: Any) -> ImageSubmitted:
-    """An event that carries its picture."""
+    """Create an event that carries its picture."""
     return ImageSubmitted(event_id=uuid4(), user_id=user_id, image=image, **fields)
 
 
 def new_event_id() -> UUID:
-    """A fresh idempotency key."""
+    """Create a new event id."""
     return uuid4()

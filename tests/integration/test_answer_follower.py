@@ -1,4 +1,4 @@
-"""Waiting for answers, against a real broker: from the end on, whoever publishes them."""
+"""The answer follower against a real broker: it reads from the end of the topic onwards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.integration.stack import Stack, running_stack
 
 
 class WatchedFollower(AnswerFollower):
-    """Counts what it reads."""
+    """A follower that counts the records it reads."""
 
     read = 0
 
@@ -34,7 +34,7 @@ class WatchedFollower(AnswerFollower):
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Stack]:
-    """A broker with the topics, and no worker."""
+    """Start a broker with the topics and without a worker."""
     with running_stack(tmp_path) as stack:
         await ensure_topics(stack.settings)
         yield stack
@@ -84,8 +84,8 @@ async def until_idle(follower: AnswerFollower) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_an_answer_is_put_together(running: Stack, follower: WatchedFollower) -> None:
-    """From its faces in any order, once or twice, among those of others and what is none."""
+async def test_an_answer_collects_all_faces(running: Stack, follower: WatchedFollower) -> None:
+    """Order, duplicates, other events and invalid records do not matter."""
     event_id = uuid4()
     awaited = await follower.expect(event_id, "ada")
     first, second = simulated(event_id, 0, 2), simulated(event_id, 1, 2)
@@ -99,8 +99,10 @@ async def test_an_answer_is_put_together(running: Stack, follower: WatchedFollow
     assert (first, second) == await answer(awaited.answer)
 
 
-async def test_two_may_wait_for_one_event(running: Stack, follower: WatchedFollower) -> None:
-    """And one that has given up takes nothing from the other."""
+async def test_several_waiters_get_the_same_answer(
+    running: Stack, follower: WatchedFollower
+) -> None:
+    """A waiter that gives up does not affect the others."""
     event_id = uuid4()
     one, another, third = [await follower.expect(event_id, "ada") for _ in range(3)]
     follower.forget(third)
@@ -109,8 +111,8 @@ async def test_two_may_wait_for_one_event(running: Stack, follower: WatchedFollo
     assert third.answer.cancelled()
 
 
-async def test_what_is_there_already_is_not_read(running: Stack, follower: WatchedFollower) -> None:
-    """A topic may hold months of answers; the embedded broker's last batches are all we read."""
+async def test_older_answers_are_not_read(running: Stack, follower: WatchedFollower) -> None:
+    """A topic may hold months of answers; only each partition's last batch may be read."""
     topic = running.topics.scored_face
     for number in range(40):
         await running.publish(b"older", key=f"user-{number}".encode(), topic=topic)
@@ -122,16 +124,16 @@ async def test_what_is_there_already_is_not_read(running: Stack, follower: Watch
     assert 1 <= follower.read <= 1 + partitions
 
 
-async def test_nothing_is_published_before_the_ends_are_known(
+async def test_expect_returns_only_when_the_end_offsets_are_known(
     follower: WatchedFollower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer that came between would be behind the position that is told after it."""
-    asked, told = asyncio.Event(), asyncio.Event()
+    """An event published earlier could be answered before the follower's position."""
+    requested, released = asyncio.Event(), asyncio.Event()
     position = AIOKafkaConsumer.position
 
     async def slow_position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
-        asked.set()
-        await told.wait()
+        requested.set()
+        await released.wait()
         found: int = await position(consumer, partition)
         return found
 
@@ -139,17 +141,17 @@ async def test_nothing_is_published_before_the_ends_are_known(
     expecting = asyncio.create_task(follower.expect(uuid4(), "ada"))
     async with asyncio.timeout(20):
         await asyncio.wait(
-            {expecting, asyncio.create_task(asked.wait())}, return_when="FIRST_COMPLETED"
+            {expecting, asyncio.create_task(requested.wait())}, return_when="FIRST_COMPLETED"
         )
         assert not expecting.done()
-        told.set()
+        released.set()
         await expecting
 
 
-async def test_following_stops_when_nobody_waits_and_starts_again(
+async def test_following_stops_when_idle_and_starts_again(
     running: Stack, follower: WatchedFollower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One request does not make a worker read all answers for ever."""
+    """After a single request the worker does not keep reading all answers."""
     monkeypatch.setattr(streams.kafka.answer_follower, "IDLE_S", 0.3)
     assert not follower.following
     awaited = await follower.expect(uuid4(), "ada")
@@ -162,10 +164,10 @@ async def test_following_stops_when_nobody_waits_and_starts_again(
     assert (await answer(again.answer))[0].event_id == event_id
 
 
-async def test_following_goes_on_while_somebody_waits(
+async def test_following_continues_while_an_answer_is_awaited(
     running: Stack, follower: WatchedFollower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long that takes."""
+    """The idle limit does not apply while a waiter is left."""
     monkeypatch.setattr(streams.kafka.answer_follower, "IDLE_S", 0.05)
     event_id = uuid4()
     awaited = await follower.expect(event_id, "ada")
@@ -176,8 +178,8 @@ async def test_following_goes_on_while_somebody_waits(
     await answer(awaited.answer)
 
 
-async def test_a_broker_that_is_away_is_told_at_once(tmp_path: Path) -> None:
-    """And when it is back, the next one can wait."""
+async def test_an_unreachable_broker_fails_at_once(tmp_path: Path) -> None:
+    """Once the broker is back, the next call succeeds."""
     port = free_port()
     settings = load_settings(kafka_bootstrap_servers=f"127.0.0.1:{port}")
     follower = AnswerFollower(settings)

@@ -1,4 +1,4 @@
-"""Bad input through the real stream: kept as it came, its reason said, answered where readable."""
+"""Bad input becomes a dead letter with its original bytes and reason, and a simulated answer."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MAX_IMAGE_BYTES = 300_000
 
 @dataclass(frozen=True)
 class Bad:
-    """A bad event: what is published, and what must be said of it."""
+    """A bad event, the reason of its dead letter, and part of the reason's detail."""
 
     value: bytes | None
     reason: str
-    says: str
+    detail: str
     answered: bool = True
 
 
@@ -41,7 +41,7 @@ def inline(image: bytes, **fields: Any) -> bytes:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that claim checks may point into."""
+    """Create the folder that claim checks may point into."""
     folder = tmp_path_factory.mktemp("pictures")
     (folder / "grace.jpg").write_bytes(portrait_bytes())
     (folder / "large.jpg").write_bytes(portrait_bytes() + b"\0" * MAX_IMAGE_BYTES)
@@ -50,7 +50,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Iterator[Stack]:
-    """Claim checks into one folder are allowed, and pictures must be small."""
+    """Allow claim checks into one folder, and limit the size of pictures."""
     with running_stack(
         tmp_path_factory.mktemp("stack"),
         IMAGE_URI_ALLOW=f"file://{pictures}/",
@@ -61,16 +61,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Iterator[
 
 @pytest.fixture(scope="module")
 def worker(stack: Stack) -> Iterator[WorkerProcess]:
-    """One worker for all tests of this module."""
+    """Start one worker for all tests of this module."""
     with stack.worker() as running:
         yield running
 
 
 BAD: dict[str, Callable[[Path], Bad]] = {
     "not JSON": lambda _: Bad(b"\xff\xfe not json", "invalid_event", "", answered=False),
-    "nothing at all": lambda _: Bad(None, "invalid_event", "", answered=False),
+    "neither key nor value": lambda _: Bad(None, "invalid_event", "", answered=False),
     "JSON of the wrong shape": lambda _: Bad(b"[1, 2]", "invalid_event", "object", answered=False),
-    "nobody's": lambda _: Bad(
+    "no user": lambda _: Bad(
         json.dumps({"image_base64": "AAAA"}).encode(), "invalid_event", "user_id", answered=False
     ),
     "no picture": lambda _: Bad(event("bad"), "invalid_event", "image_base64"),
@@ -98,19 +98,19 @@ BAD: dict[str, Callable[[Path], Bad]] = {
     "too many bytes": lambda _: Bad(
         inline(portrait_bytes() + b"\0" * MAX_IMAGE_BYTES), "image_too_large", "bytes"
     ),
-    "a digest that does not fit": lambda _: Bad(
+    "a wrong digest": lambda _: Bad(
         inline(portrait_bytes(), image_sha256="0" * 64), "invalid_event", "image_sha256"
     ),
-    "a claim check to nothing": lambda folder: Bad(
+    "a claim check to a missing file": lambda folder: Bad(
         event("bad", image_uri=f"file://{folder}/missing.jpg"), "image_unavailable", "missing.jpg"
     ),
     "a forbidden claim check": lambda _: Bad(
         event("bad", image_uri="file:///etc/hostname"), "image_unavailable", "IMAGE_URI_ALLOW"
     ),
-    "a claim check out of the folder": lambda folder: Bad(
+    "a claim check outside of the folder": lambda folder: Bad(
         event("bad", image_uri=f"file://{folder}/../x.jpg"), "image_unavailable", ""
     ),
-    "a claim check to too much": lambda folder: Bad(
+    "a claim check to a file that is too large": lambda folder: Bad(
         event("bad", image_uri=f"file://{folder}/large.jpg"), "image_too_large", ""
     ),
     "a claim check to another picture": lambda folder: Bad(
@@ -125,10 +125,10 @@ BAD: dict[str, Callable[[Path], Bad]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_bad_input_is_kept_explained_and_answered(
+async def test_bad_input_becomes_a_dead_letter_and_a_simulated_answer(
     name: str, stack: Stack, worker: WorkerProcess, pictures: Path
 ) -> None:
-    """Original bytes and headers on the fallback topic; a simulated answer where one can be."""
+    """The letter keeps bytes and headers; the answer needs a readable event and user id."""
     bad = BAD[name](pictures)
     mark = ("mark", str(new_event_id()).encode())
 
@@ -139,7 +139,7 @@ async def test_bad_input_is_kept_explained_and_answered(
     assert letter.headers[0] == mark
     failure = FallbackHeaders.from_headers(letter.headers)
     assert failure.fallback_reason == bad.reason
-    assert bad.says in failure.fallback_detail
+    assert bad.detail in failure.fallback_detail
     assert failure.source_topic == stack.topics.image_submitted
 
     if not bad.answered:
@@ -157,10 +157,8 @@ async def test_bad_input_is_kept_explained_and_answered(
     assert answer["embedding_size"] == len(answer["embedding"]) == 128
 
 
-async def test_a_claim_check_is_scored_like_the_picture_itself(
-    stack: Stack, worker: WorkerProcess, pictures: Path
-) -> None:
-    """image_uri with its digest."""
+async def test_a_claim_check_is_scored(stack: Stack, worker: WorkerProcess, pictures: Path) -> None:
+    """An ``image_uri`` with its digest is scored like the picture itself."""
     event_id = new_event_id()
     digest = hashlib.sha256(portrait_bytes()).hexdigest()
     value = {
@@ -176,10 +174,10 @@ async def test_a_claim_check_is_scored_like_the_picture_itself(
     assert face.image_sha256 == digest
 
 
-async def test_a_dead_letter_can_be_driven_again(
+async def test_a_dead_letter_can_be_published_again(
     stack: Stack, worker: WorkerProcess, pictures: Path
 ) -> None:
-    """Produced back to its source topic as it is, once its cause is gone, it is scored."""
+    """Once its cause is mended, the unchanged letter is scored from its source topic."""
     value = json.loads(event("again", image_uri=f"file://{pictures}/later.jpg"))
     async with stack.reader(stack.topics.simulated_fallback) as reader:
         await stack.publish(json.dumps(value).encode(), key=b"again")
@@ -194,10 +192,10 @@ async def test_a_dead_letter_can_be_driven_again(
 
 @pytest.mark.parametrize("topic", ["image_submitted", "scored_face"])
 @pytest.mark.parametrize("large", ["value", "key", "header"])
-async def test_an_event_too_large_to_be_kept_is_left_at_its_source(
+async def test_an_event_too_large_for_the_fallback_topic_is_stored_without_its_value(
     topic: str, large: str, stack: Stack, worker: WorkerProcess
 ) -> None:
-    """A producer that compresses gets more into a topic than a dead letter may hold."""
+    """Compression lets a producer publish more than fits a dead letter."""
     mark = ("mark", str(new_event_id()).encode())
     source: str = getattr(stack.topics, topic)
     huge = b"x" * (2 * stack.settings.kafka_max_message_bytes + 500_000)
@@ -220,7 +218,7 @@ async def test_an_event_too_large_to_be_kept_is_left_at_its_source(
         if large == "key":
             assert f"a key of {len(huge)} bytes" in detail
             assert hashlib.sha256(huge).hexdigest() in detail
-        # And the worker goes on.
+        # The worker continues.
         await stack.publish(b"not json", headers=[mark], topic=source)
         await first_record(reader, lambda record: mark in record.headers)
     assert worker.poll() is None

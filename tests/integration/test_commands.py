@@ -1,4 +1,4 @@
-"""The commands as a person types them, against a real broker and worker."""
+"""The commands, run as processes against a real broker and worker."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ FACESTREAM = [sys.executable, "-m", "streams.cli"]
 
 @pytest.fixture(scope="module")
 def worker(stack: Stack) -> Iterator[WorkerProcess]:
-    """One worker for all tests of this module."""
+    """Start one worker for all tests of this module."""
     with stack.worker() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both portraits."""
+    """Create a folder with both portraits."""
     folder = tmp_path_factory.mktemp("portraits")
     for name in ("grace-hopper", "eileen-collins"):
         (folder / f"{name}.jpg").write_bytes(portrait_bytes(name))
@@ -73,17 +73,17 @@ def facestream(
 def test_submit_and_wait_prints_the_answers(
     stack: Stack, worker: WorkerProcess, portraits: Path, mode: list[str]
 ) -> None:
-    """A folder, a table, one row a face."""
+    """A submitted folder gives a table with a row for each face."""
     done = facestream(stack, worker, "submit", portraits, "--wait", *mode)
     for name in ("grace-hopper", "eileen-collins"):
         row = next(line for line in done.stdout.splitlines() if line.startswith(name))
         assert "real" in row
 
 
-def test_simulated_answers_are_answers_unless_real_ones_are_required(
+def test_require_real_fails_on_a_simulated_answer(
     stack: Stack, worker: WorkerProcess, tmp_path: Path
 ) -> None:
-    """Each event is answered, so waiting ends well; a check of the models wants more."""
+    """Without the option a simulated answer is a success."""
     (tmp_path / "blank.png").write_bytes(encoded(Image.new("RGB", (64, 64)), "PNG"))
     blank = ("submit", tmp_path / "blank.png", "--wait")
     assert "simulated: no_face" in facestream(stack, worker, *blank).stdout
@@ -92,8 +92,8 @@ def test_simulated_answers_are_answers_unless_real_ones_are_required(
     assert "1 of 1 answers are simulated" in done.stderr
 
 
-def test_the_help_lists_what_is_of_use_here(stack: Stack, worker: WorkerProcess) -> None:
-    """Our commands, and Faust's worker; not those about tables that there are none of."""
+def test_the_help_lists_only_useful_commands(stack: Stack, worker: WorkerProcess) -> None:
+    """Faust's commands for tables are hidden, because the app has no tables."""
     text = facestream(stack, worker, "--help").stdout
     listed = {line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line}
     ours = {"demo", "models", "redrive", "results", "rollout", "search", "submit", "topics", "up"}
@@ -103,28 +103,26 @@ def test_the_help_lists_what_is_of_use_here(stack: Stack, worker: WorkerProcess)
 def test_submit_without_wait_prints_the_event_ids(
     stack: Stack, worker: WorkerProcess, portraits: Path
 ) -> None:
-    """So that answers can be matched later."""
+    """The ids match answers to events later."""
     picture = portraits / "grace-hopper.jpg"
-    done = facestream(stack, worker, "submit", picture, "--user-id", "somebody")
+    done = facestream(stack, worker, "submit", picture, "--user-id", "ada")
     event_id, user = done.stdout.split()
-    assert user == "somebody"
+    assert user == "ada"
     assert len(event_id) == 36
 
 
 def test_results_as_json_are_scored_face_events(
     stack: Stack, worker: WorkerProcess, portraits: Path
 ) -> None:
-    """One a line, everything since the beginning of the topic."""
+    """Each line is an event, from the beginning of the topic."""
     answer = facestream(stack, worker, "submit", portraits / "grace-hopper.jpg", "--wait", "--json")
     mine = json.loads(answer.stdout)
     lines = facestream(stack, worker, "results", "--json").stdout.splitlines()
     assert mine["face_id"] in [json.loads(line)["face_id"] for line in lines]
 
 
-def test_search_finds_whose_face_it_is(
-    stack: Stack, worker: WorkerProcess, portraits: Path
-) -> None:
-    """Through the worker, which alone may open the embedded index."""
+def test_search_finds_the_same_person(stack: Stack, worker: WorkerProcess, portraits: Path) -> None:
+    """The command asks the worker, which alone can open the embedded index."""
     answer = facestream(stack, worker, "submit", portraits, "--wait", "--json")
     faces = [json.loads(line) for line in answer.stdout.splitlines()]
     wait_until(
@@ -142,18 +140,18 @@ def test_search_finds_whose_face_it_is(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["submit", "nowhere.jpg"], "nowhere.jpg: no such file"),
         (["search", "nowhere.jpg"], "nowhere.jpg: no such file"),
         (["models", "burn"], "expected one of list, fetch"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(
-    stack: Stack, worker: WorkerProcess, arguments: list[str], says: str
+def test_an_error_is_one_line_and_exit_status_1(
+    stack: Stack, worker: WorkerProcess, arguments: list[str], message: str
 ) -> None:
-    """And the exit status is 1."""
-    assert says in facestream(stack, worker, *arguments, status=1).stderr
+    """The line names the wrong argument."""
+    assert message in facestream(stack, worker, *arguments, status=1).stderr
 
 
 def test_an_empty_file_is_not_submitted(
@@ -165,18 +163,18 @@ def test_an_empty_file_is_not_submitted(
     assert "empty.jpg" in done.stderr
 
 
-def test_without_a_broker_submit_says_what_to_do(
+def test_submit_without_a_broker_names_the_setting(
     stack: Stack, worker: WorkerProcess, portraits: Path
 ) -> None:
-    """In a line."""
-    nobody = Stack(stack.folder, f"127.0.0.1:{free_port()}")
-    done = facestream(nobody, worker, "submit", portraits / "grace-hopper.jpg", status=1)
+    """The error is one line without a traceback."""
+    unreachable = Stack(stack.folder, f"127.0.0.1:{free_port()}")
+    done = facestream(unreachable, worker, "submit", portraits / "grace-hopper.jpg", status=1)
     assert "no broker at" in done.stderr
     assert "KAFKA_BOOTSTRAP_SERVERS" in done.stderr
 
 
-def test_topics_are_shown(stack: Stack, worker: WorkerProcess) -> None:
-    """With partitions and replication."""
+def test_topics_are_listed(stack: Stack, worker: WorkerProcess) -> None:
+    """Each has its partitions, replication and message size."""
     done = facestream(stack, worker, "topics")
     for topic in stack.topics.all():
         assert topic in done.stdout
@@ -192,10 +190,10 @@ def test_topics_are_shown(stack: Stack, worker: WorkerProcess) -> None:
     ] == [json.loads(line) for line in lines]
 
 
-def test_dead_letters_are_sent_back_by_their_reason(
+def test_redrive_sends_the_dead_letters_of_one_reason(
     stack: Stack, worker: WorkerProcess, tmp_path: Path
 ) -> None:
-    """And answered once more; what was sent is not sent by the next run."""
+    """An unknown reason is refused."""
     (tmp_path / "blank.png").write_bytes(encoded(Image.new("RGB", (48, 48)), "PNG"))
     facestream(stack, worker, "submit", tmp_path / "blank.png", "--wait")
     redrive = ("redrive", "--reason", "no_face")
@@ -208,7 +206,7 @@ def test_dead_letters_are_sent_back_by_their_reason(
         assert line, printed
         return int(line[1])
 
-    wait_until(lambda: sent("--dry-run") > 0, "the letter can be read")
+    wait_until(lambda: sent("--dry-run") > 0, "the dead letter is in the topic")
     assert sent() > 0
     assert "no_fac" in facestream(stack, worker, *redrive[:2], "no_fac", status=2).stderr
 
@@ -221,21 +219,21 @@ def test_models_are_listed_and_checked(stack: Stack, worker: WorkerProcess) -> N
     assert "models: ok" in facestream(stack, worker, "models", "check").stdout
 
 
-def test_the_demo_shows_every_picture_and_ends_well(
+def test_the_demo_scores_every_picture_whatever_the_env_file_says(
     stack: Stack, worker: WorkerProcess, tmp_path: Path
 ) -> None:
-    """Its last line counts, its folder holds the pictures drawn on.
+    """Its last line has the counts, and its folder the annotated pictures.
 
-    Whatever a .env says is meant for a service: it must not change the demo.
+    An environment file configures a service and must not change the demo.
     """
-    meant_for_a_service = tmp_path / "service.env"
-    meant_for_a_service.write_text(
+    service = tmp_path / "service.env"
+    service.write_text(
         "API_TOKEN=a token of sixteen letters and more\nKAFKA_REPLICATION=3\n"
         "KAFKA_MIN_INSYNC_REPLICAS=2\nKAFKA_SECURITY_PROTOCOL=SASL_SSL\nKAFKA_SASL_USERNAME=u\n"
         "KAFKA_SASL_PASSWORD=p\nUSE_REAL_ML=false\nMAX_IMAGE_PIXELS=2000\n"
     )
-    hostile = {"ENV_FILE": str(meant_for_a_service)}
-    done = facestream(stack, worker, "demo", "--output", tmp_path / "drawn", environment=hostile)
+    variables = {"ENV_FILE": str(service)}
+    done = facestream(stack, worker, "demo", "--output", tmp_path / "drawn", environment=variables)
     assert done.stdout.splitlines()[-1] == "demo: submitted=8 scored=7 simulated=2 indexed=7"
     assert {path.name for path in (tmp_path / "drawn").iterdir()} == {
         "grace-hopper.jpg",
@@ -247,8 +245,8 @@ def test_the_demo_shows_every_picture_and_ends_well(
     }
 
 
-def test_a_search_answers_with_the_thresholds_of_the_embedder(worker: WorkerProcess) -> None:
-    """So that an app need not know from which similarity on two faces are one person."""
+def test_a_search_returns_the_thresholds_of_the_embedder(worker: WorkerProcess) -> None:
+    """An application needs no similarity threshold of its own."""
     embedding = [1.0] + [0.0] * 127
     found = call(worker.url + "/index/search", {"embedding": embedding}).body
     assert ("sface", {"1e-3": 0.367, "1e-4": 0.425, "1e-5": 0.463}) == (
@@ -257,18 +255,16 @@ def test_a_search_answers_with_the_thresholds_of_the_embedder(worker: WorkerProc
     )
 
 
-def test_a_search_that_cannot_be_answered_is_a_client_error(
-    stack: Stack, worker: WorkerProcess
-) -> None:
-    """NaN, and an embedding of another size."""
+def test_an_invalid_embedding_is_a_client_error(worker: WorkerProcess) -> None:
+    """NaN and a wrong size are refused."""
     for embedding in ("[NaN]", "[1.0, 2.0]"):
         answer = call(worker.url + "/index/search", f'{{"embedding": {embedding}}}'.encode())
         assert answer.status == 400
         assert answer.body["error"].startswith("embedding")
 
 
-def test_a_hostile_search_is_refused_at_once(worker: WorkerProcess) -> None:
-    """A body of megabytes is not read, and of many wrong numbers only the first is told."""
+def test_a_hostile_search_is_refused_cheaply(worker: WorkerProcess) -> None:
+    """A body of megabytes is not read, and the message names only the first wrong number."""
     url = worker.url + "/index/search"
 
     def hostile(count: int) -> bytes:
@@ -290,8 +286,8 @@ def test_a_hostile_search_is_refused_at_once(worker: WorkerProcess) -> None:
     assert call(url, {"embedding": [1.0] + [0.0] * 127}).status == 200
 
 
-def test_up_ends_with_a_word_when_its_broker_dies(tmp_path: Path) -> None:
-    """Its events are gone; staying would only hide it."""
+def test_up_fails_when_its_broker_dies(tmp_path: Path) -> None:
+    """The embedded broker's events are lost, so ``up`` reports it and exits."""
     port = free_port()
     environment = {
         **os.environ,
@@ -327,8 +323,8 @@ def _command_line(process: Path) -> str:
         return ""
 
 
-def test_up_runs_everything_until_it_is_interrupted(tmp_path: Path, portraits: Path) -> None:
-    """Broker, topics, worker and index from nothing; Ctrl-C drains and ends with 0."""
+def test_up_runs_broker_index_and_worker_until_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C drains the worker and exits with 0."""
     environment = {
         **os.environ,
         "KAFKA_BOOTSTRAP_SERVERS": "",
@@ -346,8 +342,10 @@ def test_up_runs_everything_until_it_is_interrupted(tmp_path: Path, portraits: P
         wait_until(lambda: "facestream is up" in log.read_text(), f"up, see {log}")
         url = f"http://127.0.0.1:{environment['PORT']}/health/ready"
         assert urllib.request.urlopen(url, timeout=5).status == 200
+        picture = tmp_path / "grace-hopper.jpg"
+        picture.write_bytes(portrait_bytes())
         done = subprocess.run(
-            [*FACESTREAM, "submit", str(portraits / "grace-hopper.jpg"), "--wait"],
+            [*FACESTREAM, "submit", str(picture), "--wait"],
             env=environment,
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""Health that tells the truth: ready when it is, red when it is stuck; and who may ask."""
+"""The health pages report readiness and stalls, and are guarded by the token."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from streams.local.worker_process import WorkerProcess
 from tests.integration.stack import Stack, image_event, running_stack, wait_until
 from tools.pictures import portrait_bytes
 
-TOKEN = "a token of the tests' own"
+TOKEN = "0123456789abcdef-token"
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """A broker of each test's own."""
+    """Start a broker for each test."""
     with running_stack(tmp_path) as running:
         yield running
 
@@ -32,8 +32,8 @@ def status_of(worker: WorkerProcess, page: str) -> int:
     return worker.get(page)[0]
 
 
-def test_a_worker_at_work_is_live_and_ready(stack: Stack) -> None:
-    """Every part is named."""
+def test_a_running_worker_is_live_and_ready(stack: Stack) -> None:
+    """Readiness lists each part."""
     with stack.worker() as worker:
         wait_until(lambda: worker.get("/health/ready")[1]["status"] == "ready", "the index is open")
         _, ready = worker.get("/health/ready")
@@ -42,8 +42,8 @@ def test_a_worker_at_work_is_live_and_ready(stack: Stack) -> None:
         assert status_of(worker, "/health/live") == 200
 
 
-def test_an_index_that_is_away_shows_and_does_not_stop_the_worker(stack: Stack) -> None:
-    """Faces are scored and answered without it."""
+def test_an_unreachable_index_degrades_readiness(stack: Stack) -> None:
+    """Faces are still scored and answered."""
     with stack.worker(QDRANT_URL=f"http://127.0.0.1:{free_port()}") as worker:
         status, ready = worker.get("/health/ready")
         assert status == 200
@@ -51,7 +51,7 @@ def test_an_index_that_is_away_shows_and_does_not_stop_the_worker(stack: Stack) 
 
 
 async def test_a_worker_that_waits_for_the_index_is_not_stalled(stack: Stack) -> None:
-    """It tries again; a restart would not help."""
+    """It retries, and a restart would not help."""
     away = f"http://127.0.0.1:{free_port()}"
     with stack.worker(QDRANT_URL=away, STALLED_AFTER_S="3") as worker:
         async with stack.submitter() as submitter:
@@ -65,45 +65,45 @@ async def test_a_worker_that_waits_for_the_index_is_not_stalled(stack: Stack) ->
             await asyncio.sleep(0.5)
 
 
-async def test_a_stuck_agent_shows_in_liveness_and_readiness(stack: Stack) -> None:
-    """A handler that never returns: tests.stuck_app holds its first event for ever."""
+async def test_a_stalled_worker_fails_liveness_and_readiness(stack: Stack) -> None:
+    """The handler of ``tests.stuck_app`` never returns from its first event."""
     with stack.worker(
         app="tests.stuck_app", STALLED_AFTER_S="2", ML_SERVICE_TIMEOUT="60000"
     ) as worker:
         assert status_of(worker, "/health/live") == 200
         async with stack.submitter() as submitter:
             await submitter.submit(image_event("user", portrait_bytes()))
-        wait_until(lambda: status_of(worker, "/health/live") == 503, "liveness goes red")
+        wait_until(lambda: status_of(worker, "/health/live") == 503, "liveness fails")
         status, ready = worker.get("/health/ready")
         assert status == 503
         assert list(ready["stalled"]) == [stack.topics.image_submitted]
         worker.kill()
 
 
-def test_a_stuck_event_loop_does_not_answer(stack: Stack) -> None:
-    """Which is red as well."""
+def test_a_blocked_event_loop_does_not_answer(stack: Stack) -> None:
+    """A probe without an answer fails too."""
     with stack.worker() as worker:
         worker.send_signal(signal.SIGSTOP)
         try:
             assert status_of(worker, "/health/live") == 0
         finally:
             worker.send_signal(signal.SIGCONT)
-        wait_until(lambda: status_of(worker, "/health/live") == 200, "it goes on")
+        wait_until(lambda: status_of(worker, "/health/live") == 200, "it continues")
 
 
-def test_readiness_goes_red_when_the_broker_is_away(tmp_path: Path) -> None:
-    """And the worker is live: a restart would not bring the broker back."""
+def test_readiness_fails_when_the_broker_is_unreachable(tmp_path: Path) -> None:
+    """Liveness does not: a restart would not bring the broker back."""
     with EmbeddedBroker(free_port()) as broker:
         stack = Stack(tmp_path, broker.address)
         with stack.worker(STALLED_AFTER_S="6") as worker:
             broker.stop()
-            wait_until(lambda: status_of(worker, "/health/ready") == 503, "readiness goes red")
+            wait_until(lambda: status_of(worker, "/health/ready") == 503, "readiness fails")
             assert worker.get("/health/ready")[1]["broker"] is False
             assert status_of(worker, "/health/live") == 200
             worker.kill()
 
 
-def ask(worker: WorkerProcess, page: str, authorization: str | None = None) -> int:
+def status_with(worker: WorkerProcess, page: str, authorization: str | None = None) -> int:
     headers = {"Authorization": authorization} if authorization else {}
     request = urllib.request.Request(worker.url + page, headers=headers)
     try:
@@ -113,23 +113,23 @@ def ask(worker: WorkerProcess, page: str, authorization: str | None = None) -> i
         return error.code
 
 
-def test_a_token_closes_every_page_but_liveness(stack: Stack) -> None:
-    """Without it, with a wrong one, with the right one."""
+def test_a_token_guards_every_page_but_liveness(stack: Stack) -> None:
+    """A missing and a wrong token are refused."""
     with stack.worker(API_TOKEN=TOKEN) as worker:
-        assert ask(worker, "/health/live") == 200
+        assert status_with(worker, "/health/live") == 200
         for page in ("/health/ready", "/index", "/nowhere"):
-            assert ask(worker, page) == 401
-            assert ask(worker, page, "Bearer wrong") == 401
-        assert ask(worker, "/health/ready", f"Bearer {TOKEN}") == 200
+            assert status_with(worker, page) == 401
+            assert status_with(worker, page, "Bearer wrong") == 401
+        assert status_with(worker, "/health/ready", f"Bearer {TOKEN}") == 200
         assert TOKEN not in (worker.log_file or Path()).read_text(), "a secret in the log"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has more loopback addresses")
 @pytest.mark.parametrize(("host", "reached"), [("", False), ("0.0.0.0", True)])
-def test_the_web_port_is_open_on_loopback_only_unless_told_otherwise(
+def test_the_web_port_listens_on_loopback_by_default(
     stack: Stack, host: str, reached: bool
 ) -> None:
-    """127.0.0.2 stands for any address of this machine that is not 127.0.0.1."""
+    """Here 127.0.0.2 represents any other address of the machine."""
     with stack.worker(WEB_HOST=host) as worker, socket.socket() as client:
         client.settimeout(5)
         assert (client.connect_ex(("127.0.0.2", worker.port)) == 0) is reached

@@ -35,14 +35,14 @@ MAX_IMAGE_BYTES = 128 * 1024
 
 @pytest.fixture(scope="module")
 def worker(stack: Stack) -> Iterator[WorkerProcess]:
-    """One worker for all tests of this module that need no settings of their own."""
+    """Start one worker for the tests that need no settings of their own."""
     with stack.worker(MAX_IMAGE_BYTES=str(MAX_IMAGE_BYTES)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def pipeline() -> FacePipeline:
-    """The same models in this process."""
+    """Load the same models in this process."""
     return load_models(load_settings())
 
 
@@ -54,22 +54,23 @@ def blank() -> bytes:
     return encoded(Image.new("RGB", (64, 64), "skyblue"), "PNG")
 
 
-def fits_the_document(answer: Answer, component: str) -> bool:
+def assert_matches(answer: Answer, component: str) -> None:
+    """Check the body against a schema of the committed OpenAPI document."""
     document = json.loads(COMMITTED.read_text())
     schema = {"$ref": f"#/components/schemas/{component}", **document}
-    return Draft202012Validator(schema).is_valid(answer.body)
+    Draft202012Validator(schema).validate(answer.body)
 
 
-def refused(answer: Answer, status: int, message: str) -> None:
-    """A failure in the API's shape."""
+def assert_refused(answer: Answer, status: int, message: str) -> None:
+    """Check that the answer is a ``Failure`` with this status and message."""
     assert (status, False) == (answer.status, answer.body["success"])
     assert message in answer.body["message"]
     assert answer.headers["content-type"].startswith("application/json")
-    assert fits_the_document(answer, "Failure")
+    assert_matches(answer, "Failure")
 
 
 def test_a_face_is_detected(worker: WorkerProcess, pipeline: FacePipeline) -> None:
-    """In the older service's shape and units, as the models see it."""
+    """The answer has the older service's shape and units, and the models' values."""
     answer = call(worker.url + DETECT, {"image": text_of(portrait_bytes())})
     assert answer.status == 200
     assert answer.body["success"] is True
@@ -82,19 +83,19 @@ def test_a_face_is_detected(worker: WorkerProcess, pipeline: FacePipeline) -> No
     for point, found in zip(expected.landmarks.tolist(), face["landmarks"].values(), strict=True):
         assert point == pytest.approx(found)
     assert face["confidence"] == pytest.approx(expected.detection_confidence)
-    assert fits_the_document(answer, "DetectFaceAnswer")
+    assert_matches(answer, "DetectFaceAnswer")
 
 
-def test_every_face_is_detected_the_most_prominent_first(worker: WorkerProcess) -> None:
-    """Clients take the first."""
+def test_faces_are_ordered_by_prominence(worker: WorkerProcess) -> None:
+    """Clients use the first one."""
     answer = call(worker.url + DETECT, {"image": text_of(two_people())})
     areas = [face["bbox"]["width"] * face["bbox"]["height"] for face in answer.body["faces"]]
     assert len(areas) == 2
     assert areas[0] > areas[1]
 
 
-def test_a_data_url_is_a_picture_too(worker: WorkerProcess) -> None:
-    """As browsers write them; and null is the same as absent."""
+def test_a_data_url_is_accepted(worker: WorkerProcess) -> None:
+    """Browsers send them; ``null`` equals an absent field."""
     image = "data:image/jpeg;base64," + text_of(portrait_bytes())
     answer = call(worker.url + DETECT, {"image": image, "min_confidence": None, "unknown": 1})
     assert len(answer.body["faces"]) == 1
@@ -104,15 +105,15 @@ def test_a_data_url_is_a_picture_too(worker: WorkerProcess) -> None:
 def test_no_face_is_an_empty_list(
     worker: WorkerProcess, image: bytes, min_confidence: float
 ) -> None:
-    """The older clients look at the list's length; that is no failure."""
+    """The older clients check the length of the list, so this is no failure."""
     body = {"image": text_of(image), "min_confidence": min_confidence}
     answer = call(worker.url + DETECT, body)
     assert (200, True, []) == (answer.status, answer.body["success"], answer.body["faces"])
     assert "no face" in answer.body["message"]
 
 
-def test_the_minimum_is_the_callers(worker: WorkerProcess) -> None:
-    """A face at the confidence asked for is one."""
+def test_the_caller_sets_the_minimum_confidence(worker: WorkerProcess) -> None:
+    """A face below it is left out."""
     found = call(worker.url + DETECT, {"image": text_of(portrait_bytes())}).body["faces"][0]
     below, above = (
         call(worker.url + DETECT, {"image": text_of(portrait_bytes()), "min_confidence": minimum})
@@ -122,7 +123,7 @@ def test_the_minimum_is_the_callers(worker: WorkerProcess) -> None:
 
 
 def test_an_embedding_is_extracted(worker: WorkerProcess, pipeline: FacePipeline) -> None:
-    """Of the most prominent face, as scored-face has it."""
+    """It is the one of the most prominent face, with the values of ``scored-face``."""
     answer = call(worker.url + EXTRACT, {"image": text_of(two_people()), "aligned": False})
     assert (200, True) == (answer.status, answer.body["success"])
     expected = pipeline.score(two_people(), min_confidence=0.7, max_faces=1).faces[0]
@@ -131,14 +132,14 @@ def test_an_embedding_is_extracted(worker: WorkerProcess, pipeline: FacePipeline
     assert expected.embedding.tolist() == pytest.approx(extracted["embedding"])
     assert expected.measures.quality == pytest.approx(extracted["quality"])
     assert expected.measures.confidence == pytest.approx(extracted["confidence"])
-    assert fits_the_document(answer, "ExtractEmbeddingAnswer")
+    assert_matches(answer, "ExtractEmbeddingAnswer")
 
 
 @pytest.mark.parametrize("side", [112, 150])
-def test_an_aligned_crop_is_taken_as_it_is(
+def test_an_aligned_crop_is_embedded_without_detection(
     worker: WorkerProcess, pipeline: FacePipeline, side: int
 ) -> None:
-    """No face is looked for in it, and another size is resized."""
+    """A crop of another size is resized."""
     crop = encoded(portrait().resize((side, side)), "PNG")
     answer = call(worker.url + EXTRACT, {"image": text_of(crop), "aligned": True})
     expected = pipeline.embed_aligned(crop)
@@ -146,9 +147,9 @@ def test_an_aligned_crop_is_taken_as_it_is(
     assert call(worker.url + EXTRACT, {"image": text_of(blank()), "aligned": True}).status == 200
 
 
-def test_an_embedding_of_no_face_is_refused(worker: WorkerProcess) -> None:
-    """The picture is one, but there is nothing to embed."""
-    refused(call(worker.url + EXTRACT, {"image": text_of(blank())}), 422, "No face found")
+def test_a_picture_without_a_face_has_no_embedding(worker: WorkerProcess) -> None:
+    """The status is 422, because the request itself is valid."""
+    assert_refused(call(worker.url + EXTRACT, {"image": text_of(blank())}), 422, "No face found")
 
 
 @pytest.mark.parametrize("page", [DETECT, EXTRACT])
@@ -174,12 +175,12 @@ def test_an_embedding_of_no_face_is_refused(worker: WorkerProcess) -> None:
         ({"image": "A" * (MAX_IMAGE_BYTES * 2)}, 413, "MAX_IMAGE_BYTES"),
     ],
 )
-def test_a_bad_request_says_what_is_wrong(
+def test_a_bad_request_is_explained(
     worker: WorkerProcess, page: str, body: Any, status: int, message: str
 ) -> None:
-    """With the fitting status, and never the picture in the message."""
+    """The message is short and does not contain the picture."""
     answer = call(worker.url + page, body)
-    refused(answer, status, message)
+    assert_refused(answer, status, message)
     assert len(answer.body["message"]) < 500
 
 
@@ -194,28 +195,26 @@ def test_a_bad_request_says_what_is_wrong(
 def test_a_wrong_field_is_named(
     worker: WorkerProcess, page: str, field: str, value: object
 ) -> None:
-    """Nothing is guessed."""
+    """Values are not converted."""
     answer = call(worker.url + page, {"image": text_of(portrait_bytes()), field: value})
-    refused(answer, 400, f"{field}: expected")
+    assert_refused(answer, 400, f"{field}: expected")
 
 
-def test_a_compressed_body_is_unpacked_and_bounded(worker: WorkerProcess) -> None:
-    """A kilobyte that unpacks to a hundred megabytes is too large, as it would be unpacked."""
+def test_the_size_limit_holds_for_the_unpacked_body(worker: WorkerProcess) -> None:
+    """A small body that unpacks to a hundred megabytes is refused."""
     compressed = {"Content-Encoding": "gzip"}
     body = gzip.compress(json.dumps({"image": text_of(portrait_bytes())}).encode())
     assert len(call(worker.url + DETECT, body, headers=compressed).body["faces"]) == 1
     bomb = gzip.compress(b" " * (100 * 1024 * 1024))
-    refused(call(worker.url + DETECT, bomb, headers=compressed), 413, "MAX_IMAGE_BYTES")
+    assert_refused(call(worker.url + DETECT, bomb, headers=compressed), 413, "MAX_IMAGE_BYTES")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_a_body_that_is_not_what_its_encoding_says_is_refused(
-    worker: WorkerProcess, encoding: str
-) -> None:
-    """In the API's shape; deflate itself is taken, as gzip is."""
+def test_a_body_that_cannot_be_unpacked_is_refused(worker: WorkerProcess, encoding: str) -> None:
+    """The same encoding with a valid body is accepted."""
     compressed = {"Content-Encoding": encoding}
     answer = call(worker.url + DETECT, b"neither of them", headers=compressed)
-    refused(answer, 400, f"the body broke off, or cannot be unpacked as '{encoding}'")
+    assert_refused(answer, 400, f"the body broke off, or cannot be unpacked as '{encoding}'")
     assert "\n" not in answer.body["message"]
     body = json.dumps({"image": text_of(portrait_bytes())}).encode()
     packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
@@ -223,10 +222,8 @@ def test_a_body_that_is_not_what_its_encoding_says_is_refused(
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd"])
-def test_other_encodings_are_refused_by_the_server_itself(
-    worker: WorkerProcess, encoding: str
-) -> None:
-    """In plain text, as docs/http-api.md says: no page of ours has seen the request yet."""
+def test_the_http_server_refuses_other_encodings(worker: WorkerProcess, encoding: str) -> None:
+    """The answer is plain text, because the request does not reach a page."""
     request = urllib.request.Request(
         worker.url + DETECT,
         data=b"anything",
@@ -238,37 +235,37 @@ def test_other_encodings_are_refused_by_the_server_itself(
     assert call(worker.url + "/api/health").status == 200
 
 
-def test_what_does_not_say_that_it_is_json_is_refused(worker: WorkerProcess) -> None:
-    """So no web page can make its visitors' browsers call a worker."""
+def test_another_content_type_is_refused(worker: WorkerProcess) -> None:
+    """Otherwise a web page could make its visitors' browsers call a worker."""
     body = {"image": text_of(portrait_bytes())}
     for content_type in ("text/plain", "application/x-www-form-urlencoded", ""):
         headers = {"Content-Type": content_type}
-        refused(call(worker.url + DETECT, body, headers=headers), 415, "application/json")
+        assert_refused(call(worker.url + DETECT, body, headers=headers), 415, "application/json")
     with_charset = {"Content-Type": "application/json; charset=utf-8"}
     assert call(worker.url + DETECT, body, headers=with_charset).status == 200
 
 
-def test_other_methods_and_pages_are_refused_in_the_same_shape(worker: WorkerProcess) -> None:
-    """With the methods that there are."""
+def test_unknown_methods_and_pages_are_refused(worker: WorkerProcess) -> None:
+    """The answer names the allowed methods."""
     for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS"):
         answer = call(worker.url + DETECT, method=method)
-        refused(answer, 405, "POST")
+        assert_refused(answer, 405, "POST")
         assert answer.headers["allow"] == "POST"
     assert call(worker.url + DETECT, method="HEAD").status == 405
-    refused(call(worker.url + "/api/health", {}), 405, "GET")
-    refused(call(worker.url + "/api/nowhere"), 404, "no page /api/nowhere")
+    assert_refused(call(worker.url + "/api/health", {}), 405, "GET")
+    assert_refused(call(worker.url + "/api/nowhere"), 404, "no page /api/nowhere")
 
 
-def test_health_is_that_of_the_models(worker: WorkerProcess) -> None:
-    """After a real inference of each."""
+def test_health_runs_each_model(worker: WorkerProcess) -> None:
+    """Both models answer a real inference."""
     answer = call(worker.url + "/api/health")
     assert (200, "healthy") == (answer.status, answer.body["status"])
     assert {"faceDetection": True, "faceEmbedding": True} == answer.body["details"]
-    assert fits_the_document(answer, "HealthAnswer")
+    assert_matches(answer, "HealthAnswer")
 
 
 def test_ml_status_has_the_older_shape(worker: WorkerProcess) -> None:
-    """To the letter."""
+    """Older clients compare its fields."""
     answer = call(worker.url + "/api/ml-status")
     details = {"faceDetection": True, "faceEmbedding": True, "overall": True}
     assert answer.status == 200
@@ -279,16 +276,16 @@ def test_ml_status_has_the_older_shape(worker: WorkerProcess) -> None:
             "recommendations": {"shouldUseRealML": True, "fallbackMode": False},
         },
     }
-    assert fits_the_document(answer, "MlStatusAnswer")
+    assert_matches(answer, "MlStatusAnswer")
 
 
-def test_the_document_is_served(worker: WorkerProcess) -> None:
-    """The committed one."""
+def test_the_openapi_document_is_served(worker: WorkerProcess) -> None:
+    """It equals the committed file."""
     assert json.loads(COMMITTED.read_text()) == call(worker.url + "/api/openapi.json").body
 
 
-def test_real_ml_that_is_off_is_not_recommended(stack: Stack) -> None:
-    """Though the models are well, and the older services' calls are answered by them."""
+def test_with_real_ml_off_ml_status_does_not_recommend_it(stack: Stack) -> None:
+    """The models are healthy, and still answer the older services' calls."""
     with stack.worker(USE_REAL_ML="false") as worker:
         status = call(worker.url + "/api/ml-status").body["data"]
         assert status["health"]["details"]["overall"] is True
@@ -296,15 +293,15 @@ def test_real_ml_that_is_off_is_not_recommended(stack: Stack) -> None:
         assert call(worker.url + DETECT, {"image": text_of(portrait_bytes())}).status == 200
 
 
-def test_models_that_do_not_answer_show(stack: Stack) -> None:
-    """In health, whose status code the older client looks at, and in ml-status."""
+def test_failing_models_are_unhealthy(stack: Stack) -> None:
+    """Both the health page and ml-status report them."""
     with stack.worker(app="tests.blind_app", ML_SERVICE_TIMEOUT="500") as worker:
         health = call(worker.url + "/api/health")
         assert (503, "unhealthy") == (health.status, health.body["status"])
         assert {"faceDetection": False, "faceEmbedding": False} == health.body["details"]
         assert "the detector does not find the face" in health.body["problem"]
         assert "the embedder did not answer in 500 ms" in health.body["problem"]
-        assert fits_the_document(health, "HealthAnswer")
+        assert_matches(health, "HealthAnswer")
         status = call(worker.url + "/api/ml-status")
         assert (200, True) == (status.status, status.body["success"])
         assert status.body["data"] == {
@@ -315,12 +312,12 @@ def test_models_that_do_not_answer_show(stack: Stack) -> None:
             "recommendations": {"shouldUseRealML": False, "fallbackMode": True},
         }
         late = call(worker.url + EXTRACT, {"image": text_of(blank()), "aligned": True})
-        refused(late, 503, "no result in 2000 ms")
+        assert_refused(late, 503, "no result in 2000 ms")
         assert int(late.headers["retry-after"]) >= 1
 
 
 def test_calls_to_models_that_hang_open_the_circuit(stack: Stack) -> None:
-    """Each is a time-out that is counted, though its caller's clock starts earlier."""
+    """Each counts as a timeout, although the caller's own deadline starts earlier."""
     calls: list[tuple[str, dict[str, Any]]] = [
         (DETECT, {}),
         (EXTRACT, {}),
@@ -334,14 +331,14 @@ def test_calls_to_models_that_hang_open_the_circuit(stack: Stack) -> None:
     ) as worker:
         for page, fields in calls:
             late = call(worker.url + page, {"image": text_of(portrait_bytes()), **fields})
-            refused(late, 503, "longer than 300 ms")
+            assert_refused(late, 503, "longer than 300 ms")
         shown = metrics_of(worker)
         assert 3 == shown["facestream_timeouts_total", "real_ml"]
         assert 1 == shown["facestream_circuit_changes_total", "open"]
 
 
-def test_the_older_ports_answer_as_well(stack: Stack) -> None:
-    """The same pages on each."""
+def test_the_legacy_ports_serve_the_same_pages(stack: Stack) -> None:
+    """The older services had a port each."""
     ports = [free_port(), free_port()]
     with stack.worker(LEGACY_PORTS=",".join(map(str, ports))) as worker:
         body = {"image": text_of(portrait_bytes())}
@@ -350,8 +347,8 @@ def test_the_older_ports_answer_as_well(stack: Stack) -> None:
             assert len(call(f"http://127.0.0.1:{port}{DETECT}", body).body["faces"]) == 1
 
 
-def test_an_older_port_that_is_taken_stops_the_start(stack: Stack, tmp_path: Path) -> None:
-    """And is named."""
+def test_a_taken_legacy_port_stops_the_start(stack: Stack, tmp_path: Path) -> None:
+    """The log names the port and the setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with stack.worker(wait=False, LEGACY_PORTS=str(port)) as worker:
@@ -362,8 +359,8 @@ def test_an_older_port_that_is_taken_stops_the_start(stack: Stack, tmp_path: Pat
             assert "LEGACY_PORTS" in log
 
 
-def test_too_many_at_once_are_refused_and_not_queued(stack: Stack) -> None:
-    """503 with Retry-After, until there is a place again."""
+def test_requests_beyond_the_limit_are_refused(stack: Stack) -> None:
+    """They get 503 with ``Retry-After`` and do not queue."""
     body = {"image": text_of(portrait_bytes())}
     with stack.worker(HTTP_MAX_PENDING="2", ML_SERVICE_TIMEOUT="30000") as worker:
 
@@ -372,16 +369,16 @@ def test_too_many_at_once_are_refused_and_not_queued(stack: Stack) -> None:
 
         assert not is_full()
         with unfinished_request(worker), unfinished_request(worker):
-            wait_until(is_full, "both requests are in")
+            wait_until(is_full, "both requests are open")
             answer = call(worker.url + DETECT, body)
-            refused(answer, 503, "try again")
+            assert_refused(answer, 503, "try again")
             assert int(answer.headers["retry-after"]) >= 1
             assert call(worker.url + "/api/health").status == 200
-        wait_until(lambda: not is_full(), "their places are free again")
+        wait_until(lambda: not is_full(), "there is capacity again")
 
 
-def test_a_body_that_does_not_come_gives_its_place_back(stack: Stack) -> None:
-    """It is waited for as long as an attempt may take."""
+def test_an_unfinished_body_times_out_and_frees_its_capacity(stack: Stack) -> None:
+    """The limit is the time that an attempt may take."""
     body = {"image": text_of(portrait_bytes())}
     with (
         stack.worker(HTTP_MAX_PENDING="1", ML_SERVICE_TIMEOUT="1500") as worker,
@@ -394,13 +391,13 @@ def test_a_body_that_does_not_come_gives_its_place_back(stack: Stack) -> None:
 
 
 def test_a_token_guards_the_api(stack: Stack) -> None:
-    """Each page of it, and the refusal has the API's shape."""
-    token = "a token of the tests' own"
+    """Each page requires it."""
+    token = "0123456789abcdef-token"
     with stack.worker(API_TOKEN=token) as worker:
         for page in (DETECT, EXTRACT, "/api/score", "/api/attractiveness/score"):
-            refused(call(worker.url + page, {}), 401, "Bearer")
+            assert_refused(call(worker.url + page, {}), 401, "Bearer")
         for page in ("/api/health", "/api/ml-status", "/api/openapi.json"):
-            refused(call(worker.url + page), 401, "Bearer")
+            assert_refused(call(worker.url + page), 401, "Bearer")
         with_token = {"Authorization": f"Bearer {token}"}
         body = {"image": text_of(portrait_bytes())}
         assert call(worker.url + DETECT, body, headers=with_token).status == 200

@@ -1,6 +1,6 @@
-"""The OpenAPI document against a real worker: generated requests, right and wrong ones.
+"""The worker conforms to its OpenAPI document, for valid and invalid generated requests.
 
-schemathesis makes the requests; where a picture belongs, the right ones carry a real one.
+schemathesis generates the requests; valid ones contain a real picture.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tests.integration.http_client import text_of
 from tests.integration.stack import Stack
 from tools.pictures import encoded, portrait
 
-#: Requests of each page that are generated at random, beside those at the edges of the document.
+#: Random requests per page, in addition to those at the limits of the document.
 EXAMPLES = 20
 
 CHECKS = {
-    # Whether base64 is a picture, and whether a face is in it, is beyond a schema.
+    # A schema cannot express that base64 is a picture, or that it has a face.
     "positive_data_acceptance": {"expected-statuses": ["2xx", "400", "422"]},
-    # The models are loaded and nobody else is there: 503 would be a fault here.
+    # The models are loaded and there are no other clients, so 503 would be a bug.
     "not_a_server_error": {"expected-statuses": ["2xx", "4xx"]},
 }
 
@@ -46,7 +46,7 @@ schemathesis.openapi.format(
 
 
 def _with_pictures() -> dict[str, Any]:
-    """The document without the pattern of base64, which would win over the format of a picture."""
+    """Drop the pattern of base64, which would override the generator of pictures."""
     document = openapi_document()
     for component in document["components"]["schemas"].values():
         image = component.get("properties", {}).get("image", {})
@@ -55,7 +55,7 @@ def _with_pictures() -> dict[str, Any]:
     return document
 
 
-#: The older name of /api/score is the same page.
+#: An alias of ``/api/score``.
 OLDER_NAME = "/api/attractiveness/score"
 
 schema = schemathesis.openapi.from_dict(
@@ -77,23 +77,25 @@ def worker(stack: Stack) -> Iterator[WorkerProcess]:
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-def test_the_worker_keeps_the_document(case: schemathesis.Case[Any], worker: WorkerProcess) -> None:
-    """Statuses, bodies and headers are those of the document, and no wrong request is taken."""
+def test_the_worker_conforms_to_the_document(
+    case: schemathesis.Case[Any], worker: WorkerProcess
+) -> None:
+    """Statuses, bodies and headers match, and invalid requests are refused."""
     case.call_and_validate(base_url=worker.url)
 
 
 @pytest.mark.parametrize("path", ["/api/detect-face", "/api/extract-embedding", "/api/score"])
-def test_right_requests_are_answered(path: str, worker: WorkerProcess) -> None:
-    """A run of refusals alone would show little: of requests with a picture, some are answered."""
+def test_valid_requests_are_answered(path: str, worker: WorkerProcess) -> None:
+    """At least one succeeds, so the test above does not see refusals only."""
     answered: Counter[int] = Counter()
 
     @given(case=schema[path]["POST"].as_strategy(generation_mode=GenerationMode.POSITIVE))
     @settings(
         max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
-    def ask(case: schemathesis.Case[Any]) -> None:
+    def send(case: schemathesis.Case[Any]) -> None:
         answered[case.call_and_validate(base_url=worker.url).status_code] += 1
 
-    ask()
+    send()
     assert answered[200]
     assert set(answered) <= {200, 422}

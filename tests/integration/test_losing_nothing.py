@@ -1,4 +1,4 @@
-"""Whatever dies, every event is answered: kill, stop, rebalance, an index that is away."""
+"""Every event is answered after a kill, a stop, a rebalance and without an index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVENTS = 120
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """A broker for each test: they stop workers at bad moments."""
+    """Start a broker for each test."""
     with running_stack(tmp_path) as running:
         yield running
 
@@ -33,7 +33,7 @@ async def submit_many(stack: Stack, count: int) -> set[UUID]:
 
 
 async def some_answers(stack: Stack, event_ids: set[UUID], at_least: int) -> None:
-    """Wait until the stream is well under way, and not yet done."""
+    """Wait until some of the events are answered."""
     seen: set[UUID] = set()
     async with asyncio.timeout(60), stack.reader(stack.topics.scored_face) as reader:
         async for face in reader.scored_faces(follow=True):
@@ -49,10 +49,8 @@ async def all_answered(stack: Stack, event_ids: set[UUID]) -> None:
     assert all(face.provenance == "real" for faces in answers.values() for face in faces.values())
 
 
-async def test_every_event_is_answered_though_the_worker_is_killed_in_mid_stream(
-    stack: Stack,
-) -> None:
-    """SIGKILL, and a new worker."""
+async def test_every_event_is_answered_after_a_kill(stack: Stack) -> None:
+    """A second worker answers the events that SIGKILL interrupted."""
     with stack.worker() as worker:
         event_ids = await submit_many(stack, EVENTS)
         await some_answers(stack, event_ids, 10)
@@ -61,8 +59,8 @@ async def test_every_event_is_answered_though_the_worker_is_killed_in_mid_stream
         await all_answered(stack, event_ids)
 
 
-async def test_a_stop_drains_and_exits_with_0_and_the_next_worker_goes_on(stack: Stack) -> None:
-    """SIGTERM in mid-stream; what was not started is left, nothing is lost."""
+async def test_a_stop_drains_and_the_next_worker_continues(stack: Stack) -> None:
+    """SIGTERM ends with exit status 0, and the next worker answers the remaining events."""
     with stack.worker() as worker:
         event_ids = await submit_many(stack, EVENTS)
         await some_answers(stack, event_ids, 10)
@@ -71,8 +69,8 @@ async def test_a_stop_drains_and_exits_with_0_and_the_next_worker_goes_on(stack:
         await all_answered(stack, event_ids)
 
 
-async def test_every_event_is_answered_though_workers_join_and_leave(stack: Stack) -> None:
-    """Two rebalances in mid-stream, the second by a kill."""
+async def test_every_event_is_answered_across_rebalances(stack: Stack) -> None:
+    """One worker joins and is then killed."""
     with stack.worker():
         event_ids = await submit_many(stack, EVENTS)
         await some_answers(stack, event_ids, 5)
@@ -83,20 +81,20 @@ async def test_every_event_is_answered_though_workers_join_and_leave(stack: Stac
 
 
 async def test_a_stop_during_a_rebalance_ends(stack: Stack) -> None:
-    """Faust's own handler closes the consumer under the last commit, which then hangs."""
+    """Faust's own handler would close the consumer during the last commit, which then hangs."""
     with stack.worker() as first:
         event_ids = await submit_many(stack, 60)
         await some_answers(stack, event_ids, 5)
         with stack.worker(wait=False):
-            # The second one joins while the first stops.
+            # The second worker joins while the first stops.
             first.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(first.stop, 45) == 0
             await all_answered(stack, event_ids)
 
 
-async def test_scoring_goes_on_while_the_index_is_away(stack: Stack) -> None:
-    """More events than any window holds are answered; the index never comes."""
-    nothing_there = f"http://127.0.0.1:{free_port()}"
-    with stack.worker(QDRANT_URL=nothing_there, MAX_IN_FLIGHT="16"):
+async def test_scoring_continues_without_an_index(stack: Stack) -> None:
+    """More events are answered than the in-flight window holds."""
+    unreachable = f"http://127.0.0.1:{free_port()}"
+    with stack.worker(QDRANT_URL=unreachable, MAX_IN_FLIGHT="16"):
         event_ids = await submit_many(stack, 80)
         await all_answered(stack, event_ids)

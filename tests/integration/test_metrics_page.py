@@ -1,4 +1,4 @@
-"""The metrics page of a real worker, after real events."""
+"""The metrics page of a real worker after real events and requests."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.integration.stack import Stack, answers_for, image_event, wait_until
 from tests.metrics_page import Series, metrics_of, series_of
 from tools.pictures import portrait_bytes
 
-TOKEN = "a token of the tests' own"
+TOKEN = "0123456789abcdef-token"
 
 
 def openmetrics(worker: WorkerProcess) -> Series:
-    """The page as Prometheus asks for it."""
+    """Request the page as Prometheus does."""
     request = urllib.request.Request(
         f"{worker.url}/metrics",
         headers={
@@ -32,8 +32,8 @@ def openmetrics(worker: WorkerProcess) -> Series:
     return series_of(text_string_to_metric_families(page))  # type: ignore[no-untyped-call]
 
 
-async def test_a_workers_page_tells_what_it_did(stack: Stack) -> None:
-    """Three events, one of them no picture: counted, timed, indexed, and nothing left over."""
+async def test_the_page_counts_and_times_events(stack: Stack) -> None:
+    """Three events, one of them without a picture, are counted, timed and indexed."""
     with stack.worker(API_TOKEN=TOKEN, STALLED_AFTER_S="3") as worker:
         events = [
             image_event("anna", portrait_bytes()),
@@ -82,7 +82,7 @@ async def test_a_workers_page_tells_what_it_did(stack: Stack) -> None:
                     for topic in stack.topics.all()
                 )
             ),
-            "nothing is left",
+            "the lag is 0",
         )
         for topic in stack.topics.all():
             assert 0 == openmetrics(worker)["facestream_in_flight_events", topic]
@@ -92,7 +92,7 @@ async def test_a_workers_page_tells_what_it_did(stack: Stack) -> None:
 
 
 async def test_requests_to_the_http_api_are_counted_and_timed(stack: Stack) -> None:
-    """By page and by whose doing it was; a page that there is not makes no series of its own."""
+    """Series have page and outcome, and an unknown page adds no series of its own."""
     with stack.worker(HTTP_MAX_PENDING="1", ML_SERVICE_TIMEOUT="1500") as worker:
         picture = {"image": text_of(portrait_bytes())}
 
@@ -107,7 +107,8 @@ async def test_requests_to_the_http_api_are_counted_and_timed(stack: Stack) -> N
         assert 404 == call(worker.url + "/api/made-up").status
         with unfinished_request(worker):
             wait_until(
-                lambda: call(worker.url + "/api/detect-face", picture).status == 503, "it is full"
+                lambda: call(worker.url + "/api/detect-face", picture).status == 503,
+                "the worker is full",
             )
         assert 1 == count("detect-face", "success")
         assert 1 <= count("detect-face", "rejected")

@@ -1,4 +1,4 @@
-"""A Node client written for the two older services, unchanged, against a worker on their ports."""
+"""An unchanged Node client of the two older services, against a worker on their ports."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ INSTALL_TIMEOUT_S = 90
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The client's folder with axios installed; the test is skipped where that cannot be had."""
+    """Install the client with axios; skip the test where that is not possible."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            pytest.skip(f"there is no {program} on this machine")
+            pytest.skip(f"{program} is not installed")
     folder = tmp_path_factory.mktemp("node") / "client"
     shutil.copytree(CLIENT, folder)
     install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
@@ -55,7 +55,7 @@ def _run(
 
 @pytest.mark.timeout(300)
 def test_an_older_node_client_runs_unchanged(stack: Stack, client: Path, tmp_path: Path) -> None:
-    """Its three calls, each within its own five seconds, and what it makes of a failure."""
+    """Its three calls succeed within its own five seconds, and it understands a failure."""
     pictures = {
         "face.jpg": portrait_bytes(),
         "other.png": encoded(Image.new("RGB", (320, 240), "skyblue"), "PNG"),
@@ -71,7 +71,7 @@ def test_an_older_node_client_runs_unchanged(stack: Stack, client: Path, tmp_pat
             60,
             FACE_DETECTION_SERVICE=f"http://127.0.0.1:{detection}",
             FACE_EMBEDDING_SERVICE=f"http://127.0.0.1:{embedding}",
-            # The machine's own proxy is not for loopback.
+            # A proxy of the machine must not receive loopback requests.
             NO_PROXY="127.0.0.1",
         )
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""A 512-d embedder of one's own through the whole stream, and an index that other models made."""
+"""A custom 512-dimensional embedder, and an index that was filled by other models."""
 
 from __future__ import annotations
 
@@ -49,9 +49,8 @@ def nearest(url: str, embedding: Sequence[float]) -> Any:
 
 
 @pytest.mark.timeout(240)
-async def test_512_dimensions_go_through_and_keep_their_models(stack: Stack) -> None:
-    """Event, collection and simulated answers follow the embedder; retrained weights of the same
-    name are refused at the index that the former ones filled."""
+async def test_a_custom_embedder_sets_the_size_and_owns_its_collection(stack: Stack) -> None:
+    """Answers and collection have its size; retrained weights cannot open the collection."""
     weights = own_model(stack.folder / "own", seed=3)
     index = str(stack.folder / "index-512")
     with stack.worker(MODEL_PATH=str(weights), QDRANT_PATH=index) as worker:

@@ -1,4 +1,4 @@
-"""Pictures through the real stream: what goes in comes back scored, and is in the index."""
+"""Pictures that a real worker scores and indexes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tools.pictures import odd_pictures, portrait_bytes
 
 @pytest.fixture(scope="module")
 def worker(stack: Stack) -> Iterator[WorkerProcess]:
-    """One worker for all tests of this module."""
+    """Start one worker for all tests of this module."""
     with stack.worker() as running:
         yield running
 
@@ -33,10 +33,10 @@ def indexed(worker: WorkerProcess, face: ScoredFace) -> bool:
     return worker.get(f"/index/faces/{face.face_id}")[0] == 200
 
 
-async def test_the_demo_pictures_come_back_as_they_should(
+async def test_the_demo_pictures_are_scored_and_indexed(
     stack: Stack, worker: WorkerProcess
 ) -> None:
-    """Real scores for faces, simulated ones with reasons for the rest, real ones indexed."""
+    """Faces get real scores and are indexed; other pictures get simulated scores."""
     pictures = demo_pictures()
     async with stack.submitter() as submitter, stack.reader(stack.topics.scored_face) as reader:
         submitted: dict[UUID, str] = {}
@@ -66,7 +66,7 @@ async def test_the_demo_pictures_come_back_as_they_should(
 async def test_both_content_modes_carry_the_same_picture(
     stack: Stack, worker: WorkerProcess, media_type: str | None
 ) -> None:
-    """A scored face tells what was submitted, and by what it was scored."""
+    """The answer is the same for JSON and for binary events."""
     event = image_event("grace", portrait_bytes())
     async with stack.submitter() as submitter, stack.reader(stack.topics.scored_face) as reader:
         await submitter.submit(event, media_type=media_type)
@@ -83,10 +83,10 @@ async def test_both_content_modes_carry_the_same_picture(
     assert face.timings_ms.embed > 0
 
 
-async def test_an_event_of_the_older_system_is_scored_and_keeps_its_fields(
+async def test_an_event_of_the_older_system_keeps_its_fields(
     stack: Stack, worker: WorkerProcess
 ) -> None:
-    """camelCase names, no event_id; what we do not know stays in metadata, types unchanged."""
+    """It has camelCase names and no event id; unknown fields become metadata, types unchanged."""
     job = {
         "userId": "old-client",
         "image": base64.b64encode(portrait_bytes()).decode(),
@@ -106,10 +106,8 @@ async def test_an_event_of_the_older_system_is_scored_and_keeps_its_fields(
     assert face.metadata["wld_verified"] is False
 
 
-async def test_odd_but_valid_pictures_are_scored_like_any_other(
-    stack: Stack, worker: WorkerProcess
-) -> None:
-    """CMYK, grey, 16 bits, alpha, palette, WebP, the first frame of a GIF, EXIF orientations."""
+async def test_unusual_picture_formats_are_scored(stack: Stack, worker: WorkerProcess) -> None:
+    """These are CMYK, grey, 16 bits, alpha, palette, WebP, GIF and EXIF orientations."""
     pictures = odd_pictures()
     async with stack.submitter() as submitter, stack.reader(stack.topics.scored_face) as reader:
         names = {}
@@ -130,10 +128,8 @@ async def test_odd_but_valid_pictures_are_scored_like_any_other(
         assert similarity > 0.9, names[event_id]
 
 
-async def test_a_trace_is_carried_from_the_event_to_its_answer(
-    stack: Stack, worker: WorkerProcess
-) -> None:
-    """W3C traceparent, and CloudEvents headers on the answer."""
+async def test_the_traceparent_is_copied_to_the_answer(stack: Stack, worker: WorkerProcess) -> None:
+    """The answer also has CloudEvents headers."""
     event_id = new_event_id()
     trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     headers = [

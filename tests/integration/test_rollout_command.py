@@ -28,10 +28,10 @@ def report(stack: Stack, *options: str, status: int = 0) -> subprocess.Completed
     return done
 
 
-async def test_the_report_tells_real_shadow_and_simulated_apart(
+async def test_the_report_counts_real_shadow_and_simulated_answers(
     stack: Stack, tmp_path: Path
 ) -> None:
-    """Before there is anything, while nobody was shadowed, and with all of it; then the plot."""
+    """It works on empty topics too, and draws the plot."""
     empty = json.loads(report(stack, "--json").stdout)
     assert (0, 0, 0) == (empty["real_faces"], empty["simulated_answers"], empty["shadows"])
 
@@ -48,7 +48,7 @@ async def test_the_report_tells_real_shadow_and_simulated_apart(
             await answers_for(reader, {event.event_id for event in events})
         wait_until(
             lambda: metrics_of(worker)["facestream_operations_total", "shadow", "success"] == 2,
-            "both were shadowed",
+            "both shadows are scored",
         )
 
     plot_file = tmp_path / "plot.png"
@@ -63,7 +63,7 @@ async def test_the_report_tells_real_shadow_and_simulated_apart(
     assert "simulated minus shadow" in shown
 
 
-def test_without_a_broker_the_report_says_what_to_do(tmp_path: Path) -> None:
-    """In a line."""
-    nobody = Stack(tmp_path, f"127.0.0.1:{free_port()}")
-    assert "no broker at" in report(nobody, "--json", status=1).stderr
+def test_the_report_without_a_broker_fails_in_one_line(tmp_path: Path) -> None:
+    """The line names the address."""
+    unreachable = Stack(tmp_path, f"127.0.0.1:{free_port()}")
+    assert "no broker at" in report(unreachable, "--json", status=1).stderr

@@ -1,4 +1,4 @@
-"""The bridge for apps that cannot speak Kafka: a picture in, its scored-face out."""
+"""``POST /api/score`` submits a picture as an event and returns its answer."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ PORTRAIT = text_of(portrait_bytes())
 
 @pytest.fixture(scope="module")
 def worker(stack: Stack) -> Iterator[WorkerProcess]:
-    """One worker for all tests of this module that need no settings of their own."""
+    """Start one worker for the tests that need no settings of their own."""
     with stack.worker(HTTP_SCORE_TIMEOUT_MS="20000") as running:
         yield running
 
 
-def older_request(user_id: str, **fields: Any) -> dict[str, Any]:
-    """As the older app's route is called."""
-    given = {"userId": user_id, "image": PORTRAIT, "nftVerified": True, "wldVerified": False}
-    return {**given, **fields}
+def score_request(user_id: str, **fields: Any) -> dict[str, Any]:
+    """Create a request body with the older app's names."""
+    older = {"userId": user_id, "image": PORTRAIT, "nftVerified": True, "wldVerified": False}
+    return {**older, **fields}
 
 
-def refused(answer: Answer, status: int, message: str) -> None:
+def assert_refused(answer: Answer, status: int, message: str) -> None:
     assert (status, False) == (answer.status, answer.body["success"])
     assert message in answer.body["message"]
 
 
-async def test_a_picture_comes_back_scored(stack: Stack, worker: WorkerProcess) -> None:
-    """The event on scored-face and the answer are the same."""
+async def test_the_answer_is_the_scored_face_event(stack: Stack, worker: WorkerProcess) -> None:
+    """The HTTP body and the record on ``scored-face`` are equal."""
     async with stack.reader(stack.topics.scored_face, from_beginning=False) as reader:
-        answer = await call_async(worker.url + SCORE, older_request("ada", useRealML=True))
+        answer = await call_async(worker.url + SCORE, score_request("ada", useRealML=True))
         record = await first_record(reader, lambda one: one.key == b"ada")
     assert (200, True) == (answer.status, answer.body["success"])
     face = answer.body["data"]
@@ -61,22 +61,22 @@ async def test_a_picture_comes_back_scored(stack: Stack, worker: WorkerProcess) 
     assert all(face[name] for name in older)
 
 
-def test_the_older_path_is_the_same_page(worker: WorkerProcess) -> None:
-    """Clients of the older app need not move."""
-    answer = call(worker.url + "/api/attractiveness/score", older_request("grace"))
+def test_the_older_path_is_an_alias(worker: WorkerProcess) -> None:
+    """Clients of the older app keep their address."""
+    answer = call(worker.url + "/api/attractiveness/score", score_request("grace"))
     assert (200, "real") == (answer.status, answer.body["data"]["provenance"])
 
 
 def test_the_same_request_is_the_same_event(worker: WorkerProcess) -> None:
-    """Sent again after a lost answer, it overwrites and never doubles."""
-    first, again = (call(worker.url + SCORE, older_request("twice")).body for _ in range(2))
-    other = call(worker.url + SCORE, older_request("once")).body
+    """A retry after a lost answer does not create a second face."""
+    first, again = (call(worker.url + SCORE, score_request("twice")).body for _ in range(2))
+    other = call(worker.url + SCORE, score_request("once")).body
     assert first["event_id"] == again["event_id"] != other["event_id"]
     assert first["data"]["face_id"] == again["data"]["face_id"]
 
 
-def test_an_event_may_bring_its_own_id(worker: WorkerProcess) -> None:
-    """And every other field of image-submitted, in our names too."""
+def test_a_request_may_use_the_fields_of_image_submitted(worker: WorkerProcess) -> None:
+    """Its own event id is kept."""
     event_id = uuid4()
     both = next(one.image for one in demo_pictures() if one.name == "both-people")
     body = {
@@ -94,8 +94,8 @@ def test_an_event_may_bring_its_own_id(worker: WorkerProcess) -> None:
     assert all(face["metadata"] == body["metadata"] for face in faces)
 
 
-def test_what_cannot_be_scored_is_answered_simulated(worker: WorkerProcess) -> None:
-    """As everywhere: marked, with the reason."""
+def test_a_picture_that_cannot_be_scored_gets_a_simulated_answer(worker: WorkerProcess) -> None:
+    """The answer has the provenance and the reason."""
     blank = text_of(encoded(Image.new("RGB", (64, 64), "skyblue"), "PNG"))
     for user_id, image, fields, reason in (
         ("blank", blank, {}, "no_face"),
@@ -103,7 +103,7 @@ def test_what_cannot_be_scored_is_answered_simulated(worker: WorkerProcess) -> N
         ("unwilling", PORTRAIT, {"useRealML": False}, "real_ml_disabled"),
         ("strict", PORTRAIT, {"min_confidence": 0.99}, "low_confidence"),
     ):
-        answer = call(worker.url + SCORE, older_request(user_id, image=image, **fields))
+        answer = call(worker.url + SCORE, score_request(user_id, image=image, **fields))
         assert answer.status == 200
         face = answer.body["data"]
         assert ("simulated", reason) == (face["provenance"], face["fallback_reason"])
@@ -117,35 +117,37 @@ def test_what_cannot_be_scored_is_answered_simulated(worker: WorkerProcess) -> N
         ({"userId": "nobody"}, 400, "exactly one picture"),
         ({"userId": "nobody", "image": "?"}, 400, "image: expected a picture in base64"),
         ({"userId": 7, "image": PORTRAIT}, 400, "userId: expected a string"),
-        (older_request("nobody", useRealML="yes"), 400, "useRealML: expected true or false"),
-        (older_request("nobody", image=text_of(bytes(9 * 1024 * 1024))), 413, "KAFKA_MAX_MESSAGE"),
-        (older_request("nobody", image=text_of(bytes(20 * 1024 * 1024 + 1))), 413, "the limit is"),
+        (score_request("nobody", useRealML="yes"), 400, "useRealML: expected true or false"),
+        (score_request("nobody", image=text_of(bytes(9 * 1024 * 1024))), 413, "KAFKA_MAX_MESSAGE"),
+        (score_request("nobody", image=text_of(bytes(20 * 1024 * 1024 + 1))), 413, "the limit is"),
     ],
 )
-async def test_a_bad_request_is_no_event(
+async def test_a_bad_request_publishes_nothing(
     stack: Stack, worker: WorkerProcess, body: Any, status: int, message: str
 ) -> None:
-    """It is refused, and nothing is published."""
+    """The next request's event is the next record."""
     async with stack.reader(stack.topics.image_submitted, from_beginning=False) as reader:
-        refused(await call_async(worker.url + SCORE, body), status, message)
-        await call_async(worker.url + SCORE, older_request("next"))
+        assert_refused(await call_async(worker.url + SCORE, body), status, message)
+        await call_async(worker.url + SCORE, score_request("next"))
         record = await first_record(reader, lambda _: True)
     assert record.key == b"next"
 
 
-async def test_a_trace_is_carried_through(stack: Stack, worker: WorkerProcess) -> None:
-    """From the request to the event to its answer."""
+async def test_the_traceparent_of_a_request_is_copied(stack: Stack, worker: WorkerProcess) -> None:
+    """The answer's record has it."""
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     async with stack.reader(stack.topics.scored_face, from_beginning=False) as reader:
         await asyncio.to_thread(
-            call, worker.url + SCORE, older_request("traced"), headers={"traceparent": trace}
+            call, worker.url + SCORE, score_request("traced"), headers={"traceparent": trace}
         )
         record = await first_record(reader, lambda one: one.key == b"traced")
     assert dict(record.headers)["traceparent"] == trace.encode()
 
 
-async def test_another_workers_answer_comes_back_too(stack: Stack, worker: WorkerProcess) -> None:
-    """With the partitions shared by two workers, each answers what the other one scored."""
+async def test_a_worker_returns_answers_of_other_workers(
+    stack: Stack, worker: WorkerProcess
+) -> None:
+    """Two workers share the partitions, and each returns faces that the other scored."""
     with stack.worker(HTTP_SCORE_TIMEOUT_MS="20000", LOG_LEVEL="debug") as second:
         wait_until(
             lambda: all(one.get("/health/ready")[1]["partitions"] == 6 for one in (worker, second)),
@@ -153,15 +155,15 @@ async def test_another_workers_answer_comes_back_too(stack: Stack, worker: Worke
         )
         users = [f"shared-{number}" for number in range(12)]
         answers = await asyncio.gather(
-            *(call_async(worker.url + SCORE, older_request(user)) for user in users[:6]),
-            *(call_async(second.url + SCORE, older_request(user)) for user in users[6:]),
+            *(call_async(worker.url + SCORE, score_request(user)) for user in users[:6]),
+            *(call_async(second.url + SCORE, score_request(user)) for user in users[6:]),
         )
         assert [200] * 12 == [answer.status for answer in answers]
         assert users == [answer.body["data"]["user_id"] for answer in answers]
         by_second = _scored_by(second)
-    # The keys are spread over the partitions: some of each six went to the other worker.
-    assert by_second & set(users[:6]), "the first worker was answered by the second"
-    assert set(users[6:]) - by_second, "the second worker was answered by the first"
+    # The keys spread over the partitions, so some of each six went to the other worker.
+    assert by_second & set(users[:6]), "the second worker scored for the first"
+    assert set(users[6:]) - by_second, "the first worker scored for the second"
 
 
 def _scored_by(worker: WorkerProcess) -> set[str]:
@@ -170,11 +172,11 @@ def _scored_by(worker: WorkerProcess) -> set[str]:
     return {json.loads(line)["user_id"] for line in lines}
 
 
-async def test_an_answer_that_takes_longer_is_accepted(tmp_path: Path) -> None:
-    """202 with the event's id; though its worker dies, the event is answered in the end."""
+async def test_a_late_answer_gives_202(tmp_path: Path) -> None:
+    """The body has the event id; another worker answers the event after a kill."""
     with running_stack(tmp_path) as stack:
         with stack.worker(app="tests.stuck_app", HTTP_SCORE_TIMEOUT_MS="3000") as stuck:
-            answer = await call_async(stuck.url + SCORE, older_request("patient"))
+            answer = await call_async(stuck.url + SCORE, score_request("patient"))
             assert (202, "pending") == (answer.status, answer.body["status"])
             stuck.kill()
         async with stack.reader(stack.topics.scored_face) as reader:
@@ -184,19 +186,19 @@ async def test_an_answer_that_takes_longer_is_accepted(tmp_path: Path) -> None:
 
 
 async def test_a_stop_does_not_wait_for_answers(tmp_path: Path) -> None:
-    """Who waits is told that the event was taken; the worker stops within its drain time."""
+    """The waiting request gets 202, and the worker stops within its drain timeout."""
     with (
         running_stack(tmp_path) as stack,
         stack.worker(
             app="tests.stuck_app", HTTP_SCORE_TIMEOUT_MS="50000", DRAIN_TIMEOUT_S="2"
         ) as stuck,
     ):
-        waiting = asyncio.create_task(call_async(stuck.url + SCORE, older_request("patient")))
+        waiting = asyncio.create_task(call_async(stuck.url + SCORE, score_request("patient")))
         held = stack.topics.image_submitted
         await asyncio.to_thread(
             wait_until,
             lambda: stuck.get("/health/ready")[1]["held"][held] == 1,
-            "the event is being worked on",
+            "the event is in flight",
         )
         status = await asyncio.to_thread(stuck.stop, 30)
         answer = await waiting
@@ -204,52 +206,52 @@ async def test_a_stop_does_not_wait_for_answers(tmp_path: Path) -> None:
     assert status == 0
 
 
-async def test_without_simulated_answers_the_reason_comes_back(tmp_path: Path) -> None:
-    """The dead letter is all there is, and it ends the waiting at once."""
+async def test_without_simulated_answers_the_reason_is_returned(tmp_path: Path) -> None:
+    """The dead letter ends the wait at once."""
     with (
         running_stack(tmp_path) as stack,
         stack.worker(FALLBACK_TO_SIMULATED="false", HTTP_SCORE_TIMEOUT_MS="60000") as worker,
     ):
-        broken = older_request("broken", image=text_of(b"no picture"))
-        refused(await call_async(worker.url + SCORE, broken), 422, "not scored: unreadable_image")
-        assert (await call_async(worker.url + SCORE, older_request("ada"))).status == 200
+        broken = score_request("broken", image=text_of(b"no picture"))
+        assert_refused(
+            await call_async(worker.url + SCORE, broken), 422, "not scored: unreadable_image"
+        )
+        assert (await call_async(worker.url + SCORE, score_request("ada"))).status == 200
 
 
-@pytest.mark.parametrize("before", [0, 1], ids=["nobody-asked-yet", "answers-are-followed"])
-async def test_with_the_broker_away_callers_are_told_to_come_back(
-    tmp_path: Path, before: int
-) -> None:
-    """Within the time that they wait anyway; what needs no broker is answered as ever."""
+@pytest.mark.parametrize("before", [0, 1], ids=["first request", "follower is running"])
+async def test_an_unreachable_broker_gives_503(tmp_path: Path, before: int) -> None:
+    """Pages that need no broker still answer."""
     with EmbeddedBroker(free_port(), log_file=tmp_path / "broker.log") as broker:
         stack = Stack(tmp_path, broker.address)
         with stack.worker(HTTP_SCORE_TIMEOUT_MS="4000") as worker:
             for number in range(before):
-                answer = await call_async(worker.url + SCORE, older_request(f"user-{number}"))
+                answer = await call_async(worker.url + SCORE, score_request(f"user-{number}"))
                 assert answer.status == 200
             broker.stop()
             started = time.monotonic()
-            answer = await call_async(worker.url + SCORE, older_request("late"))
+            answer = await call_async(worker.url + SCORE, score_request("late"))
             assert time.monotonic() - started < 15
-            refused(answer, 503, "")
+            assert_refused(answer, 503, "")
             assert int(answer.headers["retry-after"]) >= 1
             detected = await call_async(worker.url + "/api/detect-face", {"image": PORTRAIT})
             assert detected.status == 200
             worker.kill()
 
 
-async def test_results_in_the_older_format(tmp_path: Path) -> None:
-    """RESULT_FORMAT=legacy: faceId and detectionData on the topic and over HTTP, real or not."""
+async def test_results_in_the_legacy_format(tmp_path: Path) -> None:
+    """``RESULT_FORMAT=legacy`` adds ``faceId`` and ``detectionData`` to each answer."""
     with (
         running_stack(tmp_path) as stack,
         stack.worker(RESULT_FORMAT="legacy", HTTP_SCORE_TIMEOUT_MS="20000") as worker,
     ):
         async with stack.reader(stack.topics.scored_face) as reader:
-            real = call(worker.url + SCORE, older_request("ada")).body["data"]
-            simulated = call(worker.url + SCORE, older_request("ada", useRealML=False)).body["data"]
+            real = call(worker.url + SCORE, score_request("ada")).body["data"]
+            simulated = call(worker.url + SCORE, score_request("ada", useRealML=False)).body["data"]
             records = [json.loads(record.value) async for record in reader.records(follow=False)]
         detected = call(worker.url + "/api/detect-face", {"image": PORTRAIT}).body["faces"][0]
     assert real["faceId"] == real["face_id"]
-    # Detecting all faces looks closer than detecting one, and so sees it a little otherwise.
+    # Detecting all faces searches at more sizes than detecting one, so values differ a little.
     for part in ("bbox", "landmarks"):
         assert list(detected[part]) == list(real["detectionData"][part])
     assert list(detected["bbox"].values()) == pytest.approx(
@@ -260,8 +262,8 @@ async def test_results_in_the_older_format(tmp_path: Path) -> None:
     assert [real, simulated] == records
 
 
-async def test_old_jobs_are_taken_whole(tmp_path: Path) -> None:
-    """Each shape of the older queue: by value, by path, and with its metadata apart."""
+async def test_jobs_of_the_older_queue_are_scored(tmp_path: Path) -> None:
+    """Pictures come by value or by path, metadata inline or apart."""
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     (pictures / "ada.jpg").write_bytes(portrait_bytes())
@@ -281,7 +283,7 @@ async def test_old_jobs_are_taken_whole(tmp_path: Path) -> None:
     ):
         async with stack.reader(stack.topics.scored_face) as reader:
             for user_id, job in jobs.items():
-                # The older queue has no keys.
+                # Messages of the older queue have no keys.
                 await stack.publish(json.dumps({"userId": user_id, **job}).encode())
             faces = {}
             async with asyncio.timeout(60):

@@ -1,4 +1,4 @@
-"""A start that cannot work says what is wrong and what to do, in a line, not a traceback."""
+"""A worker that cannot start exits with one line that names the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.integration.stack import Stack, running_stack, wait_until
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """A broker of each test's own."""
+    """Start a broker for each test."""
     with running_stack(tmp_path) as running:
         yield running
 
 
 def ended(worker: WorkerProcess) -> tuple[int | None, str]:
-    """Exit status and log of a worker that ends by itself."""
+    """Wait until a worker ends on its own, and return its exit status and log."""
     wait_until(lambda: worker.poll() is not None, "the worker ends")
     return worker.poll(), log_of(worker)
 
@@ -35,7 +35,7 @@ def log_of(worker: WorkerProcess) -> str:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "says"),
+    ("variable", "value", "message"),
     [
         ("KAFKA_PARTITIONS", "none", "KAFKA_PARTITIONS"),
         ("KAFKA_BOOTSTRAP_SERVERS", "broker", "expected host:port"),
@@ -44,17 +44,17 @@ def log_of(worker: WorkerProcess) -> str:
         ("ENV_FILE", "/nowhere/.env", "no such file"),
     ],
 )
-def test_a_wrong_setting_is_named(stack: Stack, variable: str, value: str, says: str) -> None:
-    """With what was expected of it."""
+def test_a_wrong_setting_is_named(stack: Stack, variable: str, value: str, message: str) -> None:
+    """The message gives the expected value."""
     with stack.worker(wait=False, **{variable: value}) as worker:
         status, log = ended(worker)
     assert status == EXIT_CANNOT_START
-    assert says in log
+    assert message in log
     assert "Traceback" not in log
 
 
 def test_a_taken_web_port_is_named(stack: Stack) -> None:
-    """The worker does not start half."""
+    """The worker does not start without its web port."""
     with stack.worker() as worker:
         second = WorkerProcess(
             {**stack.environment, "QDRANT_PATH": str(stack.folder / "other")},
@@ -69,8 +69,8 @@ def test_a_taken_web_port_is_named(stack: Stack) -> None:
     assert "Traceback" not in log
 
 
-def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
-    """One clear line at each try, and then it goes on."""
+def test_a_worker_waits_for_an_unreachable_broker(tmp_path: Path) -> None:
+    """Each attempt logs one line, and the start continues once the broker is there."""
     port = free_port()
     stack = Stack(tmp_path, f"127.0.0.1:{port}")
     with stack.worker(wait=False) as worker:
@@ -82,7 +82,7 @@ def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_stop_while_waiting_for_the_broker_ends(tmp_path: Path) -> None:
-    """Nothing was taken, so nothing holds it up."""
+    """There is no work to drain."""
     stack = Stack(tmp_path, f"127.0.0.1:{free_port()}")
     with stack.worker(wait=False) as worker:
         wait_until(lambda: "waiting for the broker" in log_of(worker), "the line")
@@ -90,16 +90,16 @@ def test_a_stop_while_waiting_for_the_broker_ends(tmp_path: Path) -> None:
         assert "Traceback" not in log_of(worker)
 
 
-def test_without_a_broker_setting_the_way_out_is_said(tmp_path: Path) -> None:
-    """KAFKA_BOOTSTRAP_SERVERS is missing and no embedded broker runs."""
+def test_a_start_without_a_broker_setting_names_the_remedy(tmp_path: Path) -> None:
+    """``KAFKA_BOOTSTRAP_SERVERS`` is not set and no embedded broker runs."""
     stack = Stack(tmp_path, "")
     with stack.worker(wait=False, KAFKA_PORT=str(free_port())) as worker:
         wait_until(lambda: "facestream up" in log_of(worker), "the hint")
         assert "KAFKA_BOOTSTRAP_SERVERS is not set" in log_of(worker)
 
 
-def test_topics_that_are_missing_are_named(stack: Stack) -> None:
-    """Where we may not create them."""
+def test_missing_topics_are_named(stack: Stack) -> None:
+    """The worker may not create them."""
     with stack.worker(wait=False, KAFKA_CREATE_TOPICS="false") as worker:
         status, log = ended(worker)
     assert status == EXIT_CANNOT_START
@@ -109,7 +109,7 @@ def test_topics_that_are_missing_are_named(stack: Stack) -> None:
 
 
 def test_a_corrupt_weight_file_is_named(stack: Stack) -> None:
-    """With the file, what was expected, and what was found."""
+    """The log has its path and the expected hash."""
     weights = stack.folder / "weights"
     weights.mkdir()
     good = find_weights("sface")
@@ -125,8 +125,8 @@ def test_a_corrupt_weight_file_is_named(stack: Stack) -> None:
     assert "Traceback" not in log
 
 
-def test_a_second_process_on_the_same_index_folder_is_told(stack: Stack) -> None:
-    """An embedded index has one owner."""
+def test_a_second_worker_cannot_open_the_same_index_folder(stack: Stack) -> None:
+    """Only one process can open an embedded index."""
     with stack.worker() as first:
         folder = str(stack.folder / "index")
         with stack.worker(wait=False, QDRANT_PATH=folder) as second:

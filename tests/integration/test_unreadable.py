@@ -1,4 +1,4 @@
-"""Records that aiokafka cannot read, through a real broker: no reader of ours stops at them."""
+"""Records that aiokafka cannot read, through a real broker: no reader stops at them."""
 
 from __future__ import annotations
 
@@ -36,45 +36,45 @@ from tests.integration.stack import Stack, first_record, new_event_id, running_s
 from tests.integration.test_answer_follower import simulated
 from tools.brokers import apache_is_chosen
 
-#: Batches of one record that nothing can be read from. A broker may refuse to take them.
+#: Changes that make a batch of one record unreadable. A broker may refuse such a batch.
 UNREADABLE_BATCHES = {
-    "a codec that nobody knows": put(ATTRIBUTES_AT, "h", UNKNOWN_CODEC),
-    "zstd that is none": put(ATTRIBUTES_AT, "h", ZSTD),
-    "gzip that is none": put(ATTRIBUTES_AT, "h", GZIP),
+    "an unknown codec": put(ATTRIBUTES_AT, "h", UNKNOWN_CODEC),
+    "invalid zstd": put(ATTRIBUTES_AT, "h", ZSTD),
+    "invalid gzip": put(ATTRIBUTES_AT, "h", GZIP),
     "a key longer than its record": put(RECORDS_AT + 4, "B", 0x7E),
     "an offset outside its batch": put(RECORDS_AT + 3, "B", 0x7E),
 }
 
 
 def skip_as_refused(what: str) -> None:
-    """Skip; but what the embedded broker takes is tested there, or nobody would test it."""
+    """Skip the test; fail if the embedded broker should have accepted the batch."""
     if not apache_is_chosen():
-        assert what == "a codec that nobody knows", f"the embedded broker refuses {what}"
+        assert what == "an unknown codec", f"the embedded broker refuses {what}"
     pytest.skip(f"this broker does not take a batch with {what}")
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One partition, in which everything stands behind everything else."""
+    """Start a stack with one partition, so that each record blocks those after it."""
     with running_stack(tmp_path_factory.mktemp("stack"), KAFKA_PARTITIONS="1") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def worker(stack: Stack) -> Iterator[WorkerProcess]:
-    """One worker for all tests of this module; it must live to their end."""
+    """Start one worker for all tests of this module; it must survive them."""
     with stack.worker() as running:
         yield running
         assert running.poll() is None
 
 
-def nobody_s(mark: bytes, *headers: tuple[str, bytes | None]) -> Record:
-    """A record that ends in the fallback topic."""
-    return b"nobody", b"not json", [("mark", mark), *headers]
+def invalid_event(mark: bytes, *headers: tuple[str, bytes | None]) -> Record:
+    """Create a record that becomes a dead letter."""
+    return b"key", b"not json", [("mark", mark), *headers]
 
 
-async def go_on(stack: Stack, producer: AIOKafkaProducer) -> None:
-    """A sound event behind everything else is answered."""
+async def assert_worker_continues(stack: Stack, producer: AIOKafkaProducer) -> None:
+    """Check that an event after all others is answered."""
     event_id = new_event_id()
     value = {"event_id": str(event_id), "user_id": "after", "use_real_ml": False}
     value["image_base64"] = "AAAA"
@@ -83,12 +83,12 @@ async def go_on(stack: Stack, producer: AIOKafkaProducer) -> None:
         await first_record(reader, lambda r: str(event_id).encode() in (r.value or b""))
 
 
-async def test_a_header_name_that_is_not_utf8_is_an_event_like_any_other(
+async def test_a_header_name_that_is_not_utf8_is_escaped(
     stack: Stack, worker: WorkerProcess
 ) -> None:
-    """It and its neighbours in the batch are kept, with the name in escapes; the worker goes on."""
+    """The record and its neighbours in the batch become dead letters like any invalid event."""
     mark = str(uuid4()).encode()
-    data = batch([nobody_s(mark), nobody_s(mark, (PLACE_OF_NAME, b"x"), ("null", None))])
+    data = batch([invalid_event(mark), invalid_event(mark, (PLACE_OF_NAME, b"x"), ("null", None))])
     async with stack.producer() as producer:
         async with stack.reader(stack.topics.simulated_fallback) as reader:
             assert await produce(producer, stack.topics.image_submitted, data) == 0
@@ -96,31 +96,31 @@ async def test_a_header_name_that_is_not_utf8_is_an_event_like_any_other(
                 reader, lambda r: ("mark", mark) in r.headers and len(r.headers) > 10
             )
         assert letter.headers[1:3] == ((BAD_NAME_AS_TEXT, b"x"), ("null", None))
-        assert (letter.key, letter.value) == (b"nobody", b"not json")
-        await go_on(stack, producer)
+        assert (letter.key, letter.value) == (b"key", b"not json")
+        await assert_worker_continues(stack, producer)
 
 
 @pytest.mark.parametrize("compression", [GZIP, SNAPPY, LZ4, ZSTD])
-async def test_producers_may_compress_as_they_like(
+async def test_each_compression_codec_is_read(
     compression: int, stack: Stack, worker: WorkerProcess
 ) -> None:
-    """All that Kafka knows can be read."""
+    """These are all codecs of Kafka."""
     mark = str(uuid4()).encode()
     async with stack.producer() as producer:
         async with stack.reader(stack.topics.simulated_fallback) as reader:
-            data = batch([nobody_s(mark)], compression=compression)
+            data = batch([invalid_event(mark)], compression=compression)
             assert await produce(producer, stack.topics.image_submitted, data) == 0
             letter = await first_record(reader, lambda r: ("mark", mark) in r.headers)
         assert letter.value == b"not json"
 
 
 @pytest.mark.parametrize("name", UNREADABLE_BATCHES)
-async def test_what_cannot_be_read_is_kept_as_it_is(
+async def test_an_unreadable_batch_becomes_a_dead_letter(
     name: str, stack: Stack, worker: WorkerProcess
 ) -> None:
-    """The batch's bytes are a dead letter, which says why; the worker goes on behind it."""
+    """The letter has the batch's bytes and the reason, and the worker continues after it."""
     mark = str(uuid4()).encode()
-    data = batch([nobody_s(mark)], change=UNREADABLE_BATCHES[name])
+    data = batch([invalid_event(mark)], change=UNREADABLE_BATCHES[name])
     async with stack.producer() as producer:
         async with stack.reader(stack.topics.simulated_fallback) as reader:
             if await produce(producer, stack.topics.image_submitted, data):
@@ -129,13 +129,13 @@ async def test_what_cannot_be_read_is_kept_as_it_is(
         assert letter.headers[0][0] == UNREADABLE
         failure = FallbackHeaders.from_headers(letter.headers)
         assert failure.fallback_reason == "invalid_event"
-        await go_on(stack, producer)
+        await assert_worker_continues(stack, producer)
 
 
 async def test_a_checksum_that_stays_wrong(stack: Stack, worker: WorkerProcess) -> None:
     """As when the broker's disk has gone bad: fetched a few times, then kept as it is."""
     mark = str(uuid4()).encode()
-    data = batch([nobody_s(mark)], damage=put(RECORDS_AT + 20, "B", 0))
+    data = batch([invalid_event(mark)], damage=put(RECORDS_AT + 20, "B", 0))
     async with stack.producer() as producer:
         async with stack.reader(stack.topics.simulated_fallback) as reader:
             if await produce(producer, stack.topics.image_submitted, data):
@@ -143,30 +143,30 @@ async def test_a_checksum_that_stays_wrong(stack: Stack, worker: WorkerProcess) 
             letter = await first_record(reader, lambda r: (r.value or b"")[61:] == data[61:])
         assert letter.headers[0][0] == UNREADABLE
         assert b"CRC" in (letter.headers[0][1] or b"")
-        await go_on(stack, producer)
+        await assert_worker_continues(stack, producer)
 
 
-async def test_a_batch_that_promises_too_much_and_one_that_is_a_marker(
+async def test_a_wrong_record_count_and_a_control_batch(
     stack: Stack, worker: WorkerProcess
 ) -> None:
-    """What there is of the first is read, the second is passed over."""
+    """The existing records of the first are read, the second is skipped."""
     mark = str(uuid4()).encode()
-    too_few = batch([nobody_s(mark)], change=put(COUNT_AT, "i", 100))
-    marker = batch([nobody_s(b"never")], change=put(ATTRIBUTES_AT, "h", CONTROL))
+    too_few = batch([invalid_event(mark)], change=put(COUNT_AT, "i", 100))
+    marker = batch([invalid_event(b"unread")], change=put(ATTRIBUTES_AT, "h", CONTROL))
     async with stack.producer() as producer:
         async with stack.reader(stack.topics.simulated_fallback) as reader:
             if await produce(producer, stack.topics.image_submitted, too_few):
                 skip_as_refused("a count of records that is too high")
             await first_record(reader, lambda r: ("mark", mark) in r.headers)
         await produce(producer, stack.topics.image_submitted, marker)
-        await go_on(stack, producer)
+        await assert_worker_continues(stack, producer)
 
 
 @pytest.mark.parametrize("name", ["a header name", "a key longer than its record"])
-async def test_in_the_other_topics_it_stops_nobody_either(
+async def test_unreadable_records_in_other_topics_stop_no_reader(
     name: str, stack: Stack, worker: WorkerProcess
 ) -> None:
-    """Index, dead letters, the commands' reader and the follower of answers read on."""
+    """Indexer, dead letter agent, topic reader and answer follower continue."""
     face = simulated(new_event_id(), user_id="waiting")
     record: Record = (b"waiting", b"not json", [(PLACE_OF_NAME, b"x")])
     data = batch([record], change=UNREADABLE_BATCHES.get(name, lambda _: None))
@@ -185,5 +185,5 @@ async def test_in_the_other_topics_it_stops_nobody_either(
             async for one in reader.scored_faces(follow=True):
                 if one.event_id == face.event_id:
                     break
-        # The bad one in scored-face is a dead letter of the indexer's by now, and more can come.
-        await go_on(stack, producer)
+        # The indexer made a dead letter of the bad record in scored-face.
+        await assert_worker_continues(stack, producer)
