@@ -13,9 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 from streams.local.worker_process import WorkerProcess
+from streams.web.openapi import COMMITTED
+from tools.pictures import portrait_bytes
 
 TIMEOUT_S = 30.0
+DETECT, EXTRACT, SCORE = "/api/detect-face", "/api/extract-embedding", "/api/score"
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,15 @@ def text_of(image: bytes) -> str:
     return base64.b64encode(image).decode()
 
 
+PORTRAIT = text_of(portrait_bytes())
+
+
+def score_request(user_id: str, **fields: Any) -> dict[str, Any]:
+    """Create a request body with the older app's names."""
+    older = {"userId": user_id, "image": PORTRAIT, "nftVerified": True, "wldVerified": False}
+    return {**older, **fields}
+
+
 @contextlib.contextmanager
 def unfinished_request(worker: WorkerProcess) -> Iterator[socket.socket]:
     """Open a request and announce a body, but do not send the rest of it."""
@@ -65,6 +79,21 @@ def unfinished_request(worker: WorkerProcess) -> Iterator[socket.socket]:
         )
         connection.sendall(head.encode())
         yield connection
+
+
+def assert_matches(answer: Answer, component: str) -> None:
+    """Check the body against a schema of the committed OpenAPI document."""
+    document = json.loads(COMMITTED.read_text())
+    schema = {"$ref": f"#/components/schemas/{component}", **document}
+    Draft202012Validator(schema).validate(answer.body)
+
+
+def assert_refused(answer: Answer, status: int, message: str) -> None:
+    """Check that the answer is a ``Failure`` with this status and message."""
+    assert (status, False) == (answer.status, answer.body["success"])
+    assert message in answer.body["message"]
+    assert answer.headers["content-type"].startswith("application/json")
+    assert_matches(answer, "Failure")
 
 
 def _answer(status: int, headers: Any, body: bytes) -> Answer:

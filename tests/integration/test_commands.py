@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,8 +16,7 @@ from PIL import Image
 from streams.kafka.topics import largest_message
 from streams.local.embedded_broker import free_port
 from streams.local.worker_process import WorkerProcess
-from tests.integration.http_client import call
-from tests.integration.stack import SESSION_S, Stack, wait_until
+from tests.integration.stack import Stack, wait_until
 from tools.pictures import encoded, portrait_bytes
 
 FACESTREAM = [sys.executable, "-m", "streams.cli"]
@@ -243,118 +238,3 @@ def test_the_demo_scores_every_picture_whatever_the_env_file_says(
         "both-people.jpg",
         "eileen-sideways.jpg",
     }
-
-
-def test_a_search_returns_the_thresholds_of_the_embedder(worker: WorkerProcess) -> None:
-    """An application needs no similarity threshold of its own."""
-    embedding = [1.0] + [0.0] * 127
-    found = call(worker.url + "/index/search", {"embedding": embedding}).body
-    assert ("sface", {"1e-3": 0.367, "1e-4": 0.425, "1e-5": 0.463}) == (
-        found["embedder"],
-        found["thresholds"],
-    )
-
-
-def test_an_invalid_embedding_is_a_client_error(worker: WorkerProcess) -> None:
-    """NaN and a wrong size are refused."""
-    for embedding in ("[NaN]", "[1.0, 2.0]"):
-        answer = call(worker.url + "/index/search", f'{{"embedding": {embedding}}}'.encode())
-        assert answer.status == 400
-        assert answer.body["error"].startswith("embedding")
-
-
-def test_a_hostile_search_is_refused_cheaply(worker: WorkerProcess) -> None:
-    """A body of megabytes is not read, and the message names only the first wrong number."""
-    url = worker.url + "/index/search"
-
-    def hostile(count: int) -> bytes:
-        return b'{"embedding": [' + b'"",' * count + b'""]}'
-
-    too_large = call(url, hostile(9_000_000))
-    assert too_large.status == 413
-    assert "262,144 bytes" in too_large.body["error"]
-    packed = call(url, gzip.compress(hostile(9_000_000)), headers={"Content-Encoding": "gzip"})
-    assert packed.status == 413
-    wrong = call(url, hostile(80_000))
-    assert wrong.status == 400
-    assert len(wrong.body["error"]) < 500
-    too_long = call(url, {"embedding": [0] * 80_000})
-    assert too_long.status == 400
-    assert "at most 8192 items" in too_long.body["error"]
-    foreign = call(url, {"embedding": []}, headers={"Content-Type": "text/plain"})
-    assert foreign.status == 415
-    assert call(url, {"embedding": [1.0] + [0.0] * 127}).status == 200
-
-
-def test_up_fails_when_its_broker_dies(tmp_path: Path) -> None:
-    """The embedded broker's events are lost, so ``up`` reports it and exits."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "KAFKA_BOOTSTRAP_SERVERS": "",
-        "KAFKA_PORT": str(port),
-        "PORT": str(free_port()),
-        "QDRANT_PATH": str(tmp_path / "index"),
-    }
-    log = tmp_path / "up.log"
-    with log.open("wb") as output:
-        up = subprocess.Popen(
-            [*FACESTREAM, "up"], env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        wait_until(lambda: "facestream is up" in log.read_text(), f"up, see {log}")
-        [broker] = [
-            int(path.name)
-            for path in Path("/proc").glob("[0-9]*")
-            if f"tcp://127.0.0.1:{port}" in _command_line(path)
-        ]
-        os.kill(broker, signal.SIGKILL)
-        assert up.wait(30) == 1
-        assert "the embedded broker ended" in log.read_text()
-    finally:
-        up.kill()
-        up.wait(10)
-
-
-def _command_line(process: Path) -> str:
-    try:
-        return (process / "cmdline").read_text()
-    except OSError:
-        return ""
-
-
-def test_up_runs_broker_index_and_worker_until_interrupted(tmp_path: Path) -> None:
-    """Ctrl-C drains the worker and exits with 0."""
-    environment = {
-        **os.environ,
-        "KAFKA_BOOTSTRAP_SERVERS": "",
-        "KAFKA_PORT": str(free_port()),
-        "KAFKA_SESSION_TIMEOUT_S": SESSION_S,
-        "PORT": str(free_port()),
-        "QDRANT_PATH": str(tmp_path / "index"),
-    }
-    log = tmp_path / "up.log"
-    with log.open("wb") as output:
-        up = subprocess.Popen(
-            [*FACESTREAM, "up"], env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        wait_until(lambda: "facestream is up" in log.read_text(), f"up, see {log}")
-        url = f"http://127.0.0.1:{environment['PORT']}/health/ready"
-        assert urllib.request.urlopen(url, timeout=5).status == 200
-        picture = tmp_path / "grace-hopper.jpg"
-        picture.write_bytes(portrait_bytes())
-        done = subprocess.run(
-            [*FACESTREAM, "submit", str(picture), "--wait"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        assert "real" in done.stdout
-    finally:
-        up.send_signal(signal.SIGINT)
-        status = up.wait(60)
-    assert status == 0, log.read_text()
-    assert "Traceback" not in log.read_text()

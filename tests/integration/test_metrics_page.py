@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from streams.local.worker_process import WorkerProcess
-from tests.integration.http_client import call, text_of, unfinished_request
+from tests.integration.http_client import PORTRAIT, call, unfinished_request
 from tests.integration.stack import Stack, answers_for, image_event, wait_until
 from tests.metrics_page import Series, metrics_of, series_of
 from tools.pictures import portrait_bytes
@@ -94,7 +94,7 @@ async def test_the_page_counts_and_times_events(stack: Stack) -> None:
 async def test_requests_to_the_http_api_are_counted_and_timed(stack: Stack) -> None:
     """Series have page and outcome, and an unknown page adds no series of its own."""
     with stack.worker(HTTP_MAX_PENDING="1", ML_SERVICE_TIMEOUT="1500") as worker:
-        picture = {"image": text_of(portrait_bytes())}
+        picture = {"image": PORTRAIT}
 
         def count(page: str, outcome: str) -> float:
             return metrics_of(worker)["facestream_http_requests_total", outcome, page]

@@ -11,12 +11,7 @@ from typing import Any
 import pytest
 
 from streams.process.exits import EXIT_CANNOT_START
-from tests.integration.stack import (
-    Stack,
-    answers_for,
-    image_event,
-    wait_until,
-)
+from tests.integration.stack import Stack, answers_for, image_event, wait_until
 from tests.integration.test_startup import ended
 from tests.models.generated_graphs import embedder_graph
 from tools.pictures import portrait_bytes

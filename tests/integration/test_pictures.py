@@ -12,13 +12,7 @@ import pytest
 from schemas.scored_face import ScoredFace
 from streams.commands.demo_pictures import demo_pictures
 from streams.local.worker_process import WorkerProcess
-from tests.integration.stack import (
-    Stack,
-    answers_for,
-    image_event,
-    new_event_id,
-    wait_until,
-)
+from tests.integration.stack import Stack, answers_for, image_event, new_event_id, wait_until
 from tools.pictures import odd_pictures, portrait_bytes
 
 

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from PIL import Image
 
-from schemas.codec import decode_scored_face
 from schemas.scored_face import face_id_of
 from streams.commands.demo_pictures import demo_pictures
-from streams.local.embedded_broker import EmbeddedBroker, free_port
 from streams.local.worker_process import WorkerProcess
-from tests.integration.http_client import Answer, call, call_async, text_of
-from tests.integration.stack import Stack, first_record, running_stack, wait_until
-from tools.pictures import encoded, portrait_bytes
-
-SCORE = "/api/score"
-PORTRAIT = text_of(portrait_bytes())
+from tests.integration.http_client import (
+    PORTRAIT,
+    SCORE,
+    assert_refused,
+    call,
+    call_async,
+    score_request,
+    text_of,
+)
+from tests.integration.stack import Stack, first_record, wait_until
+from tools.pictures import encoded
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +32,6 @@ def worker(stack: Stack) -> Iterator[WorkerProcess]:
     """Start one worker for the tests that need no settings of their own."""
     with stack.worker(HTTP_SCORE_TIMEOUT_MS="20000") as running:
         yield running
-
-
-def score_request(user_id: str, **fields: Any) -> dict[str, Any]:
-    """Create a request body with the older app's names."""
-    older = {"userId": user_id, "image": PORTRAIT, "nftVerified": True, "wldVerified": False}
-    return {**older, **fields}
-
-
-def assert_refused(answer: Answer, status: int, message: str) -> None:
-    assert (status, False) == (answer.status, answer.body["success"])
-    assert message in answer.body["message"]
 
 
 async def test_the_answer_is_the_scored_face_event(stack: Stack, worker: WorkerProcess) -> None:
@@ -170,135 +160,3 @@ def _scored_by(worker: WorkerProcess) -> set[str]:
     assert worker.log_file is not None
     lines = [line for line in worker.log_file.read_text().splitlines() if "event scored" in line]
     return {json.loads(line)["user_id"] for line in lines}
-
-
-async def test_a_late_answer_gives_202(tmp_path: Path) -> None:
-    """The body has the event id; another worker answers the event after a kill."""
-    with running_stack(tmp_path) as stack:
-        with stack.worker(app="tests.stuck_app", HTTP_SCORE_TIMEOUT_MS="3000") as stuck:
-            answer = await call_async(stuck.url + SCORE, score_request("patient"))
-            assert (202, "pending") == (answer.status, answer.body["status"])
-            stuck.kill()
-        async with stack.reader(stack.topics.scored_face) as reader:
-            with stack.worker():
-                record = await first_record(reader, lambda one: one.key == b"patient")
-    assert json.loads(record.value)["event_id"] == answer.body["event_id"]
-
-
-async def test_a_stop_does_not_wait_for_answers(tmp_path: Path) -> None:
-    """The waiting request gets 202, and the worker stops within its drain timeout."""
-    with (
-        running_stack(tmp_path) as stack,
-        stack.worker(
-            app="tests.stuck_app", HTTP_SCORE_TIMEOUT_MS="50000", DRAIN_TIMEOUT_S="2"
-        ) as stuck,
-    ):
-        waiting = asyncio.create_task(call_async(stuck.url + SCORE, score_request("patient")))
-        held = stack.topics.image_submitted
-        await asyncio.to_thread(
-            wait_until,
-            lambda: stuck.get("/health/ready")[1]["held"][held] == 1,
-            "the event is in flight",
-        )
-        status = await asyncio.to_thread(stuck.stop, 30)
-        answer = await waiting
-    assert (202, "pending") == (answer.status, answer.body["status"])
-    assert status == 0
-
-
-async def test_without_simulated_answers_the_reason_is_returned(tmp_path: Path) -> None:
-    """The dead letter ends the wait at once."""
-    with (
-        running_stack(tmp_path) as stack,
-        stack.worker(FALLBACK_TO_SIMULATED="false", HTTP_SCORE_TIMEOUT_MS="60000") as worker,
-    ):
-        broken = score_request("broken", image=text_of(b"no picture"))
-        assert_refused(
-            await call_async(worker.url + SCORE, broken), 422, "not scored: unreadable_image"
-        )
-        assert (await call_async(worker.url + SCORE, score_request("ada"))).status == 200
-
-
-@pytest.mark.parametrize("before", [0, 1], ids=["first request", "follower is running"])
-async def test_an_unreachable_broker_gives_503(tmp_path: Path, before: int) -> None:
-    """Pages that need no broker still answer."""
-    with EmbeddedBroker(free_port(), log_file=tmp_path / "broker.log") as broker:
-        stack = Stack(tmp_path, broker.address)
-        with stack.worker(HTTP_SCORE_TIMEOUT_MS="4000") as worker:
-            for number in range(before):
-                answer = await call_async(worker.url + SCORE, score_request(f"user-{number}"))
-                assert answer.status == 200
-            broker.stop()
-            started = time.monotonic()
-            answer = await call_async(worker.url + SCORE, score_request("late"))
-            assert time.monotonic() - started < 15
-            assert_refused(answer, 503, "")
-            assert int(answer.headers["retry-after"]) >= 1
-            detected = await call_async(worker.url + "/api/detect-face", {"image": PORTRAIT})
-            assert detected.status == 200
-            worker.kill()
-
-
-async def test_results_in_the_legacy_format(tmp_path: Path) -> None:
-    """``RESULT_FORMAT=legacy`` adds ``faceId`` and ``detectionData`` to each answer."""
-    with (
-        running_stack(tmp_path) as stack,
-        stack.worker(RESULT_FORMAT="legacy", HTTP_SCORE_TIMEOUT_MS="20000") as worker,
-    ):
-        async with stack.reader(stack.topics.scored_face) as reader:
-            real = call(worker.url + SCORE, score_request("ada")).body["data"]
-            simulated = call(worker.url + SCORE, score_request("ada", useRealML=False)).body["data"]
-            records = [json.loads(record.value) async for record in reader.records(follow=False)]
-        detected = call(worker.url + "/api/detect-face", {"image": PORTRAIT}).body["faces"][0]
-    assert real["faceId"] == real["face_id"]
-    # Detecting all faces searches at more sizes than detecting one, so values differ a little.
-    for part in ("bbox", "landmarks"):
-        assert list(detected[part]) == list(real["detectionData"][part])
-    assert list(detected["bbox"].values()) == pytest.approx(
-        list(real["detectionData"]["bbox"].values()), abs=10
-    )
-    assert detected["confidence"] == pytest.approx(real["detectionData"]["confidence"], abs=0.05)
-    assert (simulated["face_id"], None) == (simulated["faceId"], simulated["detectionData"])
-    assert [real, simulated] == records
-
-
-async def test_jobs_of_the_older_queue_are_scored(tmp_path: Path) -> None:
-    """Pictures come by value or by path, metadata inline or apart."""
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    (pictures / "ada.jpg").write_bytes(portrait_bytes())
-    flags: dict[str, Any] = {"nftVerified": True, "wldVerified": False}
-    jobs: dict[str, dict[str, Any]] = {
-        "by-value": {"image": PORTRAIT, "isBase64": True, **flags, "useRealML": True},
-        "by-path": {"image": str(pictures / "ada.jpg"), "isBase64": False, **flags},
-        "of-the-route": {
-            "imageBase64": f"data:image/jpeg;base64,{PORTRAIT}",
-            "metadata": {**flags, "timestamp": "2024-05-01T12:00:00.000Z"},
-        },
-        "simulated": {"image": PORTRAIT, "isBase64": True, **flags, "useRealML": False},
-    }
-    with (
-        running_stack(tmp_path / "stack") as stack,
-        stack.worker(IMAGE_URI_ALLOW=str(pictures)),
-    ):
-        async with stack.reader(stack.topics.scored_face) as reader:
-            for user_id, job in jobs.items():
-                # Messages of the older queue have no keys.
-                await stack.publish(json.dumps({"userId": user_id, **job}).encode())
-            faces = {}
-            async with asyncio.timeout(60):
-                async for record in reader.records(follow=True):
-                    face = decode_scored_face(record.value)
-                    faces[face.user_id] = face
-                    if len(faces) == len(jobs):
-                        break
-    assert {"simulated": "simulated"} == {
-        user_id: face.provenance for user_id, face in faces.items() if face.provenance != "real"
-    }
-    for face in faces.values():
-        assert (True, False) == (face.metadata["nft_verified"], face.metadata["wld_verified"])
-        assert face.metadata.get("timestamp") in (None, "2024-05-01T12:00:00.000Z")
-    similarity = sum(
-        a * b for a, b in zip(faces["by-path"].embedding, faces["by-value"].embedding, strict=True)
-    )
-    assert similarity == pytest.approx(1.0, abs=1e-4)
