@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from streams.app import app
-from streams.engine.delivery import AsItIs, events_of
+from streams.engine.delivery import RawSchema
 from streams.engine.publishing import UnpublishableMessage
 from streams.kafka.topics import topic_names
 from streams.messages import Incoming
@@ -31,10 +31,9 @@ def answers() -> SimulatedAnswers:
     )
 
 
-async def answer(event: Any) -> None:
+async def answer(incoming: Incoming) -> None:
     """Publish the simulated answer of a dead letter; return when the broker has it."""
     await runtime.models_ready()
-    incoming = Incoming.from_event(event)
     messages = answers().answers(incoming)
     try:
         await runtime.publisher.publish(messages)
@@ -55,7 +54,7 @@ async def answer(event: Any) -> None:
 window = runtime.window(topics.simulated_fallback, answer, concurrency=64)
 
 
-@app.agent(app.topic(topics.simulated_fallback, schema=AsItIs()), name="answer-simulated")
+@app.agent(app.topic(topics.simulated_fallback, schema=RawSchema()), name="answer-simulated")
 async def answer_simulated(stream: Any) -> None:
     """Answer each dead letter; the window acknowledges."""
-    await window.feed(events_of(stream))
+    await window.feed(stream.noack().events())

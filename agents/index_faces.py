@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streams.app import app
-from streams.engine.delivery import AsItIs, events_of
+from streams.engine.delivery import RawSchema
 from streams.index.indexer import Indexer
 from streams.kafka.topics import topic_names
 from streams.messages import Incoming
@@ -14,9 +14,9 @@ runtime = app.runtime
 topics = topic_names(app.settings)
 
 
-async def index(event: Any) -> None:
+async def index(incoming: Incoming) -> None:
     """Return when the event's face is stored."""
-    await indexer.handle(Incoming.from_event(event))
+    await indexer.handle(incoming)
 
 
 # All that is held may wait for the batch writer; the window's bounds are the limit.
@@ -27,16 +27,16 @@ indexer = Indexer(
     fallback_topic=topics.simulated_fallback,
     batch=app.settings.index_batch,
     publish=runtime.publisher.publish,
-    is_leaving=runtime.is_leaving,
+    is_leaving=runtime.assignment.is_leaving,
     metrics=runtime.metrics,
     on_wait=window.note_waiting,
 )
 
 
-@app.agent(app.topic(topics.scored_face, schema=AsItIs()), name="index-faces")
+@app.agent(app.topic(topics.scored_face, schema=RawSchema()), name="index-faces")
 async def index_faces(stream: Any) -> None:
     """Index each real face; the window acknowledges."""
-    await window.feed(events_of(stream))
+    await window.feed(stream.noack().events())
 
 
 @app.task

@@ -9,7 +9,7 @@ import structlog
 
 from streams.app import app
 from streams.dead_letters import keep
-from streams.engine.delivery import AsItIs, events_of
+from streams.engine.delivery import RawSchema
 from streams.engine.publishing import UnpublishableMessage
 from streams.inference.result_batches import MOST_TOGETHER
 from streams.kafka.topics import topic_names
@@ -24,10 +24,9 @@ topics = topic_names(app.settings)
 metrics = runtime.metrics
 
 
-async def answer(event: Any) -> None:
+async def answer(incoming: Incoming) -> None:
     """Publish an event's answers, and its shadow; return when the broker has them."""
     await runtime.models_ready()
-    incoming = Incoming.from_event(event)
     messages = await scorer.answers(incoming)
     scored = time.perf_counter()
     try:
@@ -70,7 +69,7 @@ scorer = Scorer(
     topics,
     runtime.pool,
     runtime.images,
-    runtime.is_leaving,
+    runtime.assignment.is_leaving,
     circuit=runtime.circuit,
     metrics=metrics,
     on_wait=window.note_waiting,
@@ -85,7 +84,7 @@ shadow = ShadowScorer(
 )
 
 
-@app.agent(app.topic(topics.image_submitted, schema=AsItIs()), name="score-faces")
+@app.agent(app.topic(topics.image_submitted, schema=RawSchema()), name="score-faces")
 async def score_faces(stream: Any) -> None:
     """Score each picture; the window acknowledges."""
-    await window.feed(events_of(stream))
+    await window.feed(stream.noack().events())

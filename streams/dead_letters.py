@@ -16,8 +16,8 @@ from schemas.fallback import (
     FallbackReason,
     with_failure,
 )
-from streams.engine.publishing import Outgoing, UnpublishableMessage
-from streams.messages import Incoming
+from streams.engine.publishing import UnpublishableMessage
+from streams.messages import Incoming, Outgoing
 
 log = structlog.get_logger(__name__)
 

@@ -1,9 +1,12 @@
-"""A Kafka message as our own plain value, so that what decides needs no Faust."""
+"""Kafka messages as plain values, so that code that decides needs neither Faust nor aiokafka."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+#: Names and values as Kafka holds them. A sender may write a null value.
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,24 +18,29 @@ class Incoming:
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
+    headers: Headers
     timestamp: float
-    """When it was published, in seconds since the epoch; 0 where its producer did not say."""
+    """When it was published, in seconds since the epoch; 0 if the producer did not say."""
 
-    @classmethod
-    def from_event(cls, event: Any) -> Incoming:
-        """The message under a Faust event."""
-        message = event.message
-        headers = message.headers or ()
-        if isinstance(headers, dict):
-            headers = headers.items()
-        return cls(
-            topic=message.tp.topic,
-            partition=message.tp.partition,
-            offset=message.offset,
-            key=message.key,
-            value=message.value,
-            headers=tuple(headers),
-            # Kafka's "no timestamp" is -1 ms.
-            timestamp=max(message.timestamp or 0.0, 0.0),
-        )
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to be published."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    @property
+    def size(self) -> int:
+        """Bytes of value, key and headers."""
+        return size_of(self.key, self.value, self.headers)
+
+
+def size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """Bytes of a message's value, key and headers."""
+    size = len(value or b"") + len(key or b"")
+    for name, content in headers:
+        size += len(name) + len(content or b"")
+    return size

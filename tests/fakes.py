@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from models.pipeline import FacePipeline, ScoredImage
-from streams.engine.publishing import Outgoing, UnpublishableMessage
+from streams.engine.interface import Message, Partition
+from streams.engine.publishing import UnpublishableMessage
 from streams.index.vector_index import FacePoint, GoneFaces
-from streams.messages import Incoming
+from streams.messages import Incoming, Outgoing
 
 
 class FakePartition(NamedTuple):
-    """Faust's TP."""
+    """A topic's partition."""
 
     topic: str
     partition: int
@@ -30,69 +31,90 @@ class FakeMessage:
     generation_id: int = 1
     key: bytes | None = b"user"
     value: bytes | None = b"value"
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] | Mapping[str, bytes | None] | None = ()
     timestamp: float = 0.0
 
 
 @dataclass(eq=False)
 class FakeEvent:
-    """A Faust event; its ack is written down in its app."""
+    """A Faust event; its ack is recorded in its engine."""
 
-    app: FakeApp
+    engine: FakeEngine
     message: FakeMessage
 
     def ack(self) -> None:
-        """As the stream's event does."""
-        self.app.acked.append((self.message.tp, self.message.offset))
-        self.app.consumer.unacked.discard(self.message)
+        """Count the message as done."""
+        self.engine.acked.append((self.message.tp, self.message.offset))
+        self.engine.unacked.discard(self.message)
 
 
 @dataclass
-class FakeConsumer:
-    """What a window asks of Faust's consumer."""
+class FakeEngine:
+    """Implements ``Engine`` and records what it is asked to do.
 
-    partitions: set[FakePartition]
-    unacked: set[FakeMessage] = field(default_factory=set)
-    full: set[FakePartition] = field(default_factory=set)
+    ``acks``: how the next sends end: None for an ack, an error, or ``...`` for silence. Once used
+    up, every send succeeds.
+    """
 
-    def assignment(self) -> set[FakePartition]:
-        """The partitions that are ours."""
-        return self.partitions
-
-    def on_buffer_full(self, tp: FakePartition) -> None:
-        """Stop fetching."""
-        self.full.add(tp)
-
-    def on_buffer_drop(self, tp: FakePartition) -> None:
-        """Fetch again."""
-        self.full.discard(tp)
-
-
-@dataclass
-class FakeApp:
-    """What a window asks of the Faust app."""
-
-    consumer: FakeConsumer
-    consumer_generation_id: int = 1
-    should_stop: bool = False
-    rebalancing: bool = False
+    assigned: set[FakePartition] = field(default_factory=set)
+    generation: int = 1
+    stopping: bool = False
+    behind: int = 0
     acked: list[tuple[FakePartition, int]] = field(default_factory=list)
+    unacked: set[Message] = field(default_factory=set)
+    paused: set[Partition] = field(default_factory=set)
     crashes: list[BaseException] = field(default_factory=list)
+    acks: list[object] = field(default_factory=list)
+    sent: list[Outgoing] = field(default_factory=list)
+    unreachable: Exception | None = None
+    silence: list[asyncio.Event] = field(default_factory=list)
 
     async def crash(self, error: BaseException) -> None:
-        """Stop the worker."""
+        """Record why the worker stops."""
         self.crashes.append(error)
 
-    def event(self, partition: int, offset: int, **fields: object) -> FakeEvent:
-        """An event that the consumer has delivered."""
-        message = FakeMessage(FakePartition("events", partition), offset, **fields)  # type: ignore[arg-type]
-        self.consumer.unacked.add(message)
+    def partitions(self, topic: str) -> Collection[Partition]:
+        """Return the assigned partitions of a topic."""
+        return [tp for tp in self.assigned if tp.topic == topic]
+
+    def pause(self, partition: Partition) -> None:
+        """Record a pause."""
+        self.paused.add(partition)
+
+    def resume(self, partition: Partition) -> None:
+        """Forget a pause."""
+        self.paused.discard(partition)
+
+    def forget(self, message: Message) -> None:
+        """Stop waiting for an ack."""
+        self.unacked.discard(message)
+
+    async def send(self, message: Outgoing) -> None:
+        """Record a message; end as ``acks`` says."""
+        self.sent.append(message)
+        ack = self.acks.pop(0) if self.acks else None
+        if isinstance(ack, Exception):
+            raise ack
+        if ack is ...:
+            self.silence.append(asyncio.Event())
+            await self.silence[-1].wait()
+
+    async def lag(self, topic: str) -> int:
+        """Return ``behind``, or raise ``unreachable``."""
+        if self.unreachable:
+            raise self.unreachable
+        return self.behind
+
+    def event(self, partition: int, offset: int, **fields: Any) -> FakeEvent:
+        """Make an event of the topic ``events`` that was delivered and not acknowledged."""
+        message = FakeMessage(FakePartition("events", partition), offset, **fields)
+        self.unacked.add(message)
         return FakeEvent(self, message)
 
 
-def fake_app(partitions: int = 2) -> FakeApp:
-    """An app that owns the partitions of the topic ``events``."""
-    return FakeApp(FakeConsumer({FakePartition("events", n) for n in range(partitions)}))
+def fake_engine(partitions: int = 2) -> FakeEngine:
+    """Make an engine that is assigned partitions of the topic ``events``."""
+    return FakeEngine({FakePartition("events", number) for number in range(partitions)})
 
 
 @dataclass
@@ -122,57 +144,6 @@ def incoming(value: bytes | None = b"value", **fields: Any) -> Incoming:
         "timestamp": 0.0,
     }
     return Incoming(value=value, **{**defaults, **fields})
-
-
-@dataclass
-class FakeProducingApp:
-    """What the publisher asks of the Faust app.
-
-    ``refusals``: what the next sends raise at once. ``acks``: what the broker answers to those it
-    was handed: None for an ack, an error, or ``...`` for silence. Used up, both mean success.
-    """
-
-    refusals: list[Exception] = field(default_factory=list)
-    acks: list[Any] = field(default_factory=list)
-    should_stop: bool = False
-    rebalancing: bool = False
-    sent: list[tuple[str, bytes | None, bytes | None, list[tuple[str, bytes | None]]]] = field(
-        default_factory=list
-    )
-    futures: list[asyncio.Future[None]] = field(default_factory=list)
-
-    async def maybe_start_producer(self) -> FakeProducer:
-        """Faust's producer."""
-        return FakeProducer(self)
-
-
-@dataclass
-class FakeProducer:
-    """Faust's producer, as far as sending goes."""
-
-    app: FakeProducingApp
-
-    async def send(  # noqa: PLR0917 - as Faust has it
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: None,
-        timestamp: None,
-        headers: list[tuple[str, bytes | None]],
-    ) -> asyncio.Future[None]:
-        """Hand a message to the producer; the future is the broker's ack."""
-        if self.app.refusals:
-            raise self.app.refusals.pop(0)
-        self.app.sent.append((topic, key, value, headers))
-        ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.app.futures.append(ack)
-        answer = self.app.acks.pop(0) if self.app.acks else None
-        if isinstance(answer, Exception):
-            ack.set_exception(answer)
-        elif answer is not ...:
-            ack.set_result(None)
-        return ack
 
 
 @dataclass

@@ -1,22 +1,20 @@
-"""Which offset is committed, and where reading goes on from it.
+"""Which offset is committed, and where reading starts after a rebalance.
 
-Committed is the offset behind the highest that was acknowledged.
+The consumer commits the offset behind the highest acknowledged one. That is safe because acks leave
+a window in offset order (``in_flight.py``): every event below an acknowledged one is answered, or
+no longer exists.
 
-That is right because acks leave a window in the order of offsets (``in_flight.py``): whatever lies
-below an acknowledged event is answered, or is not there.
-
-Faust's own consumer looks for a consecutive run of acknowledged offsets instead, and writes down
-every offset that the log skips. Compaction, retention and the markers of a producer's transactions
-make such holes, and there it
+Faust's own consumer looks for a consecutive run of acknowledged offsets and records every offset
+that the log skips. Compaction, retention and transaction markers leave such holes, and there Faust
 
 - commits no further than one hole in each commit interval, so that a producer of a hundred
-  transactions a second leaves the committed offset behind for ever (measured on Apache Kafka 4.3);
-- makes a list of the skipped offsets, one int for each: gigabytes when retention has removed the
-  hundred million events behind the committed offset.
+  transactions a second keeps the committed offset behind (measured on Apache Kafka 4.3);
+- lists the skipped offsets, one int each: gigabytes when retention has removed a hundred million
+  events behind the committed offset.
 
-After a rebalance, reading goes on from the committed offsets. Faust does not go back in a partition
-that has none yet, though it has thrown away what it had read from there; and it goes back while a
-late end of the rebalance before may be letting events through. Both lose events (measured: a young
+After a rebalance, reading starts at the committed offsets. Faust does not seek in a partition that
+has none yet, although it has dropped the events that it had read from there. It also seeks while
+the late end of an earlier rebalance may still deliver events. Both lose events (measured: a young
 group with a backlog, workers joining one after the other).
 """
 
@@ -25,24 +23,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 
 from streams.engine.delivery import PromptDelivery
+from streams.engine.interface import Partition
 
-#: How often is looked whether partitions have been assigned, or the worker stops.
-LOOKS_FOR_ROOM_S = 1.0
+#: How often a waiting poll checks whether partitions were assigned or the worker stops.
+ROOM_CHECK_S = 1.0
 
 
 class FetchingThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no usable hints
-    """Faust's, but for commits that are late, for a fetch's longest wait (1.5 s there) and size
-    (50 MB), and for what a producer's transaction took back: it was never submitted.
+    """Faust's thread with other fetch limits, and without aborted transactions.
+
+    Faust waits up to 1.5 s for a fetch and takes 50 MB. Records of an aborted transaction were
+    never submitted, so they are not read.
     """
 
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: object) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         settings = self.app.settings
         consumer._fetch_max_wait_ms = settings.kafka_fetch_max_wait_ms
@@ -50,19 +50,19 @@ class FetchingThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust shi
         consumer._isolation_level = "read_committed"
         return consumer
 
-    async def _commit(self, offsets: Mapping[Any, int]) -> bool:
-        """As Faust's, but that all partitions were taken away meanwhile is no reason to crash.
+    async def _commit(self, offsets: Mapping[Partition, int]) -> bool:
+        """Commit, and do not crash when all partitions were revoked meanwhile.
 
-        aiokafka refuses a commit of nothing with a ValueError. The next owners begin at what was
-        committed before.
+        aiokafka raises ``ValueError`` for an empty commit. The next owners start at the previous
+        commit.
         """
         if not any(tp in self.assignment() for tp in offsets):
             return False
         return bool(await super()._commit(offsets))
 
     def look_again(self) -> None:
-        """Have a poll that waits look for records that were fetched before; from any thread."""
-        # Acks still leave windows when the thread has ended.
+        """Make a waiting poll check for records that are already here; from any thread."""
+        # Windows still acknowledge after the thread has ended.
         with contextlib.suppress(RuntimeError):
             self.thread_loop.call_soon_threadsafe(self._wake_polls)
 
@@ -74,37 +74,37 @@ class FetchingThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust shi
 
 
 class InOrderConsumer(PromptDelivery, Consumer):  # type: ignore[misc]  # faust ships no usable hints
-    """Faust's consumer, for acks that come in the order of offsets."""
+    """Faust's consumer, for acks that come in offset order."""
 
     _room: asyncio.Event | None = None
 
     def _new_consumer_thread(self) -> FetchingThread:
         return FetchingThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's name
-        """As Faust's, once the agents have taken what was delivered; see ``delivering.py``.
+    async def _wait_next_records(self, timeout: float) -> object:  # noqa: ASYNC109 - Faust's name
+        """Poll once the agents have taken the delivered records; see ``delivery.py``.
 
-        With every window full it waits for room, where Faust sleeps for a second.
+        With every window full it waits for room. Faust sleeps for a second there.
         """
-        await self.let_agents_take()
+        await self.let_agents_catch_up()
         while self.flow_active and not self.should_stop and not self._get_active_partitions():
             self._room = asyncio.Event()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), LOOKS_FOR_ROOM_S)
+                await asyncio.wait_for(self._room.wait(), ROOM_CHECK_S)
         return await super()._wait_next_records(timeout)
 
-    def on_buffer_drop(self, tp: Any) -> None:
-        """As Faust's, but records of this partition that are here already do not wait.
+    def on_buffer_drop(self, tp: Partition) -> None:
+        """Resume a partition and deliver its records that are already here.
 
-        A poll may be waiting for the other topics meanwhile, and would only look again when the
-        broker answers for one of them (measured: the models idle for 4 % of the time).
+        A poll may be waiting for other topics, and would check again only when the broker answers
+        for one of them (measured: the models idle for 4 % of the time).
         """
         super().on_buffer_drop(tp)
         if self._room is not None:
             self._room.set()
         self._thread.look_again()
 
-    def _new_offset(self, tp: Any) -> int | None:
+    def _new_offset(self, tp: Partition) -> int | None:
         acked: list[int] = self._acked[tp]
         if not acked:
             return None
@@ -114,12 +114,12 @@ class InOrderConsumer(PromptDelivery, Consumer):  # type: ignore[misc]  # faust 
         return highest + 1
 
     async def _commit_offsets(
-        self, offsets: Mapping[Any, int], start_new_transaction: bool = True
+        self, offsets: Mapping[Partition, int], start_new_transaction: bool = True
     ) -> bool:
-        """Commit, and remember what the broker did not take: it is tried again.
+        """Commit, and keep a failed commit for the next attempt.
 
-        Faust counts an offset as committed either way. A partition in which nothing more happens
-        would then show a lag for ever, and repeat its last events after the next rebalance.
+        Faust counts the offset as committed either way. A partition without further events would
+        then show a lag forever, and repeat its last events after the next rebalance.
         """
         before = {tp: self._committed_offset[tp] for tp in offsets}
         done = await super()._commit_offsets(offsets, start_new_transaction)
@@ -129,14 +129,13 @@ class InOrderConsumer(PromptDelivery, Consumer):  # type: ignore[misc]  # faust 
                 self._acked[tp].append(offsets[tp] - 1)
         return bool(done)
 
-    async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
-        """Remember nothing: holes do not hold a commit up."""
+    async def _add_gap(self, tp: Partition, offset_from: int, offset_to: int) -> None:
+        """Record nothing: a commit does not wait for holes."""
 
     async def perform_seek(self) -> None:
-        """Go back to the committed offsets, or to the beginning where there are none.
+        """Seek to the committed offsets, or to the beginning where there are none.
 
-        Nothing is let through meanwhile; who calls this resumes the flow. The app is told by
-        ``on_sought``.
+        The flow is stopped meanwhile, and the caller resumes it. Ends with ``app.on_sought()``.
         """
         self.stop_flow()
         await super().perform_seek()
@@ -146,17 +145,17 @@ class InOrderConsumer(PromptDelivery, Consumer):  # type: ignore[misc]  # faust 
             if not self._committed_offset[tp]
         ]
         if never:
-            # Taken away meanwhile: the rebalance that did it seeks anew.
+            # The partition was revoked meanwhile: that rebalance seeks again.
             with contextlib.suppress(IllegalStateError):
                 await self._thread.seek_to_beginning(*never)
         self.app.on_sought()
 
-    async def seek_to_committed(self) -> Mapping[Any, int]:
-        """As Faust's, but what the broker knows no offset of counts as not committed.
+    async def seek_to_committed(self) -> Mapping[Partition, int]:
+        """Seek, and count a partition as not committed where the broker has no offset for it.
 
-        A commit that failed while its partition was taken away leaves its offset behind.
+        A commit that failed while its partition was revoked leaves its offset in memory.
         """
-        offsets: Mapping[Any, int | None] = await super().seek_to_committed()
+        offsets: Mapping[Partition, int | None] = await super().seek_to_committed()
         for tp, offset in offsets.items():
             if offset is None:
                 self._committed_offset[tp] = None

@@ -1,21 +1,18 @@
-"""The in-flight window: any completion order, acks strictly in offset order.
+"""The in-flight window: events finish in any order, acks leave strictly in offset order.
 
-Faust commits the first consecutive run of acknowledged offsets that it has seen, and can step over
-events still being worked on when acks arrive out of order. So an agent here takes events without
-automatic acks and hands them to a window, which
+Faust commits the first consecutive run of acknowledged offsets that it has seen. When acks arrive
+out of order it can step over events that are still being worked on. So an agent takes events
+without automatic acks and hands them to a window, which
 
 - works on many events at once and lets them finish in any order;
 - acknowledges an event only after all earlier ones of its partition, and only after its handler
-  returned, which means that its outputs were acknowledged;
-- is bounded in count and bytes: when full, it asks the consumer to stop fetching its topic's
-  partitions until it is half empty;
-- on a rebalance or stop lets go of what has not started, finishes what has, and after a deadline
-  leaves the rest unacknowledged for the partition's next owner.
+  returned, which means that its outputs are acknowledged;
+- is bounded in count and bytes: when full, it pauses its topic's partitions until it is half empty;
+- on a rebalance or stop drops what has not started, finishes what has, and after a deadline leaves
+  the rest unacknowledged for the partition's next owner.
 
-Back-pressure goes through ``Consumer.on_buffer_full``/``on_buffer_drop``, which keep what was
-already fetched. ``pause_partitions`` looks like the right door and is not: records fetched before
-the pause are dropped while the position moves on, and a later commit steps over them. Blocking the
-agent is not either: one full topic would then stop the others, as all share one consumer.
+A full window pauses fetching and does not block its agent: all topics share one consumer, so one
+full topic would stop the others.
 """
 
 from __future__ import annotations
@@ -26,24 +23,27 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 
+from streams.engine.delivery import incoming_of
+from streams.engine.interface import Engine, Event, Partition
 from streams.errors import Abandoned
+from streams.messages import Incoming, size_of
 
 log = structlog.get_logger(__name__)
 
-#: A partition within one assignment. Assignments are counted here: the broker's own generation
-#: numbers begin anew with a group that was empty, and with a broker that has forgotten it.
-Lane = tuple[Any, int]
+#: A partition within one assignment. The window counts assignments itself: the broker's generation
+#: numbers start again with a group that was empty, and with a broker that has lost its state.
+Lane = tuple[Partition, int]
 
 
 @dataclass(eq=False, slots=True)
 class _Held:
     """One event between its arrival and its ack."""
 
-    event: Any
+    event: Event
+    incoming: Incoming
     lane: Lane
     size: int
     started: bool = False
@@ -52,7 +52,7 @@ class _Held:
 
 @dataclass(slots=True)
 class WindowState:
-    """What a window holds now, for health and metrics."""
+    """Counts for health and metrics."""
 
     held: int = 0
     held_bytes: int = 0
@@ -65,16 +65,16 @@ class WindowState:
 class InFlightWindow:
     """Holds the events of one topic from their arrival to their ack.
 
-    ``handle(event)`` does the work and returns when its outputs are safe. It may raise
-    ``Abandoned`` (the worker is stopping or rebalancing: the event stays unacknowledged); anything
-    else that it raises is a bug and stops the worker, so that no event is skipped.
+    ``handle(incoming)`` does the work and returns when its outputs are safe. It may raise
+    ``Abandoned`` while the worker is stopping or rebalancing; the event then stays unacknowledged.
+    Any other error is a bug: it stops the worker, so that no event is skipped.
     """
 
     def __init__(
         self,
-        app: Any,
+        engine: Engine,
         topic: str,
-        handle: Callable[[Any], Awaitable[None]],
+        handle: Callable[[Incoming], Awaitable[None]],
         *,
         concurrency: int,
         max_events: int,
@@ -83,7 +83,7 @@ class InFlightWindow:
     ) -> None:
         self.topic = topic
         self.state = WindowState()
-        self._app = app
+        self._engine = engine
         self._handle = handle
         self._concurrency = concurrency
         self._not_started: deque[_Held] = deque()
@@ -96,28 +96,30 @@ class InFlightWindow:
         self._draining = False
         self._deadline: asyncio.TimerHandle | None = None
 
-    async def feed(self, events: AsyncIterator[Any]) -> None:
-        """Take events in until the stream ends. Never waits for room; see the module's text.
+    async def feed(self, events: AsyncIterator[Event]) -> None:
+        """Take events until the stream ends. Never waits for room.
 
-        One that cannot be taken in is a bug, and stops the worker: Faust would start its agent
-        again behind it, and later acks would be committed over it.
+        An error here is a bug and stops the worker: Faust would restart the agent behind the event,
+        and later acks would be committed over it.
         """
         async for event in events:
             try:
                 self._admit(event)
             except Exception as error:
-                log.exception("not taken in; stopping the worker", topic=self.topic)
-                await self._app.crash(error)
+                log.exception("event not admitted; stopping the worker", topic=self.topic)
+                await self._engine.crash(error)
                 raise
 
-    def _admit(self, event: Any) -> None:
+    def _admit(self, event: Event) -> None:
         message = event.message
-        stale = message.generation_id != self._app.consumer_generation_id
+        stale = message.generation_id != self._engine.generation
         if stale or self._is_leaving():
-            # It comes again, here or elsewhere: reading goes on from the committed offset.
-            self._app.consumer.unacked.discard(message)
+            # The message is read again from the committed offset, here or by another worker.
+            self._engine.forget(message)
             return
-        held = _Held(event, (message.tp, self._epoch), size=_size_of(message))
+        incoming = incoming_of(message)
+        size = size_of(incoming.key, incoming.value, incoming.headers)
+        held = _Held(event, incoming, (message.tp, self._epoch), size)
         self._lanes.setdefault(held.lane, deque()).append(held)
         if not self.state.held:
             self.state.busy_since = time.monotonic()
@@ -127,20 +129,20 @@ class InFlightWindow:
         self._start_more()
         self._adjust_pressure()
         if self.state.full:
-            # Said again: the late end of a rebalance has every partition fetched once more.
-            self._app.consumer.on_buffer_full(message.tp)
+            # Paused again: the late end of an earlier rebalance resumes every partition.
+            self._engine.pause(message.tp)
 
     def _start_more(self) -> None:
         while self._not_started and len(self._running) < self._concurrency:
             held = self._not_started.popleft()
             held.started = True
-            name = f"{self.topic}@{held.event.message.offset}"
+            name = f"{self.topic}@{held.incoming.offset}"
             self._running[held] = asyncio.create_task(self._work(held), name=name)
         self.state.running = len(self._running)
 
     async def _work(self, held: _Held) -> None:
         try:
-            await self._handle(held.event)
+            await self._handle(held.incoming)
             held.done = True
         except Abandoned as abandoned:
             if self._is_leaving():
@@ -162,56 +164,56 @@ class InFlightWindow:
             self._start_more()
 
     async def _fail(self, held: _Held, error: Exception) -> None:
-        """A bug, or an output that cannot be made safe. The event stays unacknowledged."""
+        """Stop the worker; the event stays unacknowledged."""
         if held not in self._lanes.get(held.lane, ()):
-            # Let go of already, and the next owner's: what it needed may be closed by now.
-            log.warning("handler failed after its time", topic=self.topic, reason=repr(error))
+            # The event belongs to its next owner already, and the index or pool may be closed.
+            log.warning("abandoned handler failed", topic=self.topic, reason=repr(error))
             return
         log.error("handler failed; stopping the worker", topic=self.topic, exc_info=error)
         self._close(held.lane)
-        await self._app.crash(error)
+        await self._engine.crash(error)
 
     def _ack_in_order(self, lane: Lane) -> None:
         queue = self._lanes.get(lane)
         while queue and queue[0].done:
             held = queue.popleft()
-            self._let_go(held)
+            self._release(held)
             held.event.ack()
             self.state.last_progress = time.monotonic()
         if queue is not None and not queue:
             del self._lanes[lane]
         self._adjust_pressure()
 
-    def _let_go(self, held: _Held) -> None:
+    def _release(self, held: _Held) -> None:
         self.state.held -= 1
         self.state.held_bytes -= held.size
 
     def _is_leaving(self) -> bool:
-        return self._draining or bool(self._app.should_stop)
+        return self._draining or self._engine.stopping
 
     def _close(self, lane: Lane) -> None:
-        """Forget what a lane holds: nothing of it is acknowledged any more."""
-        self._forget(self._lanes.pop(lane, ()))
+        """Drop a lane's events; none of them is acknowledged any more."""
+        self._drop(self._lanes.pop(lane, ()))
 
-    def _forget(self, forgotten: Collection[_Held]) -> None:
-        for held in forgotten:
-            self._let_go(held)
-            self._app.consumer.unacked.discard(held.event.message)
-        gone = set(forgotten)
+    def _drop(self, dropped: Collection[_Held]) -> None:
+        for held in dropped:
+            self._release(held)
+            self._engine.forget(held.event.message)
+        gone = set(dropped)
         self._not_started = deque(held for held in self._not_started if held not in gone)
 
     def note_waiting(self) -> None:
-        """Something that the held events need has failed and is being tried again: no stall."""
+        """Count a retry as progress: a dependency of the held events failed and is tried again."""
         self.state.last_progress = time.monotonic()
 
     def begin_drain(self) -> None:
-        """A rebalance or stop begins: let go of what has not started, bound the rest in time."""
+        """A rebalance or stop begins: drop what has not started, and give the rest a deadline."""
         self._draining = True
         for lane, queue in list(self._lanes.items()):
-            # Everything from the first event that has not started, even what started behind it:
-            # an ack that left over a gap could be committed over it.
+            # Drop everything from the first event that has not started, also events that started
+            # behind it: an ack over a gap could be committed over it.
             started = list(itertools.takewhile(lambda held: held.started, queue))
-            self._forget(list(queue)[len(started) :])
+            self._drop(list(queue)[len(started) :])
             if started:
                 self._lanes[lane] = deque(started)
             else:
@@ -224,7 +226,7 @@ class InFlightWindow:
         self._deadline = None
         for lane, queue in list(self._lanes.items()):
             log.warning(
-                "not finished in time; left for the next owner",
+                "events not finished in time; left for the next owner",
                 topic=lane[0].topic,
                 partition=lane[0].partition,
                 events=len(queue),
@@ -232,7 +234,7 @@ class InFlightWindow:
             self._close(lane)
 
     def begin_generation(self) -> None:
-        """A new assignment, before its first events: what is left of earlier ones is others'."""
+        """A new assignment has arrived: drop what is left of earlier ones, and admit events."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -240,7 +242,7 @@ class InFlightWindow:
             self._close(lane)
         self._epoch += 1
         self._draining = False
-        # The consumer has forgotten what was paused.
+        # The consumer has lost its pauses with the old assignment.
         self._set_full(False)
 
     def _adjust_pressure(self) -> None:
@@ -254,19 +256,8 @@ class InFlightWindow:
         if full == self.state.full:
             return
         self.state.full = full
-        consumer = self._app.consumer
-        for tp in consumer.assignment():
-            if tp.topic == self.topic:
-                if full:
-                    consumer.on_buffer_full(tp)
-                else:
-                    consumer.on_buffer_drop(tp)
-
-
-def _size_of(message: Any) -> int:
-    """Bytes that a message keeps in memory: value, key and headers."""
-    size = len(message.value or b"") + len(message.key or b"")
-    headers = message.headers or ()
-    for name, value in headers.items() if isinstance(headers, dict) else headers:
-        size += len(name) + len(value or b"")
-    return size
+        for partition in self._engine.partitions(self.topic):
+            if full:
+                self._engine.pause(partition)
+            else:
+                self._engine.resume(partition)

@@ -1,23 +1,20 @@
-"""Producing with certainty: an output counts only when the broker has acknowledged it."""
+"""Publishing with certainty: an output counts only when the broker has acknowledged it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from faust.exceptions import NotReady, ProducerSendError
+from faust.exceptions import NotReady
 
+from streams.engine.interface import Engine
 from streams.errors import Abandoned, StreamsError
+from streams.messages import Outgoing
 
 log = structlog.get_logger(__name__)
-
-#: As Kafka has them; a header of a sender may be null.
-Headers = Sequence[tuple[str, bytes | None]]
 
 #: One attempt at having a message acknowledged.
 ATTEMPT_TIMEOUT_S = 12.0
@@ -32,43 +29,26 @@ class UnpublishableMessage(StreamsError):
 
 
 class PublishingFailed(StreamsError):
-    """The broker acknowledged nothing for so long that the worker had better stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One message to be published."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-
-    @property
-    def size(self) -> int:
-        """Bytes of value, key and headers."""
-        size = len(self.value or b"") + len(self.key or b"")
-        for name, value in self.headers:
-            size += len(name) + len(value or b"")
-        return size
+    """The broker acknowledged nothing for so long that the worker should stop."""
 
 
 class Publisher:
-    """Publishes through Faust's producer and waits for the broker's acks (acks=all)."""
+    """Publishes messages and waits for the broker's acks (acks=all)."""
 
     def __init__(
         self,
-        app: Any,
+        engine: Engine,
         on_wait: Callable[[], None] = lambda: None,
         *,
         is_leaving: Callable[[], bool],
         max_bytes: Callable[[str], int] | None = None,
         on_timeout: Callable[[], None] = lambda: None,
     ) -> None:
-        """``on_wait`` is told of every failed attempt that will be made again, ``on_timeout`` of
-        those that failed for taking too long. ``max_bytes``: of the largest message for a
-        topic; None leaves it to producer and broker."""
-        self._app = app
+        """``on_wait`` is called before each retry, ``on_timeout`` after each time-out.
+
+        ``max_bytes`` gives the largest message of a topic; None leaves it to producer and broker.
+        """
+        self._engine = engine
         self._is_leaving = is_leaving
         self._max_bytes = max_bytes
         self._on_wait = on_wait
@@ -80,11 +60,12 @@ class Publisher:
         Raises ``Abandoned`` when the worker stops or rebalances meanwhile, ``UnpublishableMessage``
         for a message that no retry can help, ``PublishingFailed`` after ``GIVE_UP_AFTER_S``.
         """
-        # All of them before any is sent: half of an answer must not stand beside a dead letter.
+        # All sizes are checked before any message is sent: an answer is published whole or not at
+        # all, and never half of it beside a dead letter.
         for message in messages:
             limit = self._max_bytes(message.topic) if self._max_bytes else None
             if limit is not None and message.size > limit:
-                raise UnpublishableMessage(_too_large(message, f"{limit} may be sent"))
+                raise UnpublishableMessage(_too_large(message, f"the limit is {limit}"))
         if len(messages) == 1:
             await self._publish_one(messages[0])
         elif messages:
@@ -93,22 +74,7 @@ class Publisher:
     async def _publish_one(self, message: Outgoing) -> None:
         started = time.monotonic()
         wait = FIRST_WAIT_S
-        while True:
-            try:
-                async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
-                    await self._attempt(message)
-                return
-            except MessageSizeTooLargeError as error:
-                raise UnpublishableMessage(_too_large(message, str(error))) from error
-            except (KafkaError, NotReady, TimeoutError, OSError) as error:
-                log.warning(
-                    "publishing failed; trying again",
-                    topic=message.topic,
-                    reason=str(error) or type(error).__name__,
-                    next_try_s=wait,
-                )
-                if isinstance(error, TimeoutError):
-                    self._on_timeout()
+        while not await self._attempt(message, next_try_s=wait):
             if time.monotonic() - started > GIVE_UP_AFTER_S:
                 raise PublishingFailed(
                     f"topic {message.topic} acknowledged nothing for {GIVE_UP_AFTER_S:.0f} s"
@@ -117,21 +83,24 @@ class Publisher:
             await pause(wait, self._is_leaving)
             wait = min(wait * 2, LONGEST_WAIT_S)
 
-    async def _attempt(self, message: Outgoing) -> None:
-        # Faust's producer itself: a Topic's send costs as much again, for serialisers that pass
-        # bytes through and a future for each message that nobody asks.
-        producer = await self._app.maybe_start_producer()
-        # The first await hands the message to the producer, the second is the broker's ack. To wait
-        # for a set of one keeps a time-out from cancelling a future that is the producer's batch's.
+    async def _attempt(self, message: Outgoing, *, next_try_s: float) -> bool:
+        """Whether the message is acknowledged; False where a retry may help."""
         try:
-            sent = await producer.send(
-                message.topic, message.key, message.value, None, None, list(message.headers)
+            async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+                await self._engine.send(message)
+        except MessageSizeTooLargeError as error:
+            raise UnpublishableMessage(_too_large(message, str(error))) from error
+        except (KafkaError, NotReady, TimeoutError, OSError) as error:
+            log.warning(
+                "publishing failed; trying again",
+                topic=message.topic,
+                reason=str(error) or type(error).__name__,
+                next_try_s=next_try_s,
             )
-        except ProducerSendError as error:
-            # Faust's envelope around what aiokafka refuses at once: too large, or no metadata.
-            raise (error.__cause__ or error) from None
-        await asyncio.wait({sent})
-        sent.result()
+            if isinstance(error, TimeoutError):
+                self._on_timeout()
+            return False
+        return True
 
 
 def _too_large(message: Outgoing, why: str) -> str:

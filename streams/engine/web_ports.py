@@ -1,4 +1,4 @@
-"""The same pages on further ports, for clients that know the two older services by theirs."""
+"""The web port's pages on further ports, for clients of the two older services."""
 
 from __future__ import annotations
 

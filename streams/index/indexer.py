@@ -27,7 +27,7 @@ from schemas.fallback import FallbackReason
 from schemas.scored_face import ScoredFace
 from streams.config.settings import Settings
 from streams.dead_letters import Failure, fallback_message, keep
-from streams.engine.publishing import Outgoing, pause
+from streams.engine.publishing import pause
 from streams.index.vector_index import (
     FacePoint,
     GoneFaces,
@@ -36,7 +36,7 @@ from streams.index.vector_index import (
     ModelContract,
     VectorIndex,
 )
-from streams.messages import Incoming
+from streams.messages import Incoming, Outgoing
 from streams.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Ending the process: with a clear word at start, and for certain at stop."""
+"""Ending the process: with a clear message at start, and within a deadline at stop."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ EXIT_STOP_TOOK_TOO_LONG = 70
 
 
 def die(error: Exception) -> NoReturn:
-    """Say why the worker cannot start, and end the process.
+    """Print why the worker cannot start, and end the process.
 
-    Nothing is drained: what the worker may have taken meanwhile (an index that was away shows only
-    when it is back that other models made it) is not acknowledged, and comes again elsewhere.
-    Leaving through Faust's own stop would bury the message under the tracebacks of every service.
+    Nothing is drained: events that the worker holds are not acknowledged and are read again by
+    another one (an index that was away may turn out, once it is back, to belong to other models).
+    Stopping through Faust would bury the message under a traceback from every service.
     """
     print(f"facestream cannot start: {error}", file=sys.__stderr__, flush=True)
     os._exit(EXIT_CANNOT_START)
@@ -27,8 +27,8 @@ def die(error: Exception) -> NoReturn:
 def arm_hard_exit(timeout_s: float, limit: str = "STOP_TIMEOUT_S") -> None:
     """End the process when the stop that begins now takes longer than ``timeout_s``.
 
-    ``limit`` says where that number comes from. What was not acknowledged by then is processed
-    again by the partitions' next owners.
+    ``limit`` names the setting behind that number. Events that are not acknowledged by then are
+    processed again by the partitions' next owners.
     """
 
     def exit_now() -> None:

@@ -44,12 +44,11 @@ from schemas.scored_face import (
 )
 from streams.config.settings import Settings
 from streams.dead_letters import OF_CROWDS, Failure, fallback_message
-from streams.engine.publishing import Outgoing
 from streams.errors import Abandoned, InferenceTimeout
 from streams.inference.circuit import Circuit, CircuitOpen
 from streams.inference.pool import InferencePool
 from streams.kafka.topics import TopicNames
-from streams.messages import Incoming
+from streams.messages import Incoming, Outgoing
 from streams.pictures.memory_budget import PictureRoom
 from streams.pictures.picture_store import (
     FetchedImageTooLarge,

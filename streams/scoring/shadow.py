@@ -19,11 +19,10 @@ from schemas.headers import last_value
 from schemas.image_submitted import ImageSubmitted
 from schemas.scored_face import Timings
 from schemas.shadow_scored import ShadowScored
-from streams.engine.publishing import Outgoing
 from streams.inference.circuit import Circuit
 from streams.inference.pool import InferencePool
 from streams.kafka.topics import TopicNames
-from streams.messages import Incoming
+from streams.messages import Incoming, Outgoing
 from streams.scoring.scorer import SCORING_ERRORS, SOURCE, Attempts, Scorer, model_names, reason_for
 from streams.telemetry.metrics import Metrics, outcome_of
 

@@ -14,9 +14,8 @@ from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackHeaders, FallbackReason
 from schemas.scored_face import ScoredFace, face_id_of
 from streams.dead_letters import OF_CROWDS
-from streams.engine.publishing import Outgoing
 from streams.kafka.topics import TopicNames
-from streams.messages import Incoming
+from streams.messages import Incoming, Outgoing
 
 log = structlog.get_logger(__name__)
 

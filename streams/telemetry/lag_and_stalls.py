@@ -1,10 +1,9 @@
-"""Does the worker get on? What liveness and readiness are told, from samples taken all the time.
+"""Is the worker making progress? Lag and stalls, sampled for health pages and metrics.
 
-A worker is stalled when there is something to do (events held, or records in the topic that it has
-not fetched) and nothing of that topic was finished for ``STALLED_AFTER_S``. Waiting for something
-that is away and being tried again (the index, the broker, a picture store) is not a stall, nor is
-an attempt at scoring that will be made again: a restart would not help, and would begin the
-event's attempts anew.
+A topic is stalled when it has work (events held, or records not fetched yet) and finished nothing
+for ``STALLED_AFTER_S``. Waiting for a dependency that is away (index, broker, picture store) or for
+the next attempt at an inference is no stall: a restart would not help, and the event's attempts
+would start again from the first.
 """
 
 from __future__ import annotations
@@ -12,39 +11,43 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaError
 
 from streams.engine.in_flight import InFlightWindow
+from streams.engine.interface import Engine
 
 log = structlog.get_logger(__name__)
 
-#: Shares of ``STALLED_AFTER_S``: how often is looked, and how long one look may take.
+#: Samples in each ``STALLED_AFTER_S``.
 SAMPLES = 6
-LONGEST_LOOK_S = 10.0
+SAMPLE_TIMEOUT_S = 10.0
 
 
-class ProgressWatch:
-    """Samples lag and progress of every window; see the module's text."""
+class ProgressMonitor:
+    """Samples lag and progress of every window."""
 
-    def __init__(self, app: Any, windows: Sequence[InFlightWindow], stalled_after_s: float) -> None:
-        self._app = app
+    def __init__(
+        self, engine: Engine, windows: Sequence[InFlightWindow], stalled_after_s: float
+    ) -> None:
+        self._engine = engine
         self._windows = windows
         self._stalled_after_s = stalled_after_s
         self.broker_answers = False
+        """Whether the broker answered the last sample."""
         self.lag: dict[str, int] = {}
+        """By topic: messages of this worker's partitions that are not acknowledged yet."""
         self._behind_since: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Take samples until cancelled."""
         while True:
-            await self._look()
+            await self._sample()
             await asyncio.sleep(self._stalled_after_s / SAMPLES)
 
     def stalled(self) -> dict[str, str]:
-        """The topics in which nothing moves though there is work, with the facts of each."""
+        """Return the stalled topics, each with the facts."""
         now = time.monotonic()
         found = {}
         for window in self._windows:
@@ -57,7 +60,7 @@ class ProgressWatch:
         return found
 
     def _idle_since(self, window: InFlightWindow) -> float | None:
-        """Since when a window has work and finishes none; None when it has none."""
+        """When a window with work last finished an event; None without work."""
         behind = self._behind_since.get(window.topic)
         if window.state.held:
             return max(window.state.last_progress, window.state.busy_since)
@@ -65,32 +68,25 @@ class ProgressWatch:
             return max(window.state.last_progress, behind)
         return None
 
-    async def _look(self) -> None:
+    async def _sample(self) -> None:
         try:
-            async with asyncio.timeout(LONGEST_LOOK_S):
+            async with asyncio.timeout(SAMPLE_TIMEOUT_S):
                 for window in self._windows:
-                    await self._look_at(window)
+                    await self._sample_window(window)
         except (KafkaError, OSError, TimeoutError) as error:
             if self.broker_answers:
                 reason = str(error) or type(error).__name__
                 log.warning("the broker does not answer", reason=reason)
             self.broker_answers = False
-            # Behind what, nobody can say now; that is the broker's outage, not a stall.
+            # The lag is unknown now. The broker's outage is not a stall of this worker.
             self._behind_since.clear()
         else:
             self.broker_answers = True
 
-    async def _look_at(self, window: InFlightWindow) -> None:
-        consumer = self._app.consumer
-        partitions = [tp for tp in consumer.assignment() if tp.topic == window.topic]
-        lag = window.state.held
-        if partitions and not self._app.rebalancing:
-            ends = await consumer.highwaters(*partitions)
-            for tp in partitions:
-                position = await consumer.position(tp)
-                lag += max(0, (ends.get(tp) or 0) - (position or 0))
-        self.lag[window.topic] = lag
-        if lag > window.state.held:
+    async def _sample_window(self, window: InFlightWindow) -> None:
+        behind = await self._engine.lag(window.topic)
+        self.lag[window.topic] = window.state.held + behind
+        if behind:
             self._behind_since.setdefault(window.topic, time.monotonic())
         else:
             self._behind_since.pop(window.topic, None)

@@ -1,8 +1,8 @@
-"""The metrics that events raise, and the door to prometheus-client. Meanings: docs/metrics.md.
+"""The counters and histograms of a worker. Meanings: docs/metrics.md.
 
-Names and units follow https://prometheus.io/docs/practices/naming/. The children of every label are
-made once, at start: nothing is looked up by name while events are worked on, and a counter that
-nothing has raised yet is there with 0, so that its first increase shows.
+Names and units follow https://prometheus.io/docs/practices/naming/. The child of every label value
+is created at start, so that events need no look-up by name and a counter starts at 0: Prometheus
+then sees its first increase.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from prometheus_client.exposition import choose_encoder
 
 from models.pipeline import FacePipeline
 from schemas.fallback import FallbackReason
-from streams.inference.circuit import CircuitState
 
 Operation = Literal["real_ml", "shadow", "simulated", "index"]
 Outcome = Literal["success", "rejected", "failure"]
@@ -37,7 +36,10 @@ Stage = Literal[
     "queued", "fetch", "decode", "detect", "align", "embed", "assess", "publish", "total"
 ]
 
-#: Reasons that are our own failure; every other one is the picture's, the sender's or a setting's.
+#: States of the circuit breaker (``inference/circuit.py``).
+CIRCUIT_STATES = ("closed", "open", "half_open")
+
+#: Reasons that are failures of the service. The others lie in the picture, its sender or a setting.
 FAILURES = frozenset(
     {
         FallbackReason.INFERENCE_FAILED,
@@ -59,12 +61,12 @@ LOOP_SAMPLE_S = 0.25
 
 
 def outcome_of(reason: FallbackReason) -> Outcome:
-    """How an attempt at real scores counts that ended with this reason."""
+    """Classify an attempt at real scores that ended with this reason."""
     return "failure" if reason in FAILURES else "rejected"
 
 
 class Metrics:
-    """Counts and times what a worker does, in a registry of its own."""
+    """Counts and times a worker's operations, in its own registry."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -110,15 +112,15 @@ class Metrics:
             ["state"],
             registry=registry,
         )
-        self._circuit_changes = {state: changes.labels(state.value) for state in CircuitState}
+        self._circuit_changes = {state: changes.labels(state) for state in CIRCUIT_STATES}
         circuit = Gauge(
             "facestream_circuit_state",
             "1 for the state that the circuit breaker is in.",
             ["state"],
             registry=registry,
         )
-        self._circuit = {state: circuit.labels(state.value) for state in CircuitState}
-        self._circuit[CircuitState.CLOSED].set(1)
+        self._circuit = {state: circuit.labels(state) for state in CIRCUIT_STATES}
+        self._circuit["closed"].set(1)
         self._rebalances = Counter(
             "facestream_rebalances", "Assignments of partitions received.", registry=registry
         )
@@ -157,17 +159,17 @@ class Metrics:
         self._fallbacks[reason].inc()
 
     def retry(self, tried: Tried) -> None:
-        """Something that failed is tried again."""
+        """A failed attempt is made again."""
         self._retries[tried].inc()
 
     def timeout(self, tried: Tried) -> None:
         """An attempt took too long."""
         self._timeouts[tried].inc()
 
-    def circuit(self, state: CircuitState) -> None:
-        """The circuit has changed."""
+    def circuit(self, state: str) -> None:
+        """The circuit has changed its state."""
         for one, child in self._circuit.items():
-            child.set(one is state)
+            child.set(one == state)
         self._circuit_changes[state].inc()
 
     def rebalance(self) -> None:
@@ -175,7 +177,7 @@ class Metrics:
         self._rebalances.inc()
 
     def stage(self, stage: Stage, seconds: float) -> None:
-        """An event has left a stage. Below 0 (clocks that disagree) counts as 0."""
+        """An event has left a stage. A negative time (clocks that disagree) counts as 0."""
         self._stages[stage].observe(max(0.0, seconds))
 
     def stages_ms(self, milliseconds: Mapping[str, float]) -> None:

@@ -1,40 +1,65 @@
-"""What a worker holds right now, as gauges: read when Prometheus asks, free while events flow."""
+"""The current state of a worker as gauges, read only when Prometheus asks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streams.engine.in_flight import InFlightWindow
-from streams.inference.circuit import Circuit
-from streams.inference.pool import InferencePool
-from streams.telemetry.lag_and_stalls import ProgressWatch
+from streams.engine.assignment import Assignment
+from streams.telemetry.lag_and_stalls import ProgressMonitor
+
+
+class Pool(Protocol):
+    """The gauges of the inference pool."""
+
+    @property
+    def threads(self) -> int:
+        """Threads that score pictures."""
+
+    @property
+    def waiting(self) -> int:
+        """Attempts that wait for a thread."""
+
+    @property
+    def pending(self) -> int:
+        """Attempts that run or wait."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the models are warm."""
+
+
+class SuccessShare(Protocol):
+    """The gauge of the circuit breaker."""
+
+    @property
+    def success_share(self) -> float:
+        """Share of the recent attempts that succeeded."""
 
 
 class WorkerState(Collector):
-    """The gauges of windows, pool, lag, circuit and index of one worker."""
+    """The gauges of one worker's windows, pool, lag, circuit and index."""
 
     def __init__(
         self,
-        windows: Sequence[InFlightWindow],
-        pool: InferencePool,
-        progress: ProgressWatch,
-        circuit: Circuit,
+        assignment: Assignment,
+        pool: Pool,
+        progress: ProgressMonitor,
+        circuit: SuccessShare,
         *,
         index_is_open: Callable[[], bool],
-        partitions: Callable[[], int],
     ) -> None:
-        self._windows = windows
+        self._assignment = assignment
         self._pool = pool
         self._progress = progress
         self._circuit = circuit
         self._index_is_open = index_is_open
-        self._partitions = partitions
 
     def collect(self) -> Iterable[Metric]:
-        """The gauges as they are now."""
+        """Yield the current gauges."""
         yield from self._of_windows()
         lag = _gauge("consumer_lag_events", "Events behind the last stable offset.", "topic")
         for topic, behind in self._progress.lag.items():
@@ -49,7 +74,9 @@ class WorkerState(Collector):
         yield _value(
             "broker_reachable", "1 when the broker answered last.", self._progress.broker_answers
         )
-        yield _value("assigned_partitions", "Partitions of this worker.", self._partitions())
+        yield _value(
+            "assigned_partitions", "Partitions of this worker.", self._assignment.partitions
+        )
         yield _value(
             "circuit_success_ratio",
             "Share of the recent attempts at real scoring that succeeded.",
@@ -62,7 +89,7 @@ class WorkerState(Collector):
         full = _gauge("in_flight_full", "1 while the window is full: back-pressure.", "topic")
         stalled = _gauge("stalled", "1 when there is work and nothing gets finished.", "topic")
         stalls = self._progress.stalled()
-        for window in self._windows:
+        for window in self._assignment.windows:
             events.add_metric([window.topic], window.state.held)
             size.add_metric([window.topic], window.state.held_bytes)
             full.add_metric([window.topic], window.state.full)

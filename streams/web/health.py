@@ -42,11 +42,12 @@ class HealthPages:
         """
         runtime = self._runtime
         index = await self._index_ping.answers()
+        windows = runtime.assignment.windows
         stalled = runtime.progress.stalled()
         parts = {
             "models": runtime.pool.ready,
             "broker": runtime.progress.broker_answers,
-            "assignment": runtime.assigned,
+            "assignment": runtime.assignment.arrived.is_set(),
         }
         ok = all(parts.values()) and not stalled and not self._is_stopping()
         body = {
@@ -54,9 +55,11 @@ class HealthPages:
             **parts,
             "index": index,
             "stalled": stalled,
-            "partitions": runtime.partitions,
-            "held": {window.topic: window.state.held for window in runtime.windows},
-            "held_bytes": {window.topic: window.state.held_bytes for window in runtime.windows},
+            "partitions": runtime.assignment.partitions,
+            "held": {window.topic: window.state.held for window in windows},
+            "held_bytes": {
+                window.topic: window.state.held_bytes for window in runtime.assignment.windows
+            },
             "lag": runtime.progress.lag,
         }
         return json_answer(body, HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE)

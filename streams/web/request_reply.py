@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from schemas.codec import encode_image_submitted, encode_image_submitted_binary
 from schemas.image_submitted import ImageSubmitted
 from schemas.scored_face import ScoredFace
-from streams.engine.publishing import Outgoing, Publisher
+from streams.engine.publishing import Publisher
 from streams.kafka.answer_follower import AnswerFollower, Awaited
+from streams.messages import Outgoing
 
 #: The worker finds out a picture's format from its bytes.
 ANY_PICTURE = "image/*"

@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from streams.app import AFTER_CRASH_S
+from streams.engine.worker_app import AFTER_CRASH_S
 from streams.process.exits import EXIT_STOP_TOOK_TOO_LONG
 from tests.integration.stack import first_record, running_stack, wait_until
 

@@ -9,8 +9,7 @@ import pytest
 
 from schemas.fallback import FallbackHeaders, FallbackReason, without_failure
 from streams.dead_letters import LARGEST_KEPT_KEY, Failure, fallback_message, without_value
-from streams.messages import Incoming
-from tests.fakes import FakeMessage, FakePartition, fake_app, incoming
+from tests.fakes import incoming
 
 FAILURE = Failure(FallbackReason.NO_FACE, "no face in 64 x 64 pixels", attempts=1)
 
@@ -90,21 +89,3 @@ def test_a_failure_counts_no_attempts_unless_told() -> None:
     """As for an event that is invalid: nothing was tried."""
     letter = fallback_message(incoming(), Failure(FallbackReason.INVALID_EVENT, ""), "t")
     assert FallbackHeaders.from_headers(letter.headers).fallback_attempts == 0
-
-
-def test_a_message_is_taken_from_a_faust_event_as_it_is() -> None:
-    """Faust may give headers as a list, a dictionary or not at all, and no timestamp."""
-    event = fake_app().event(1, 7, key=None, value=None, headers=[("a", b"1"), ("a", b"2")])
-    assert Incoming.from_event(event) == Incoming(
-        "events", 1, 7, None, None, (("a", b"1"), ("a", b"2")), 0.0
-    )
-    event.message = FakeMessage(
-        FakePartition("events", 1),
-        8,
-        headers={"a": b"1"},  # type: ignore[arg-type]
-        timestamp=None,  # type: ignore[arg-type]
-    )
-    assert Incoming.from_event(event).headers == (("a", b"1"),)
-    assert Incoming.from_event(event).timestamp == 0.0
-    event.message.headers = None  # type: ignore[assignment]
-    assert Incoming.from_event(event).headers == ()

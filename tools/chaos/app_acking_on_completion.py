@@ -18,7 +18,7 @@ def _ack_on_completion(self: InFlightWindow, lane: Any) -> None:
     for held in [held for held in queue or () if held.done]:
         assert queue is not None
         queue.remove(held)
-        self._let_go(held)
+        self._release(held)
         held.event.ack()
     if queue is not None and not queue:
         del self._lanes[lane]

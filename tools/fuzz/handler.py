@@ -19,11 +19,11 @@ from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackHeaders, without_failure
 from streams.config.settings import load_settings
 from streams.dead_letters import LARGEST_KEPT_KEY, keep, without_value
-from streams.engine.publishing import Outgoing, UnpublishableMessage
+from streams.engine.publishing import UnpublishableMessage
 from streams.inference.circuit import Circuit
 from streams.inference.pool import InferencePool, load_models
 from streams.kafka.topics import HEADER_ROOM, largest_message, topic_names
-from streams.messages import Incoming
+from streams.messages import Incoming, Outgoing
 from streams.pictures.picture_store import ImageStore
 from streams.scoring.scorer import Scorer
 from streams.scoring.simulated_answers import SimulatedAnswers

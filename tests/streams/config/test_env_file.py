@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import streams.app
+import streams.engine.worker_app
 from streams.app import create_app
 from streams.commands.base import FacestreamCommand
 from streams.config.env_file import UnknownName, unknown_names
@@ -60,7 +60,7 @@ async def test_a_worker_warns_of_them_at_start(
     (tmp_path / "our.env").write_text(MISSPELT)
     monkeypatch.setenv("ENV_FILE", "our.env")
     log = FakeLog()
-    monkeypatch.setattr(streams.app, "log", log)
+    monkeypatch.setattr(streams.engine.worker_app, "log", log)
 
     class Enough(Exception):
         """What follows needs a broker."""
@@ -71,8 +71,8 @@ async def test_a_worker_warns_of_them_at_start(
     def die(error: Exception) -> None:
         raise Enough from error
 
-    monkeypatch.setattr(streams.app, "require_compiled_streams", refuse)
-    monkeypatch.setattr(streams.app, "die", die)
+    monkeypatch.setattr(streams.engine.worker_app, "require_compiled_streams", refuse)
+    monkeypatch.setattr(streams.engine.worker_app, "die", die)
     with pytest.raises(Enough):
         await create_app(load_settings()).on_first_start()
     [line] = log.lines

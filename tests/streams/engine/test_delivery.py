@@ -10,7 +10,14 @@ from types import SimpleNamespace
 import pytest
 from mode.services import Service
 
-from streams.engine.delivery import MOST_IN_A_ROW, AsItIs, PromptDelivery
+from streams.engine.delivery import (
+    DELIVERIES_IN_A_ROW,
+    PromptDelivery,
+    RawSchema,
+    incoming_of,
+)
+from streams.messages import Incoming
+from tests.fakes import FakeMessage, FakePartition
 
 
 class Deliverer(PromptDelivery, Service):  # type: ignore[misc]  # mode ships no usable hints
@@ -124,7 +131,7 @@ async def test_others_get_their_turn(deliverer: Deliverer) -> None:
     """A long run of deliveries does not keep the event loop to itself."""
     turns: list[int] = []
     asyncio.get_running_loop().call_soon(turns.append, 1)
-    for _ in range(MOST_IN_A_ROW):
+    for _ in range(DELIVERIES_IN_A_ROW):
         await deliverer.wait_first(at_once("delivered"))
     assert turns
 
@@ -133,5 +140,25 @@ async def test_a_record_becomes_an_event_as_it_is() -> None:
     """Bytes that are no text, and a value that is not there, are nobody's error here."""
     app = SimpleNamespace(create_event=lambda *parts: parts)
     message = SimpleNamespace(key=b"\xff", value=None, headers=[("h", b"\xfe")])
-    decode = AsItIs().compile(app, on_key_decode_error=None, default_propagate=True)
+    decode = RawSchema().compile(app, on_key_decode_error=None, default_propagate=True)
     assert await decode(message, propagate=True) == (b"\xff", None, [("h", b"\xfe")], message)
+
+
+def test_a_message_is_copied_as_it_is() -> None:
+    """Faust may give headers as a list, a mapping or not at all, and no timestamp."""
+    place = FakePartition("events", 1)
+    message = FakeMessage(place, 7, key=None, value=None, headers=[("a", b"1"), ("a", b"2")])
+    assert incoming_of(message) == Incoming(
+        "events", 1, 7, None, None, (("a", b"1"), ("a", b"2")), 0.0
+    )
+    assert incoming_of(FakeMessage(place, 8, headers={"a": b"1"})).headers == (("a", b"1"),)
+    assert incoming_of(FakeMessage(place, 9, headers=None)).headers == ()
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"), [(None, 0.0), (-0.001, 0.0), (-9e15, 0.0), (0.0, 0.0), (1.7e9, 1.7e9)]
+)
+def test_a_message_without_a_time_has_waited_for_no_time(sent: float | None, told: float) -> None:
+    """Kafka's "no timestamp", -1 ms, would be half a century in the queue."""
+    message = FakeMessage(FakePartition("events", 0), 0, timestamp=sent)  # type: ignore[arg-type]
+    assert incoming_of(message).timestamp == told

@@ -25,13 +25,16 @@ from faust.types.tuples import ConsumerMessage
 
 import streams.app
 import streams.engine.committing
-from streams.app import FacestreamApp, create_app, require_compiled_streams
+import streams.engine.worker_app
+from streams.app import FacestreamApp, create_app
 from streams.config.settings import load_settings
-from streams.engine.delivery import MOST_IN_A_ROW, events_of
-from streams.engine.publishing import Outgoing, Publisher, UnpublishableMessage
+from streams.engine.faust_engine import FaustEngine
+from streams.engine.publishing import Publisher, UnpublishableMessage
+from streams.engine.worker_app import require_compiled_streams
 from streams.errors import StartupError
 from streams.kafka.topic_reader import TopicReader
 from streams.local.embedded_broker import EmbeddedBroker, free_port
+from streams.messages import Outgoing
 
 TOPIC = "image-submitted"
 FIRST, SECOND = TP(TOPIC, 0), TP(TOPIC, 1)
@@ -66,7 +69,7 @@ async def delivered(app: FacestreamApp, *messages: Any) -> list[Any]:
     events: list[Any] = []
     try:
         async with asyncio.timeout(10):
-            async for event in events_of(stream):
+            async for event in stream.noack().events():
                 events.append(event)
                 if event.message is messages[-1]:
                     break
@@ -89,7 +92,7 @@ async def fetched(app: FacestreamApp, records: dict[TP, list[int]]) -> list[int]
 
 
 def test_the_compiled_stream_iterator_is_loaded() -> None:
-    """app.py: the one in Python acknowledges what it skips."""
+    """worker_app.py: the one in Python acknowledges what it skips."""
     iterator = faust.streams._CStreamIterator
     assert iterator is not None
     assert iterator.__module__ == "faust._cython.streams"
@@ -106,73 +109,10 @@ async def test_a_stream_acknowledges_nothing_by_itself(app: FacestreamApp) -> No
     assert {one.offset for one in app.consumer.unacked} == {1, 3, 4}
 
 
-async def test_an_event_brings_those_that_stand_behind_it(app: FacestreamApp) -> None:
-    """delivery.py: without a turn of the event loop for each, but not for ever."""
-    stream = app.topic(TOPIC).stream()
-    many = 2 * MOST_IN_A_ROW
-    for offset in range(many):
-        stream.channel.queue.put_nowait(await stream.channel.decode(message(offset)))
-    events = events_of(stream)
-    try:
-        async with asyncio.timeout(10):
-            await anext(events)
-            turns: list[int] = []
-            asyncio.get_running_loop().call_soon(turns.append, 1)
-            for _ in range(MOST_IN_A_ROW - 1):
-                await anext(events)
-            assert not turns
-            await anext(events)
-            assert turns
-            rest = [(await anext(events)).message.offset for _ in range(many - MOST_IN_A_ROW - 1)]
-    finally:
-        await events.aclose()
-        await stream.stop()
-    assert rest == list(range(MOST_IN_A_ROW + 1, many))
-
-
-async def test_what_stands_behind_an_event_is_skipped_while_the_flow_is_stopped(
-    app: FacestreamApp,
-) -> None:
-    """delivery.py: as Faust does; reading goes back to the committed offsets."""
-    stream = app.topic(TOPIC).stream()
-    fetched_before = [await stream.channel.decode(message(offset)) for offset in range(3)]
-    for event in fetched_before:
-        stream.channel.queue.put_nowait(event)
-    events = events_of(stream)
-    try:
-        async with asyncio.timeout(10):
-            assert (await anext(events)).message.offset == 0
-            app.flow_control.suspend()
-            following = asyncio.ensure_future(anext(events))
-            while not stream.channel.queue.empty():
-                await asyncio.sleep(0)
-            app.flow_control.resume()
-            stream.channel.queue.put_nowait(await stream.channel.decode(message(7)))
-            last = await following
-            assert last.message.offset == 7
-    finally:
-        await events.aclose()
-        await stream.stop()
-    # Or who waits for what is under way would wait for ever.
-    assert {one.offset for one in app.consumer.unacked} == {0, 7}
-
-
-async def test_faust_is_told_that_a_partition_moves_by_what_stands_behind_an_event(
-    app: FacestreamApp,
-) -> None:
-    """delivery.py: it would log that this partition's stream stands still."""
-    behind = ConsumerMessage(
-        TOPIC, 1, 5, 0.0, 0, [], b"key", b"value", None, tp=SECOND, generation_id=GENERATION
-    )
-    behind.incref()
-    await delivered(app, message(1), behind)
-    assert app.monitor.stream_inbound_time[SECOND] > 0
-
-
 async def test_the_stream_iterator_in_python_is_the_reason_to_refuse_it(
     app: FacestreamApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """app.py: once this fails, require_compiled_streams may go."""
+    """worker_app.py: once this fails, require_compiled_streams may go."""
     monkeypatch.setattr(faust.streams, "_CStreamIterator", None)
     await delivered(app, message(0, GENERATION - 1), message(1))
     assert app.consumer._acked == {FIRST: [0]}, "an event that another worker has now"
@@ -189,7 +129,7 @@ async def test_without_the_compiled_iterator_the_worker_refuses_to_start(
         ends.append(error)
         raise SystemExit
 
-    monkeypatch.setattr(streams.app, "die", die)
+    monkeypatch.setattr(streams.engine.worker_app, "die", die)
     with pytest.raises(SystemExit):
         await app.on_first_start()
     assert isinstance(ends[0], StartupError)
@@ -199,7 +139,7 @@ async def test_without_the_compiled_iterator_the_worker_refuses_to_start(
 async def test_an_ack_reaches_the_consumer_and_what_is_let_go_of_is_not_waited_for(
     app: FacestreamApp,
 ) -> None:
-    """in_flight.py: ``event.ack()``, ``consumer.unacked.discard(message)``."""
+    """faust_engine.py: ``event.ack()``, ``consumer.unacked.discard(message)``."""
     first, second = await delivered(app, message(1), message(2))
     unacked = app.consumer.unacked
     assert set(unacked) == {first.message, second.message}
@@ -211,7 +151,7 @@ async def test_an_ack_reaches_the_consumer_and_what_is_let_go_of_is_not_waited_f
 
 
 async def test_a_full_buffer_stops_fetching_and_keeps_what_was_fetched(app: FacestreamApp) -> None:
-    """in_flight.py: what is dropped here would be stepped over by a later commit."""
+    """faust_engine.py: a dropped event would be stepped over by a later commit."""
     consumer = app.consumer
     consumer.on_buffer_full(FIRST)
     assert consumer._get_active_partitions() == {SECOND}, "only these are fetched"
@@ -221,7 +161,7 @@ async def test_a_full_buffer_stops_fetching_and_keeps_what_was_fetched(app: Face
 
 
 async def test_pausing_partitions_drops_what_was_fetched(app: FacestreamApp) -> None:
-    """in_flight.py: why back-pressure does not go through pause_partitions."""
+    """faust_engine.py: the reason not to pause by ``pause_partitions``."""
     app.consumer.pause_partitions({FIRST})
     assert await fetched(app, {FIRST: [10, 11], SECOND: [20]}) == [20]
 
@@ -283,7 +223,7 @@ async def test_room_in_a_window_is_noticed_where_all_were_full(
     app: FacestreamApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """committing.py: Faust would sleep for a second."""
-    monkeypatch.setattr(streams.engine.committing, "LOOKS_FOR_ROOM_S", 60.0)
+    monkeypatch.setattr(streams.engine.committing, "ROOM_CHECK_S", 60.0)
 
     async def getmany(**_: Any) -> dict[TP, list[int]]:
         return {FIRST: [2]}
@@ -324,7 +264,7 @@ async def listened(monkeypatch: pytest.MonkeyPatch) -> Listened:
 
 
 async def test_a_rebalance_calls_us_before_it_waits(listened: Listened) -> None:
-    """app.py: the windows let go before ``wait_empty()``."""
+    """worker_app.py: the windows let go before ``wait_empty()``."""
 
     class Thread:
         app = listened
@@ -341,7 +281,7 @@ async def test_a_rebalance_calls_us_before_it_waits(listened: Listened) -> None:
 async def test_a_rebalance_while_stopping_leaves_the_consumer_open(
     listened: Listened, handler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """app.py: Faust's own method closes it, and the last commit waits for ever."""
+    """worker_app.py: Faust's own method closes it, and the last commit waits for ever."""
     assert callable(faust.App._on_rebalance_when_stopped), "the method that we override"
     monkeypatch.setattr(listened.consumer, "close", lambda: listened.calls.append("closed"))
     listened._stopped.set()
@@ -352,13 +292,13 @@ async def test_a_rebalance_while_stopping_leaves_the_consumer_open(
 
 
 async def test_a_rebalance_and_a_stop_wait_for_what_is_worked_on(app: FacestreamApp) -> None:
-    """app.py: we set it, and Faust's own default is the same."""
+    """worker_app.py: we set it, and Faust's own default is the same."""
     assert app.conf.stream_wait_empty is True
     assert faust.App("default").conf.stream_wait_empty is True
 
 
 async def test_acknowledged_means_by_all_replicas(app: FacestreamApp) -> None:
-    """publishing.py: acks=all, in Faust's spelling; at-least-once, no transactions."""
+    """faust_engine.py: acks=all, in Faust's spelling; at-least-once, no transactions."""
     assert app.conf.producer_acks == -1
     assert not app.in_transaction
     assert not app.conf.stream_publish_on_commit
@@ -464,7 +404,7 @@ async def test_a_commit_after_all_partitions_were_taken_away_is_no_crash(
 async def test_what_sending_returns_must_itself_be_awaited_for_the_ack(
     producing: FacestreamApp,
 ) -> None:
-    """publishing.py: the first await hands over, the second is the broker's word."""
+    """faust_engine.py: the first await hands over, the second is the broker's word."""
     headers = [("text", b"1"), ("null", None)]
     sent = await producing.producer.send("sent", b"key", b"value", None, None, headers)
     assert isinstance(sent, asyncio.Future)
@@ -475,7 +415,7 @@ async def test_what_sending_returns_must_itself_be_awaited_for_the_ack(
 async def test_what_the_producer_refuses_at_once_comes_in_fausts_envelope(
     producing: FacestreamApp,
 ) -> None:
-    """publishing.py: it looks at the cause."""
+    """faust_engine.py: it looks at the cause."""
     with pytest.raises(ProducerSendError) as caught:
         await producing.producer.send("sent", b"key", b"x" * 300_000, None, None, None)
     assert isinstance(caught.value.__cause__, MessageSizeTooLargeError)
@@ -484,7 +424,7 @@ async def test_what_the_producer_refuses_at_once_comes_in_fausts_envelope(
 async def test_a_producer_that_has_stopped_says_that_it_is_not_ready(
     producing: FacestreamApp,
 ) -> None:
-    """publishing.py: a handler that outlives the drain meets this."""
+    """faust_engine.py: a handler that outlives the drain meets this."""
     await producing.producer.stop()
     with pytest.raises(NotReady):
         await producing.producer.send("sent", None, b"value", None, None, None)
@@ -497,7 +437,7 @@ async def test_nothing_and_empty_stay_what_they_are(
     """dead_letters.py: dead letters are the original bytes, through Faust's serializers too."""
     topic = f"bytes-{uuid4()}"
     headers = [("text", b"1"), ("null", None), ("text", b"2")]
-    await Publisher(producing, is_leaving=lambda: False).publish(
+    await Publisher(FaustEngine(producing), is_leaving=lambda: False).publish(
         [Outgoing(topic, key, value, headers)]
     )
     async with TopicReader(producing.settings, topic) as reader:
@@ -507,7 +447,50 @@ async def test_nothing_and_empty_stay_what_they_are(
 
 async def test_the_publisher_works_with_fausts_producer(producing: FacestreamApp) -> None:
     """The parts together: an ack, and a message that is too large."""
-    publisher = Publisher(producing, is_leaving=lambda: False)
+    publisher = Publisher(FaustEngine(producing), is_leaving=lambda: False)
     await publisher.publish([Outgoing("sent", b"key", b"value", [("null", None)])] * 3)
     with pytest.raises(UnpublishableMessage, match="KAFKA_MAX_MESSAGE_BYTES"):
         await publisher.publish([Outgoing("sent", b"key", b"x" * 300_000, [])])
+
+
+async def test_a_send_that_is_cancelled_leaves_the_producers_future_alone(
+    producing: FacestreamApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faust_engine.py: the future is shared with the rest of the batch."""
+    ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def send(*_: object) -> asyncio.Future[None]:
+        return ack
+
+    monkeypatch.setattr(producing.producer, "send", send)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await FaustEngine(producing).send(Outgoing("sent", None, b"value", []))
+    assert not ack.cancelled()
+    ack.set_result(None)
+
+
+async def test_lag_counts_the_messages_behind_the_positions(
+    app: FacestreamApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faust_engine.py: of the topic's own partitions, where position and end are known."""
+    other = TP("scored-face", 0)
+    ends = {FIRST: 10, SECOND: None, other: 99}
+    positions = {FIRST: 4, SECOND: 10, other: 0}
+
+    async def highwaters(*partitions: TP) -> dict[TP, int | None]:
+        return {tp: ends[tp] for tp in partitions}
+
+    async def position(tp: TP) -> int | None:
+        return positions[tp]
+
+    monkeypatch.setattr(app.consumer, "assignment", lambda: set(ends))
+    monkeypatch.setattr(app.consumer, "highwaters", highwaters)
+    monkeypatch.setattr(app.consumer, "position", position)
+    engine = FaustEngine(app)
+    assert await engine.lag(TOPIC) == 6
+    positions[FIRST] = 11
+    assert await engine.lag(TOPIC) == 0, "a high watermark that is older than the position"
+    positions[FIRST] = 0
+    app.rebalancing = True
+    assert await engine.lag(TOPIC) == 0, "the partitions may be another worker's now"

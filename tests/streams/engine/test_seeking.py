@@ -11,7 +11,8 @@ from faust.types import TP
 
 from streams.app import FacestreamApp, create_app
 from streams.config.settings import load_settings
-from tests.fakes import FakeEvent, fake_app
+from streams.messages import Incoming
+from tests.fakes import fake_engine
 
 COMMITTED, FRESH = TP("image-submitted", 0), TP("image-submitted", 1)
 
@@ -78,14 +79,14 @@ async def test_no_event_is_accepted_before_the_seek_to_the_committed_offsets(
     """
     handled: list[int] = []
 
-    async def handle(event: FakeEvent) -> None:
-        handled.append(event.message.offset)
+    async def handle(incoming: Incoming) -> None:
+        handled.append(incoming.offset)
 
     window = app.runtime.window(FRESH.topic, handle, concurrency=4)
     app.loop = asyncio.get_running_loop()
     app.consumer._thread = Thread(app)
     app.crash = _fail
-    reading = fake_app()
+    reading = fake_engine()
 
     async def deliver(offset: int) -> None:
         event = reading.event(FRESH.partition, offset, generation_id=app.consumer_generation_id)
@@ -114,10 +115,10 @@ async def test_no_event_is_accepted_before_the_seek_to_the_committed_offsets(
 
 async def test_a_worker_without_partitions_is_not_leaving(app: FacestreamApp) -> None:
     """There is no partition to seek in."""
-    app.runtime.begin_drain()
+    app.runtime.assignment.begin_drain()
     app.crash = _fail
     await asyncio.wait_for(app._on_partitions_assigned(set(), 1), 5)
-    assert not app.runtime.is_leaving()
+    assert not app.runtime.assignment.is_leaving()
 
 
 async def test_a_rebalance_drains_in_the_event_loop(app: FacestreamApp) -> None:
@@ -130,7 +131,7 @@ async def test_a_rebalance_drains_in_the_event_loop(app: FacestreamApp) -> None:
         threads.append(threading.current_thread())
         drained.set()
 
-    app.runtime.begin_drain = begin_drain  # type: ignore[method-assign]
+    app.runtime.assignment.begin_drain = begin_drain  # type: ignore[method-assign]
     await asyncio.to_thread(app.on_rebalance_start)
     await asyncio.wait_for(drained.wait(), 5)
     assert threads == [threading.main_thread()]
@@ -144,7 +145,7 @@ async def test_a_generation_begins_before_faust_resumes_the_flow(app: Facestream
         assert not app.tables.recovery.signal_recovery_start.is_set()
         began.append(partitions)
 
-    app.runtime.begin_generation = begin_generation  # type: ignore[method-assign]
+    app.runtime.assignment.begin_generation = begin_generation  # type: ignore[method-assign]
     app.consumer._thread = Thread(app)
     app.topics._topic_name_index.clear()
     app.crash = _fail

@@ -13,7 +13,7 @@ from streams.process.heap import _glibc
 
 GROWN = """
 import gc
-from streams.process.heap import prepare_heap, settle_heap
+from streams.process.heap import prepare_heap, settle_process
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
@@ -33,7 +33,7 @@ print(before - resident())
 
 
 @pytest.mark.skipif(_glibc() is None, reason="the C library is not glibc")
-@pytest.mark.parametrize(("before", "after"), [("prepare_heap()", ""), ("", "settle_heap()")])
+@pytest.mark.parametrize(("before", "after"), [("prepare_heap()", ""), ("", "settle_process()")])
 def test_what_loading_took_is_given_back(before: str, after: str) -> None:
     """Nearly all of 58 MB in large pieces, though small ones that stay lie between them."""
     code = GROWN.format(before=before, after=after)

@@ -17,11 +17,11 @@ from schemas.codec import encode_image_submitted
 from schemas.fallback import FallbackHeaders, FallbackReason
 from schemas.image_submitted import ImageSubmitted
 from streams.config.settings import Settings, load_settings
-from streams.engine.publishing import Outgoing
 from streams.errors import InferenceTimeout
 from streams.inference.circuit import Circuit, CircuitState
 from streams.inference.pool import InferencePool
 from streams.kafka.topics import topic_names
+from streams.messages import Outgoing
 from streams.pictures.errors import ImageTimeout, ImageUnavailable
 from streams.scoring.scorer import Scorer
 from streams.scoring.shadow import ShadowScorer

@@ -32,12 +32,12 @@ from schemas.codec import decode_scored_face
 from schemas.fallback import FallbackHeaders, FallbackReason
 from schemas.scored_face import face_id_of
 from streams.config.settings import Settings, load_settings
-from streams.engine.publishing import Outgoing, UnpublishableMessage
+from streams.engine.publishing import UnpublishableMessage
 from streams.errors import Abandoned, InferenceTimeout
 from streams.inference.circuit import Circuit
 from streams.inference.pool import InferencePool, load_models
 from streams.kafka.topics import topic_names
-from streams.messages import Incoming
+from streams.messages import Incoming, Outgoing
 from streams.pictures.picture_store import (
     FetchedImageTooLarge,
     ImageForbidden,
@@ -47,7 +47,7 @@ from streams.pictures.picture_store import (
 from streams.scoring.retries import with_retries
 from streams.scoring.scorer import Scorer
 from streams.telemetry.metrics import Metrics
-from tests.fakes import FakeImages, FakePool, FakePublisher, fake_app, incoming
+from tests.fakes import FakeImages, FakePool, FakePublisher, incoming
 from tests.models.generated_graphs import quality_model
 from tools.pictures import encoded, portrait, portrait_bytes
 
@@ -458,7 +458,7 @@ async def handled_by_the_agent(
     monkeypatch.setattr(agents.score_faces, "scorer", Answers())
     monkeypatch.setattr(agents.score_faces.runtime, "publisher", publisher)
     agents.score_faces.runtime._models_ready.set()
-    await agents.score_faces.answer(fake_app().event(0, 5, value=event(b"picture")))
+    await agents.score_faces.answer(incoming(event(b"picture")))
 
 
 async def test_an_event_whose_answer_is_too_large_becomes_a_dead_letter(

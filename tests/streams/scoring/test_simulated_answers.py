@@ -20,11 +20,11 @@ from schemas.fallback import FallbackReason
 from schemas.image_submitted import derived_event_id
 from schemas.scored_face import ScoredFace, face_id_of
 from streams.dead_letters import OF_CROWDS, Failure, fallback_message
-from streams.engine.publishing import Outgoing, UnpublishableMessage
+from streams.engine.publishing import UnpublishableMessage
 from streams.kafka.topics import TopicNames
-from streams.messages import Incoming
+from streams.messages import Incoming, Outgoing
 from streams.scoring.simulated_answers import SIMULATION_VERSION, SimulatedAnswers
-from tests.fakes import FakeLog, FakePublisher, fake_app, incoming
+from tests.fakes import FakeLog, FakePublisher, incoming
 
 TOPICS = TopicNames("image-submitted", "scored-face", "simulated-fallback", "shadow-scored")
 EVENT_ID = UUID("3f2b8c1e-9c1d-4f5e-8a44-0c9f6f3f7a10")
@@ -189,5 +189,5 @@ async def test_a_dead_letter_whose_answer_is_too_large_is_kept_and_not_answered(
     )
     agent.runtime._models_ready.set()
     letter = dead(event())
-    await agent.answer(fake_app().event(0, 5, value=letter.value, headers=letter.headers))
+    await agent.answer(incoming(letter.value, headers=letter.headers))
     assert len(publisher.published) == 1

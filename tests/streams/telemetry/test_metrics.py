@@ -20,11 +20,11 @@ from prometheus_client.core import (
 from models.manifest import describe
 from models.pipeline import FacePipeline
 from schemas.fallback import FallbackReason
-from streams.engine.in_flight import InFlightWindow
+from streams.engine.assignment import Assignment
 from streams.inference.circuit import Circuit, CircuitState
 from streams.inference.pool import InferencePool
 from streams.telemetry.http_metrics import HttpMetrics
-from streams.telemetry.lag_and_stalls import ProgressWatch
+from streams.telemetry.lag_and_stalls import ProgressMonitor
 from streams.telemetry.metrics import (
     FAILURES,
     Metrics,
@@ -35,7 +35,7 @@ from streams.telemetry.metrics import (
     outcome_of,
 )
 from streams.telemetry.worker_state import WorkerState
-from tests.fakes import fake_app
+from tests.fakes import fake_engine
 from tests.metrics_page import Series, series_of
 
 #: Seconds of one event's metrics; the budget, and generous for a busy machine.
@@ -171,32 +171,22 @@ def registry_of_a_worker() -> Metrics:
     """Everything that a worker's page holds."""
     metrics = Metrics()
     HttpMetrics(metrics.registry)
-    app = fake_app()
-    windows: list[InFlightWindow] = []
-    progress = ProgressWatch(app, windows, 60)
+    assignment = Assignment(fake_engine())
+    progress = ProgressMonitor(fake_engine(), assignment.windows, 60)
     progress.lag["image-submitted"] = 7
     circuit = Circuit(threshold=0.7, window=10, minimum=5)
     pool = InferencePool(_no_models, threads=3, timeout_s=1, circuit=circuit)
 
-    async def handle(event: object) -> None:
-        raise AssertionError("nothing is handled here")
+    async def handle(_: object) -> None:
+        raise AssertionError("no event is handled here")
 
-    windows.append(
-        InFlightWindow(
-            app,
-            "events",
-            handle,
-            concurrency=1,
-            max_events=4,
-            max_bytes=100,
-            drain_timeout_s=1,
-        )
+    window = assignment.window(
+        "events", handle, concurrency=1, max_events=4, max_bytes=100, drain_timeout_s=1
     )
-    windows[0].state.held, windows[0].state.held_bytes, windows[0].state.full = 2, 90, True
+    window.state.held, window.state.held_bytes, window.state.full = 2, 90, True
+    assignment.partitions = 5
     metrics.registry.register(
-        WorkerState(
-            windows, pool, progress, circuit, index_is_open=lambda: True, partitions=lambda: 5
-        )
+        WorkerState(assignment, pool, progress, circuit, index_is_open=lambda: True)
     )
     return metrics
 
