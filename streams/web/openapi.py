@@ -1,7 +1,7 @@
 """The OpenAPI document of the HTTP API: ``python -m streams.web.openapi [--check]``.
 
-Made from the records in ``schemas.http_api``; the committed copy is for readers, the worker serves
-the same at ``/api/openapi.json``.
+It is generated from the records in ``schemas.http_api``. The worker serves it at
+``/api/openapi.json``; the committed copy in docs/openapi is for readers.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ COMMITTED = Path(__file__).parents[2] / "docs" / "openapi" / "facestream.v1.json
 Json = dict[str, Any]
 
 DESCRIPTION = """\
-What the worker's web port answers to clients of the older detection and embedding services, and
-to apps that cannot speak Kafka. A failure is `{"success": false, "message": …}`. Bodies are JSON
-and say so in their content type; they may be packed by gzip or deflate. Where API_TOKEN is set,
-every call wants it.
+The HTTP API of a worker, for clients of the older detection and embedding services and for apps
+that cannot speak Kafka. A failure is `{"success": false, "message": …}`. A request's body is JSON
+with the content type application/json; the content encodings gzip and deflate are accepted. If
+API_TOKEN is set, every request must carry it as a bearer token.
 """
 
-#: Of image-submitted's names, those that a caller of /api/score needs to know.
+#: The names of image-submitted that the document of /api/score describes.
 SCORE_FIELDS = (
     "userId",
     "nftVerified",
@@ -53,24 +53,24 @@ SCORE_FIELDS = (
 )
 
 RETRY_AFTER: Json = {
-    "description": "Seconds after which to try again.",
+    "description": "Seconds to wait before a retry.",
     "schema": {"type": "integer", "minimum": 1},
 }
 FAILURES: Mapping[int, str] = {
-    400: "The body is no JSON, breaks this contract, or holds no picture that can be read.",
-    401: "API_TOKEN is set, and the header Authorization does not bring it.",
+    400: "The body is not JSON, breaks this contract, or its picture cannot be decoded.",
+    401: "API_TOKEN is set, and the header Authorization does not carry it.",
     408: "The body did not arrive in time.",
     413: "The body or the picture is too large.",
     415: "The content type is not application/json.",
-    422: "The picture can be read, but there is nothing in it to answer with.",
-    500: "The model failed, or we did.",
-    503: "Too much to do, or not ready; the same request may succeed soon.",
+    422: "The picture can be decoded, but no face in it meets the request.",
+    500: "The model failed, or another internal error.",
+    503: "The worker is full or not ready; the same request may succeed soon.",
 }
-OF_A_PICTURE = (400, 401, 408, 413, 415, 500, 503)
+PICTURE_FAILURES = (400, 401, 408, 413, 415, 500, 503)
 
 
 def openapi_document() -> Json:
-    """The whole document."""
+    """The document."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -87,44 +87,48 @@ def openapi_document() -> Json:
                 "token": {"type": "http", "scheme": "bearer", "description": "API_TOKEN"}
             },
         },
-        # Either: a worker without API_TOKEN asks for none.
+        # Either of the two: without API_TOKEN a worker asks for no token.
         "security": [{}, {"token": []}],
     }
 
 
 def _paths() -> Json:
     score = _post(
-        "Publish image-submitted, wait for its scored-face, and return that.",
+        "Publish an image-submitted event, wait for its scored-face events, and return those.",
         "ScoreRequest",
         {200: ("ScoreAnswer", "The picture's faces."), 202: ("ScorePending", "Not scored yet.")},
-        (*OF_A_PICTURE, 422),
+        (*PICTURE_FAILURES, 422),
     )
     return {
         "/api/detect-face": _post(
             "Every face of a picture, the most prominent first.",
             "DetectFaceRequest",
-            {200: ("DetectFaceAnswer", "The faces; none is an answer too.")},
-            OF_A_PICTURE,
+            {200: ("DetectFaceAnswer", "The faces; a picture may have none.")},
+            PICTURE_FAILURES,
         ),
         "/api/extract-embedding": _post(
             "The embedding of a picture's most prominent face, or of an aligned crop.",
             "ExtractEmbeddingRequest",
             {200: ("ExtractEmbeddingAnswer", "The embedding.")},
-            (*OF_A_PICTURE, 422),
+            (*PICTURE_FAILURES, 422),
         ),
         "/api/score": score,
         "/api/attractiveness/score": {
-            "post": {**score["post"], "deprecated": True, "summary": "Older name of /api/score."}
+            "post": {
+                **score["post"],
+                "deprecated": True,
+                "summary": "The older name of /api/score.",
+            }
         },
         "/api/health": _get(
-            "Whether the models answer, asked of themselves on a built-in picture.",
+            "Whether both models work, tested on a built-in picture.",
             {
-                200: ("HealthAnswer", "Both do."),
-                503: ("HealthAnswer", "One does not, or not in time."),
+                200: ("HealthAnswer", "Both models work."),
+                503: ("HealthAnswer", "A model failed, or did not answer in time."),
             },
         ),
         "/api/ml-status": _get(
-            "The same in the older app's shape; 200 whatever it says.",
+            "The state of the models in the older app's shape; always 200.",
             {200: ("MlStatusAnswer", "The state of the models.")},
         ),
     }
@@ -198,7 +202,7 @@ def _components() -> Json:
     return dict(sorted(schemas.items()))
 
 
-#: A format of our own: whoever makes pictures for tests can tell where one belongs.
+#: A format of this project: tests that generate requests find by it where a picture belongs.
 PICTURE: Json = {"format": "picture-base64"}
 
 
@@ -207,12 +211,12 @@ def _score_request() -> Json:
     picture = next(one for one in whole["image_base64"]["anyOf"] if one.get("type") == "string")
     fields = {name: _without(whole[name], "deprecated") for name in SCORE_FIELDS}
     description = (
-        "The picture's file in base64, or a data URL. With isBase64 false: where it is, as a URI."
+        "The picture's file in base64, or a data URL. With isBase64 false: the picture's URI."
     )
     return {
         "title": "ScoreRequest",
-        "description": "An image-submitted event in the older names. Any other JSON form of that "
-        "event is taken as well: see schemas/json/image-submitted.v1.schema.json.",
+        "description": "An image-submitted event under the older names. Every other JSON form of "
+        "that event is accepted too: see schemas/json/image-submitted.v1.schema.json.",
         "type": "object",
         "properties": {
             "userId": fields.pop("userId"),
@@ -228,12 +232,12 @@ def _score_answer() -> Json:
     others: Json = {
         "type": "array",
         "items": face,
-        "description": "Those beside it, where max_faces asked for more.",
+        "description": "The other faces, up to max_faces.",
     }
     return {
         "title": "ScoreAnswer",
-        "description": "The scored-face events of a picture. A picture that cannot be scored has "
-        "one too: its provenance is simulated, and its fallback_reason says why.",
+        "description": "The scored-face events of a picture. A picture that cannot be scored also "
+        "has one: its provenance is simulated, and its fallback_reason says why.",
         "type": "object",
         "properties": {
             "success": {"const": True},
@@ -250,7 +254,7 @@ def _without(schema: Json, name: str) -> Json:
 
 
 def _relocated(schema: Json) -> Json:
-    """A topic's schema as a component: its definitions are components too."""
+    """A topic's schema as a component, its definitions as components beside it."""
     text = json.dumps(schema).replace("#/$defs/", "#/components/schemas/")
     relocated: Json = json.loads(text)
     del relocated["$schema"], relocated["$id"]
@@ -258,14 +262,16 @@ def _relocated(schema: Json) -> Json:
 
 
 def main(arguments: Sequence[str] | None = None, path: Path = COMMITTED) -> int:
-    """Write the document, or with --check only compare it. Returns the exit status."""
+    """Write the document, or compare it with ``--check``. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m streams.web.openapi", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only say whether it drifted")
+    parser.add_argument(
+        "--check", action="store_true", help="compare the committed document, write nothing"
+    )
     text = json.dumps(openapi_document(), indent=2, ensure_ascii=False) + "\n"
     if parser.parse_args(arguments).check:
         if path.is_file() and path.read_text("utf-8") == text:
             return 0
-        print(f"{path.name}: not as the records make it; run python -m streams.web.openapi")
+        print(f"{path.name}: differs from the records; run python -m streams.web.openapi")
         return 1
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
