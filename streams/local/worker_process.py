@@ -1,4 +1,4 @@
-"""A real ``faust`` worker as a child process: for ``up``, ``demo``, and the tests."""
+"""A ``faust`` worker as a child process: for ``up``, ``demo`` and the tests."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ POLL_S = 0.05
 
 
 class WorkerProcess:
-    """``faust -A streams.app worker`` with its environment; use it as a context manager.
+    """``faust -A streams.app worker``; use it as a context manager.
 
-    ``settings`` are environment variables by their names, on top of this process's own. ``app`` is
-    the module that holds the Faust app.
+    ``settings`` are environment variables, added to those of this process. ``app`` is the module of
+    the Faust app.
     """
 
     def __init__(
@@ -50,34 +50,28 @@ class WorkerProcess:
 
     @property
     def url(self) -> str:
-        """Where its web port answers."""
+        """The URL of its web port."""
         return f"http://{self._host}:{self.port}"
 
     @property
     def pid(self) -> int:
-        """Process id; ``start`` first."""
+        """Process id. Raises ``StartupError`` before ``start``."""
         return self._running().pid
 
     def start(self) -> WorkerProcess:
-        """Start the process; does not wait."""
+        """Start the process, without waiting until it is ready."""
         output = self.log_file.open("ab") if self.log_file else None
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, no shell
                 [
-                    sys.executable,
-                    "-m",
-                    "faust",
-                    "-A",
-                    self._app,
-                    "worker",
-                    "-l",
-                    self._faust_log_level,
+                    *(sys.executable, "-m", "faust", "-A", self._app),
+                    *("worker", "-l", self._faust_log_level),
                 ],
                 env=child_environment(self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT if output else None,
-                # Ctrl-C goes to the parent alone, which stops the worker before the broker.
+                # Ctrl-C reaches the parent only, which stops the worker before the broker.
                 start_new_session=True,
                 preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no lock
             )
@@ -87,7 +81,7 @@ class WorkerProcess:
         return self
 
     def wait_ready(self, timeout_s: float = 30.0) -> None:
-        """Wait until it takes events, models warm. Raises ``StartupError``."""
+        """Wait until it takes events, with warm models. Raises ``StartupError``."""
         deadline = time.monotonic() + timeout_s
         while not self.is_ready():
             if time.monotonic() > deadline:
@@ -97,20 +91,20 @@ class WorkerProcess:
             time.sleep(POLL_S)
 
     def is_ready(self) -> bool:
-        """Whether it takes events now. Raises ``StartupError`` when it never will."""
+        """Whether it takes events. Raises ``StartupError`` when it ended or refuses the token."""
         if self._running().poll() is not None:
             raise StartupError(
                 f"the worker ended with status {self._running().returncode}{self._log_hint()}"
             )
         status, _ = self.get("/health/ready")
         if status == 401:
-            raise StartupError("the worker's web port wants another API_TOKEN than ours")
+            raise StartupError("the worker's web port expects another API_TOKEN")
         return status == 200
 
     def get(self, path: str) -> tuple[int, Any]:
-        """Status and JSON of a page of its web port; (0, None) when nothing answers."""
+        """Status and JSON of a page of its web port; (0, None) without an answer."""
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        request = urllib.request.Request(  # noqa: S310 - our own http URL
+        request = urllib.request.Request(  # noqa: S310 - an http URL
             self.url + path, headers=headers
         )
         try:
@@ -130,16 +124,16 @@ class WorkerProcess:
         return self._running().poll()
 
     def kill(self) -> None:
-        """SIGKILL: no goodbye."""
+        """Send SIGKILL and wait for the end."""
         self._running().kill()
         self._running().wait(10)
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to this process only."""
+        """Send a signal to the process."""
         self._running().send_signal(number)
 
     def stop(self, timeout_s: float = 60.0) -> int:
-        """SIGTERM, wait, and return the exit status; SIGKILL after the time-out."""
+        """Send SIGTERM, after the time-out SIGKILL; return the exit status."""
         process = self._running()
         if process.poll() is None:
             process.terminate()

