@@ -14,8 +14,8 @@ from models.manifest import ModelDescription, check_licence, known_models
 from models.pictures.decoding import DecodeLimits
 from models.pipeline import Face, FacePipeline, load_pipeline
 from models.weights import find_weights
-from streams.commands.download import DownloadFailed
-from streams.commands.model_fetching import FetchFailed, fetch
+from streams.commands.resumable_download import DownloadFailed
+from streams.commands.weight_fetching import FetchFailed, fetch
 from streams.config.settings import Settings
 
 MIN_CONFIDENCE = 0.7

@@ -16,7 +16,7 @@ from models.errors import MissingWeights
 from models.graphs.preparation import prepared_path
 from models.manifest import describe
 from models.weights import fetched_folder, find_weights
-from streams.commands.model_fetching import fetch
+from streams.commands.weight_fetching import fetch
 from streams.config.settings import Settings, load_settings
 from streams.inference.pool import load_models
 

@@ -16,7 +16,7 @@ from faust.cli.base import option
 from schemas.scored_face import ScoredFace
 from streams.commands.base import FacestreamCommand
 from streams.commands.demo_pictures import DemoPicture, demo_pictures
-from streams.commands.tables import face_row, faces_table
+from streams.commands.face_table import face_row, faces_table
 from streams.commands.up import EMBEDDED_SETTINGS
 from streams.config.settings import pinned_environment, pinned_settings
 from streams.errors import StreamsError

@@ -29,8 +29,8 @@ from models.graphs.preparation import prepared_graph
 from models.manifest import ModelDescription, check_licence, describe
 from models.weights import find_weights
 from streams.commands.base import FacestreamCommand
-from streams.commands.model_fetching import fetch
-from streams.commands.model_listing import ListedModel, list_models, models_in_use, unknown_name
+from streams.commands.model_inventory import ListedModel, list_models, models_in_use, unknown_name
+from streams.commands.weight_fetching import fetch
 from streams.config.settings import Settings
 from streams.errors import StreamsError
 from streams.inference.pool import load_models

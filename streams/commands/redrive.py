@@ -10,7 +10,7 @@ from faust.cli.base import option
 
 from schemas.fallback import FallbackReason
 from streams.commands.base import FacestreamCommand
-from streams.commands.redriving import redrive
+from streams.commands.redrive_run import redrive
 
 
 class Redrive(FacestreamCommand):

@@ -8,7 +8,7 @@ from faust.cli.base import option
 
 from schemas.codec import encode_scored_face
 from streams.commands.base import FacestreamCommand
-from streams.commands.tables import face_row, faces_table
+from streams.commands.face_table import face_row, faces_table
 from streams.kafka.topic_reader import TopicReader
 from streams.kafka.topics import topic_names
 

@@ -19,7 +19,7 @@ from schemas.errors import InvalidEvent, problems_of
 from schemas.image_submitted import ImageSubmitted
 from schemas.scored_face import ScoredFace
 from streams.commands.base import FacestreamCommand
-from streams.commands.tables import face_row, faces_table
+from streams.commands.face_table import face_row, faces_table
 from streams.errors import StreamsError
 from streams.kafka.submitter import Submitter
 from streams.kafka.topic_reader import TopicReader

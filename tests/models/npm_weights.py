@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from models.manifest import describe
-from streams.commands.download import DownloadFailed
-from streams.commands.model_fetching import FetchFailed, fetch
+from streams.commands.resumable_download import DownloadFailed
+from streams.commands.weight_fetching import FetchFailed, fetch
 
 
 def npm_weights(name: str) -> Path:

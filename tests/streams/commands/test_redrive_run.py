@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from schemas.fallback import FallbackReason
-from streams.commands.redriving import Redriven, group_of, redrive
+from streams.commands.redrive_run import Redriven, group_of, redrive
 from streams.config.settings import Settings, load_settings
 from streams.dead_letters import Failure, fallback_message
 from streams.errors import StreamsError

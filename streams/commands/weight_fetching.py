@@ -20,7 +20,7 @@ from typing import IO
 from models.errors import CorruptWeights, MissingWeights
 from models.manifest import ModelDescription, check_licence
 from models.weights import fetched_folder, find_weights, verify_weights
-from streams.commands.download import Report, download
+from streams.commands.resumable_download import Report, download
 from streams.errors import StreamsError
 
 NPM_TIMEOUT_S = 600

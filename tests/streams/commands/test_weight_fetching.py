@@ -23,9 +23,9 @@ from rich.console import Console
 from models.errors import LicenceNotAccepted
 from models.manifest import ModelDescription, describe
 from models.weights import fetched_folder
-from streams.commands.download import DownloadFailed, download
-from streams.commands.model_fetching import FetchFailed, fetch
 from streams.commands.models import fetch_with_progress
+from streams.commands.resumable_download import DownloadFailed, download
+from streams.commands.weight_fetching import FetchFailed, fetch
 from streams.config.settings import load_settings
 
 CONTENT = random.Random(1).randbytes(900_000)
