@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import LicenceNotAccepted, LowConfidence, ModelsError, NoFaceFound
+from models.loading import load_pipeline
 from models.manifest import ModelDescription, check_licence, known_models
 from models.pictures.decoding import DecodeLimits
-from models.pipeline import Face, FacePipeline, load_pipeline
+from models.pipeline import Face, FacePipeline
 from models.weights import find_weights
 from streams.commands.resumable_download import DownloadFailed
 from streams.commands.weight_fetching import FetchFailed, fetch

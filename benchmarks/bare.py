@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from models.loading import load_pipeline
 from models.pictures.decoding import DecodeLimits
-from models.pipeline import FacePipeline, load_pipeline
+from models.pipeline import FacePipeline
 
 MIN_CONFIDENCE = 0.7
 """The default of an event."""

@@ -20,8 +20,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from benchmarks.bare import MIN_CONFIDENCE
 from models.errors import ModelsError
+from models.loading import load_pipeline
 from models.pictures.decoding import DecodeLimits
-from models.pipeline import load_pipeline
 from streams.config.settings import pinned_settings
 
 PORTRAITS = ("grace-hopper", "eileen-collins")

@@ -1,4 +1,4 @@
-"""The picture that ships with the models, to prove that they work."""
+"""The portrait that ships with the models, for warm-up and health checks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ BUILT_IN_PICTURE = "data/portrait.jpg"
 
 
 def built_in_picture() -> bytes:
-    """The file, JPEG."""
+    """The portrait as a JPEG file."""
     return resources.files("models").joinpath(BUILT_IN_PICTURE).read_bytes()
 
 
 def built_in_pixels() -> NDArray[np.uint8]:
-    """(height, width, 3) uint8 BGR."""
+    """The portrait decoded: (height, width, 3) uint8 BGR."""
     return decode(built_in_picture(), DecodeLimits())

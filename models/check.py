@@ -1,12 +1,14 @@
-"""Proof that one model works: its hash, its graph, and one real inference."""
+"""Check one model: its hash, its graph, and one real inference."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.built_in_picture import built_in_pixels
 from models.detection.face_search import FaceSearch
@@ -18,7 +20,7 @@ from models.session import Cancellation
 
 @dataclass(frozen=True)
 class CheckedModel:
-    """`answer`: what the inference gave, for people."""
+    """A model that passed; ``answer`` describes for people what the inference returned."""
 
     model: ModelDescription
     answer: str
@@ -26,29 +28,40 @@ class CheckedModel:
 
 
 def check_model(model: ModelDescription, model_path: Path | None, cache_dir: Path) -> CheckedModel:
-    """A detector must find the built-in portrait, an embedder answer with its dimension, an
-    assessor with one finite number.
+    """Load a model and run it once.
 
-    Raises MissingWeights, CorruptWeights, NoFaceFound, LowConfidence or InferenceFailed.
+    A detector must find the face of the built-in portrait, an embedder must return a vector of
+    its dimension, an assessor one finite number. Raises ``MissingWeights``, ``CorruptWeights``,
+    ``NoFaceFound``, ``LowConfidence`` or ``InferenceFailed``.
     """
     if model.task == "detect":
         search = FaceSearch(load_detector(model, model_path, cache_dir))
         pixels = built_in_pixels()
-        started = perf_counter()
-        (face,) = search.faces(pixels, min_confidence=0.5, max_faces=1, cancellation=Cancellation())
-        spent = (perf_counter() - started) * 1000.0
-        answer = f"the built-in face found with {face.detection_confidence:.2f}"
-        return CheckedModel(model, answer, spent)
-    crop = np.full((CROP_SIZE, CROP_SIZE, 3), 128, dtype=np.uint8)
-    crop[30:80, 30:80] = 40
+        return _timed(model, lambda: _found_face(search, pixels))
+    crop = _grey_crop()
     if model.task == "assess":
         assessor = load_assessor(model, model_path, cache_dir)
-        started = perf_counter()
-        quality = assessor.assess(crop, Cancellation())
-        spent = (perf_counter() - started) * 1000.0
-        return CheckedModel(model, f"a quality of {quality:.2f} for a grey square", spent)
+        return _timed(
+            model,
+            lambda: f"a quality of {assessor.assess(crop, Cancellation()):.2f} for a grey square",
+        )
     embedder = load_embedder(model, model_path, cache_dir)
+    return _timed(model, lambda: f"{embedder.embed(crop, Cancellation()).vector.size} dimensions")
+
+
+def _timed(model: ModelDescription, infer: Callable[[], str]) -> CheckedModel:
     started = perf_counter()
-    embedding = embedder.embed(crop, Cancellation())
-    spent = (perf_counter() - started) * 1000.0
-    return CheckedModel(model, f"{embedding.vector.size} dimensions", spent)
+    answer = infer()
+    return CheckedModel(model, answer, (perf_counter() - started) * 1000.0)
+
+
+def _found_face(search: FaceSearch, pixels: NDArray[np.uint8]) -> str:
+    (face,) = search.faces(pixels, min_confidence=0.5, max_faces=1, cancellation=Cancellation())
+    return f"the built-in face found with {face.detection_confidence:.2f}"
+
+
+def _grey_crop() -> NDArray[np.uint8]:
+    """A crop with a dark square in it, because a flat one has no edges: (112, 112, 3) uint8."""
+    crop = np.full((CROP_SIZE, CROP_SIZE, 3), 128, dtype=np.uint8)
+    crop[30:80, 30:80] = 40
+    return crop

@@ -1,4 +1,4 @@
-"""What can go wrong between picture bytes and scored faces, as one small tree."""
+"""The errors of this package, as one small tree."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 class ModelsError(Exception):
-    """Anything this package raises on purpose."""
+    """Base class of every error that this package raises on purpose."""
 
 
 class UnreadableImage(ModelsError):
-    """The bytes are not a picture that can hold a face. Trying again cannot help."""
+    """The bytes are not a picture that can hold a face. A retry cannot help."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The picture cannot be read: {reason}")
@@ -18,9 +18,9 @@ class UnreadableImage(ModelsError):
 
 
 class ImageTooLarge(ModelsError):
-    """The picture is over a limit. It was refused before it was decoded.
+    """The picture exceeds a limit and was refused before decoding.
 
-    `what` is the unit that was counted: "bytes" or "pixels".
+    ``what`` is the unit that was counted: "bytes" or "pixels".
     """
 
     def __init__(self, what: str, actual: int, limit: int) -> None:
@@ -31,7 +31,7 @@ class ImageTooLarge(ModelsError):
 
 
 class NoFaceFound(ModelsError):
-    """The detector saw nothing like a face, not even a doubtful one."""
+    """The detector found no candidate at all, not even a doubtful one."""
 
     def __init__(self, width: int, height: int) -> None:
         super().__init__(f"No face found in the picture of {width} x {height} pixels")
@@ -40,7 +40,7 @@ class NoFaceFound(ModelsError):
 
 
 class LowConfidence(ModelsError):
-    """The detector saw faces, but all of them under the caller's minimum."""
+    """The detector found candidates, all of them below the requested minimum."""
 
     def __init__(self, best: float, minimum: float) -> None:
         super().__init__(
@@ -51,24 +51,24 @@ class LowConfidence(ModelsError):
 
 
 class InferenceTerminated(ModelsError):
-    """The run was cancelled, by a time-out or a shutdown, before it finished."""
+    """The request was cancelled, by a time-out or a shutdown, before it finished."""
 
     def __init__(self) -> None:
         super().__init__("The inference was cancelled before it finished")
 
 
 class InferenceFailed(ModelsError):
-    """The model runtime refused the graph or failed while running it."""
+    """onnxruntime refused the graph, failed while running it, or returned something unusable."""
 
     def __init__(self, model: str, reason: str) -> None:
-        # onnxruntime writes over several lines; ours go into logs and headers.
+        # onnxruntime's messages span several lines; logs and headers need one.
         self.reason = " ".join(reason.split())
         self.model = model
         super().__init__(f"The model {model} failed: {self.reason}")
 
 
 class UnknownModel(ModelsError):
-    """A name that is not in the manifest, or is there for another task."""
+    """The name is not in the manifest, or belongs to a model for another task."""
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
         super().__init__(f"There is no model named {name!r} here. Known: {', '.join(known)}")
@@ -77,7 +77,7 @@ class UnknownModel(ModelsError):
 
 
 class BadDescription(ModelsError):
-    """A model file of the user's own is not described, or not so that it can be used."""
+    """A user's own model file has no description, or an unusable one."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"The model file {path} cannot be used: {reason}")
@@ -86,7 +86,7 @@ class BadDescription(ModelsError):
 
 
 class LicenceNotAccepted(ModelsError):
-    """A model may not be used commercially, and nobody has accepted that by name."""
+    """The model's licence forbids commercial use and was not accepted by name."""
 
     def __init__(self, name: str, licence: str) -> None:
         super().__init__(
@@ -98,7 +98,7 @@ class LicenceNotAccepted(ModelsError):
 
 
 class MissingWeights(ModelsError):
-    """The weight file of a known model is nowhere to be found."""
+    """The weight file of a known model is in none of the places where it may be."""
 
     def __init__(
         self, name: str, file_name: str, looked_in: tuple[str, ...], *, in_package: bool
@@ -118,7 +118,7 @@ class MissingWeights(ModelsError):
 
 
 class CorruptWeights(ModelsError):
-    """The weight file is not the one that the manifest pins."""
+    """The weight file differs from the one that the manifest pins."""
 
     def __init__(self, path: Path, expected: str, actual: str) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""The models we know: `manifest.toml`, and the user's own files with a description beside them."""
+"""The known models: those of ``manifest.toml``, and a user's own files with a description."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FAMILIES: dict[str, Task] = {
     "aligned_crop": "embed",
     "crop_quality": "assess",
 }
-"""Which task each family of `manifest.toml` has."""
+"""The task of each family in ``manifest.toml``."""
 
 FALSE_ACCEPT_RATES = ("1e-3", "1e-4", "1e-5")
 
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """One entry of `manifest.toml`, where every field is explained."""
+    """One entry of ``manifest.toml``, which explains every field."""
 
     name: str
     task: Task
@@ -55,19 +55,22 @@ class ModelDescription:
 
     @property
     def file_name(self) -> str:
-        """Of its weights, wherever they lie."""
+        """The name of its weight file, in every place where it may be."""
         return re.split("[/#:]", self.source)[-1]
 
     @property
     def thresholds_by_rate(self) -> dict[str, float] | None:
-        """All of them, by false accept rate; None where nobody measured them."""
+        """The similarity threshold of each false accept rate; None when not measured."""
         if self.thresholds is None:
             return None
         return dict(zip(FALSE_ACCEPT_RATES, self.thresholds, strict=True))
 
     def threshold(self, false_accept_rate: str = "1e-4") -> float | None:
-        """The cosine from which two faces count as one person, by the share of pairs of two
-        people that reach it ("1e-3", "1e-4" or "1e-5"); None where nobody measured it."""
+        """The cosine similarity at which two faces count as one person; None when not measured.
+
+        ``false_accept_rate``: the share of pairs of different people that reach it, "1e-3",
+        "1e-4" or "1e-5".
+        """
         if self.thresholds is None:
             return None
         return self.thresholds[FALSE_ACCEPT_RATES.index(false_accept_rate)]
@@ -75,17 +78,17 @@ class ModelDescription:
 
 @cache
 def manifest() -> tuple[ModelDescription, ...]:
-    """Every model that we pin, in the manifest's order."""
+    """Every pinned model, in the order of ``manifest.toml``."""
     text = resources.files("models").joinpath("manifest.toml").read_text(encoding="utf-8")
     return tuple(_description(entry) for entry in tomllib.loads(text)["model"])
 
 
 def known_models(model_path: Path | None = None) -> tuple[ModelDescription, ...]:
-    """The manifest's models, and those that lie described in `model_path`.
+    """The user's own models in ``model_path``, then those of the manifest with other names.
 
-    An own model is a file `<name>.onnx` with a `<name>.toml` beside it, which has the fields of a
-    manifest entry; name, source, sha256 and bytes follow from the file where they are not given.
-    `model_path` is a folder of them, or one such file. Raises BadDescription.
+    A user's own model is a file ``<name>.onnx`` with a ``<name>.toml`` beside it, which has the
+    fields of a manifest entry; name, sha256 and bytes default to those of the file.
+    ``model_path`` is a folder of such files, or one of them. Raises ``BadDescription``.
     """
     if model_path is None:
         return manifest()
@@ -98,9 +101,9 @@ def known_models(model_path: Path | None = None) -> tuple[ModelDescription, ...]
 def describe(
     name: str, task: Task | None = None, model_path: Path | None = None
 ) -> ModelDescription:
-    """What is known of the model `name`.
+    """The description of the model ``name``.
 
-    Raises BadDescription, or UnknownModel, also when its task is another one.
+    Raises ``BadDescription``, or ``UnknownModel``, also when the model is for another task.
     """
     candidates = [model for model in known_models(model_path) if task in (None, model.task)]
     for model in candidates:
@@ -110,9 +113,10 @@ def describe(
 
 
 def chosen(name: str, task: Task, model_path: Path | None) -> ModelDescription:
-    """The model to use: the file that `model_path` is, where it has this task, else `name`.
+    """The model to use: the file ``model_path`` when it is for this task, else ``name``.
 
-    Raises BadDescription for a file that is neither pinned nor described, and UnknownModel.
+    Raises ``BadDescription`` for a file that is neither pinned nor described, or
+    ``UnknownModel``.
     """
     if model_path is not None and model_path.is_file():
         described = _of_file(model_path)
@@ -122,8 +126,7 @@ def chosen(name: str, task: Task, model_path: Path | None) -> ModelDescription:
 
 
 def check_licence(model: ModelDescription, accepted: Collection[str]) -> None:
-    """Raises LicenceNotAccepted for a model that may not be used commercially, unless its name is
-    among the `accepted`."""
+    """Raise ``LicenceNotAccepted`` for a non-commercial model not among the ``accepted`` names."""
     if not model.commercial_use and model.name not in accepted:
         raise LicenceNotAccepted(model.name, model.licence)
 
@@ -136,7 +139,7 @@ def _of_file(path: Path) -> ModelDescription:
             return model
     raise BadDescription(
         path,
-        f"it is no file of the manifest; describe it in {path.with_suffix('.toml').name} beside it"
+        f"it is not in the manifest; describe it in {path.with_suffix('.toml').name} beside it"
         " (docs/models.md)",
     )
 
@@ -173,18 +176,22 @@ def _check(described: Path, model: ModelDescription) -> None:
     if FAMILIES.get(model.family) != model.task:
         pairs = ", ".join(f"{family} ({task})" for family, task in FAMILIES.items())
         found = f"family {model.family!r} with task {model.task!r}"
-        raise BadDescription(described, f"{found}; there are {pairs}")
+        raise BadDescription(described, f"{found}; expected one of {pairs}")
     if model.channels not in ("bgr", "rgb"):
         raise BadDescription(described, f'channels {model.channels!r}: expected "bgr" or "rgb"')
     pairs_of_numbers = [model.input_size, model.norm_range or (0.0, 1.0)]
     if model.scale == 0 or any(len(pair) != 2 for pair in pairs_of_numbers):
-        raise BadDescription(described, "scale is not 0; input_size and norm_range have 2 numbers")
+        raise BadDescription(
+            described, "scale must not be 0; input_size and norm_range must have 2 numbers"
+        )
     if (model.dimension > 0) != (model.task == "embed"):
-        raise BadDescription(described, "dimension: only an embedder has one, at least 1")
+        raise BadDescription(
+            described, "dimension: must be at least 1 for an embedder, else absent"
+        )
 
 
 def _description(entry: dict[str, Any]) -> ModelDescription:
-    # TOML has lists where the description has pairs.
+    # TOML has lists, the description has tuples.
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
     }

@@ -1,4 +1,4 @@
-"""The only door to onnxruntime."""
+"""The only module that talks to onnxruntime."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import onnxruntime
@@ -21,38 +21,39 @@ Tensor = NDArray[np.float32]
 MB = 1024 * 1024
 
 LARGE_INPUT = 2 * MB
-"""Of a tensor, about 400 x 400 pixels. Larger ones come in many shapes, and what each of them grows
-the arena by would stay: 300 MB after a hundred pictures of all formats (measured)."""
+"""Bytes of a large input tensor, about 400 x 400 pixels. Larger ones come in many shapes, and each
+shape grows the arena for good: 300 MB after a hundred pictures of all formats (measured)."""
 
-GIVE_BACK_EVERY_S = 1.0
-"""After each inference it would cost a tenth of the CPU time of pictures of 1080 lines (measured).
-"""
+SHRINK_INTERVAL_S = 1.0
+"""Shrinking the arena after each inference would cost a tenth of the CPU time of pictures with
+1080 lines (measured)."""
 
 FATAL_ONLY = 4
-"""Every failure reaches the caller as an exception; onnxruntime need not print it as well."""
+"""Log level: every failure reaches the caller as an exception, so onnxruntime need not print it."""
 
 
 @cache
 def _share_arena() -> None:
-    """One pool of memory for the tensors of all sessions, that grows by what is asked for.
+    """Create one memory arena for the tensors of all sessions, which grows by what is requested.
 
-    A pool for each session takes 13 MB more; none leaves the tensors to malloc, whose heap they
+    An arena per session takes 13 MB more; no arena leaves the tensors to malloc, whose heap they
     fragment under load: 25 MB more, and 2 % of the CPU time (measured).
     """
     memory = onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
-    by_what_is_asked_for = {"arena_extend_strategy": 1, "initial_chunk_size_bytes": MB}
-    # Of its default logger, which would print a line each time that memory goes back.
+    # The default logger would print a line each time the arena shrinks.
     onnxruntime.set_default_logger_severity(FATAL_ONLY)
-    growth = {"max_mem": 0, "max_dead_bytes_per_chunk": MB, **by_what_is_asked_for}
+    by_what_is_requested = {"arena_extend_strategy": 1, "initial_chunk_size_bytes": MB}
+    growth = {"max_mem": 0, "max_dead_bytes_per_chunk": MB, **by_what_is_requested}
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(growth))
 
 
-class GivingBack:
-    """When what the arena has free returns to the system.
+class ArenaShrinking:
+    """Decides when an inference returns the arena's free memory to the system.
 
-    At the end of an inference, if an input was large since the last time, and that was a while ago.
+    It does so at its end, if an input has been large since the last time, at most once per
+    ``SHRINK_INTERVAL_S``. Any thread may call any method: two concurrent shrinks do no harm.
     """
 
     def __init__(self) -> None:
@@ -60,29 +61,31 @@ class GivingBack:
         self._last = -math.inf
 
     def note(self, input_bytes: int) -> None:
-        """An inference begins or has ended. At its end too: another may have given back meanwhile,
-        while this one still held what it had taken."""
+        """Note an input at the start of an inference, and again at its end.
+
+        Again, because another inference may have shrunk the arena meanwhile, while this one still
+        held its share.
+        """
         if input_bytes > LARGE_INPUT:
             self._has_grown = True
 
     def is_due(self, now: float) -> bool:
-        """Whether this inference is to give back; `now` in seconds. Safe to call from any thread:
-        two that are told to at once do no harm."""
-        if not self._has_grown or now - self._last < GIVE_BACK_EVERY_S:
+        """Whether the inference that starts is to shrink the arena; ``now`` in seconds."""
+        if not self._has_grown or now - self._last < SHRINK_INTERVAL_S:
             return False
         self._has_grown, self._last = False, now
         return True
 
 
-_giving_back = GivingBack()
-"""Of the arena, which all sessions share."""
+arena_shrinking = ArenaShrinking()
+"""Of the arena that all sessions share."""
 
 
 class Cancellation:
     """Ends the inferences of one request from another thread.
 
-    Make one for each request. After `cancel()`, the inference that is running stops at its next
-    graph node, and every later one refuses to start.
+    Create one per request. After ``cancel()``, the running inference stops at its next graph
+    node, and no later one starts.
     """
 
     def __init__(self) -> None:
@@ -95,18 +98,18 @@ class Cancellation:
         return self._cancelled
 
     @property
-    def run_options(self) -> Any:
-        """What onnxruntime watches while it runs."""
+    def run_options(self) -> onnxruntime.RunOptions:
+        """The options that onnxruntime checks while it runs."""
         return self._run_options
 
     def cancel(self) -> None:
-        """Safe to call from any thread, at any time, more than once."""
+        """Cancel the request. Any thread may call this, at any time, more than once."""
         self._cancelled = True
         self._run_options.terminate = True
 
     @contextmanager
-    def giving_memory_back(self) -> Iterator[None]:
-        """As the inference in the block ends, the arena's free memory returns to the system."""
+    def shrinking_the_arena(self) -> Iterator[None]:
+        """Let the inference in the block return the arena's free memory to the system."""
         entry = "memory.enable_memory_arena_shrinkage"
         self._run_options.add_run_config_entry(entry, "cpu:0")
         try:
@@ -115,7 +118,7 @@ class Cancellation:
             self._run_options.add_run_config_entry(entry, "")
 
     def raise_if_cancelled(self) -> None:
-        """For the stages between inferences. Raises InferenceTerminated."""
+        """Raise ``InferenceTerminated`` if cancelled; for the stages between inferences."""
         if self._cancelled:
             raise InferenceTerminated
 
@@ -124,56 +127,47 @@ class Session(Protocol):
     """A loaded graph: immutable, shared by all threads."""
 
     def run(self, tensor: Tensor, cancellation: Cancellation) -> Mapping[str, Tensor]:
-        """All outputs by name, for the graph's one input.
+        """Run the graph on its one input and return all outputs by name.
 
-        Raises InferenceFailed or InferenceTerminated.
+        Raises ``InferenceFailed`` or ``InferenceTerminated``.
         """
         ...
 
 
 class OnnxSession:
-    """A graph on one thread of the CPU.
+    """A graph on one CPU thread.
 
-    One thread a session and several threads in the caller's pool: two threads a session gain
-    1.6x alone, but lose to one thread each as soon as two sessions run side by side (measured).
+    Several single-threaded sessions run in the caller's pool: two threads per session gain 1.6x
+    alone, but lose to one thread each as soon as two sessions run concurrently (measured).
     """
 
     def __init__(self, model: str, graph: Path | bytes) -> None:
-        """`graph` is an ONNX file or its content, `model` a name for messages.
+        """Load a graph; ``graph`` is an ONNX file or its content, ``model`` a name for messages.
 
-        A file loads twice as fast. Raises InferenceFailed when onnxruntime refuses the graph.
+        A file loads twice as fast. Raises ``InferenceFailed`` when onnxruntime refuses the graph.
         """
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.use_env_allocators", "1")
-        # Weights stay; what loading frees of them would be a hole in the arena.
-        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-        options.log_severity_level = FATAL_ONLY
         self._model = model
         source = str(graph) if isinstance(graph, Path) else graph
         try:
             _share_arena()
             self._session = onnxruntime.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"]
+                source, _session_options(), providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            # onnxruntime's exceptions share no base class of their own.
+            # onnxruntime's exceptions have no common base class.
             raise InferenceFailed(model, str(error)) from error
         names = [item.name for item in self._session.get_inputs()]
         if len(names) != 1:
-            raise InferenceFailed(model, f"its graph wants the inputs {names}, not just one")
+            raise InferenceFailed(model, f"its graph has the inputs {names}, expected one")
         self._input = names[0]
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, tensor: Tensor, cancellation: Cancellation) -> Mapping[str, Tensor]:
         cancellation.raise_if_cancelled()
-        _giving_back.note(tensor.nbytes)
-        gives_back = _giving_back.is_due(time.monotonic())
+        arena_shrinking.note(tensor.nbytes)
+        shrinks = arena_shrinking.is_due(time.monotonic())
         try:
-            with cancellation.giving_memory_back() if gives_back else nullcontext():
+            with cancellation.shrinking_the_arena() if shrinks else nullcontext():
                 values = self._session.run(
                     self._outputs, {self._input: tensor}, cancellation.run_options
                 )
@@ -181,6 +175,19 @@ class OnnxSession:
             cancellation.raise_if_cancelled()
             raise InferenceFailed(self._model, str(error)) from error
         finally:
-            if not gives_back:
-                _giving_back.note(tensor.nbytes)
+            if not shrinks:
+                arena_shrinking.note(tensor.nbytes)
         return dict(zip(self._outputs, values, strict=True))
+
+
+def _session_options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # Weights outside the arena: memory that loading frees would leave holes in it.
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    options.log_severity_level = FATAL_ONLY
+    return options

@@ -1,7 +1,7 @@
-"""Stand-in scores for when no real ones can be had: made from the picture's hash alone.
+"""Simulated scores, derived from the picture's SHA-256 alone, for when no real ones exist.
 
-The same picture gets the same scores on every platform and Python version. They say nothing
-about the face, and whoever passes them on marks them as simulated.
+The same picture gets the same scores on every platform and Python version. They carry no
+information about the face; the caller must mark them as simulated.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 FLOOR = 0.1
-"""Real scores never go below it either: see `quality.py`."""
+"""The least score, as in ``quality/formulas.py``."""
 
 
 @dataclass(frozen=True)
 class SimulatedScores:
-    """Scores in 0.1..1; `embedding` has length 1."""
+    """Scores in 0.1..1; ``embedding`` has length 1."""
 
     quality: float
     frontality: float
@@ -28,10 +28,11 @@ class SimulatedScores:
 
 
 def simulate(seed_sha256_hex: str, embedding_size: int) -> SimulatedScores:
-    """The scores that belong to a picture's sha256.
+    """Compute the scores for a picture's SHA-256, in hexadecimal.
 
-    Only integer hashing, exact sums and IEEE square root and division are used, which round
-    alike everywhere; `random` and the libm functions need not.
+    Uses only integer hashing, exact sums, and IEEE square root and division, because these round
+    alike everywhere; ``random`` and the functions of libm do not. Raises ``ValueError`` for an
+    embedding size below 1.
     """
     if embedding_size < 1:
         raise ValueError(f"embedding_size must be at least 1, not {embedding_size}")
@@ -52,11 +53,11 @@ def simulate(seed_sha256_hex: str, embedding_size: int) -> SimulatedScores:
 
 
 def _uniform(seed: str) -> Iterator[float]:
-    """Numbers strictly between 0 and 1, from SHA-256 in counter mode."""
+    """Yield numbers strictly between 0 and 1, from SHA-256 in counter mode."""
     counter = 0
     while True:
         block = hashlib.sha256(f"facestream-simulated-v1:{seed}:{counter}".encode()).digest()
         for start in range(0, len(block), 4):
-            # The half keeps 0 out, so that no vector can be all zeros.
+            # Adding a half keeps 0 out, so that no vector is all zeros.
             yield (int.from_bytes(block[start : start + 4], "big") + 0.5) / 2**32
         counter += 1

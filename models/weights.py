@@ -1,4 +1,4 @@
-"""Where the bytes of a model are on this machine, and whether they are the pinned ones."""
+"""Find a model's weight file on this machine, and verify that it is the pinned one."""
 
 from __future__ import annotations
 
@@ -7,32 +7,23 @@ import importlib.util
 from pathlib import Path
 
 from models.errors import CorruptWeights, MissingWeights
-from models.manifest import ModelDescription, Task, describe, manifest
-
-__all__ = [
-    "ModelDescription",
-    "Task",
-    "describe",
-    "fetched_folder",
-    "find_weights",
-    "manifest",
-    "verify_weights",
-]
+from models.manifest import ModelDescription, describe
 
 
 def fetched_folder(cache_dir: Path) -> Path:
-    """Where `facestream models fetch` puts weight files."""
+    """The folder where ``facestream models fetch`` stores weight files."""
     return cache_dir / "fetched"
 
 
 def find_weights(
     model: str | ModelDescription, model_path: Path | None = None, cache_dir: Path | None = None
 ) -> Path:
-    """The verified weight file of a model.
+    """Find and verify the weight file of a model.
 
-    Looked for in `model_path` (a folder, or the file itself), then in its package, then among the
-    fetched files of `cache_dir`. Raises UnknownModel, MissingWeights, or CorruptWeights when size
-    or sha256 are not the pinned ones. A wrong file is an error, not a reason to look further.
+    Searches ``model_path`` (a folder, or the file itself), then the model's package, then the
+    fetched files in ``cache_dir``. The first file found must have the pinned size and SHA-256: a
+    wrong one is an error, and ends the search. Raises ``UnknownModel``, ``MissingWeights`` or
+    ``CorruptWeights``.
     """
     description = describe(model) if isinstance(model, str) else model
     looked_in: list[str] = []
@@ -50,7 +41,7 @@ def find_weights(
 
 
 def verify_weights(path: Path, description: ModelDescription) -> None:
-    """Raises CorruptWeights unless the file is byte for byte the pinned one."""
+    """Raise ``CorruptWeights`` unless the file has the pinned size and SHA-256."""
     size = path.stat().st_size
     if size != description.bytes:
         raise CorruptWeights(path, f"{description.bytes} bytes", f"{size} bytes")
@@ -60,7 +51,7 @@ def verify_weights(path: Path, description: ModelDescription) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's content, in hex."""
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -68,6 +59,7 @@ def sha256_of(path: Path) -> str:
 def _places(
     description: ModelDescription, model_path: Path | None, cache_dir: Path | None
 ) -> list[tuple[Path | None, str]]:
+    """The candidate paths in order, each with its name for messages; None: cannot be there."""
     name = description.file_name
     places: list[tuple[Path | None, str]] = []
     if model_path is not None and model_path.is_file():

@@ -1,1 +1,1 @@
-"""Faces are found in pixels."""
+"""Face detection: from pixels to boxes, landmarks and scores."""

@@ -1,4 +1,4 @@
-"""Parts of a picture, turned, and the way back to its pixels."""
+"""Views of a picture: parts of it, resized and rotated, with the way back to its pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from models.detection.resizing import resized
 Pixels = NDArray[np.uint8]
 
 MARGIN = 0.5
-"""Of the longer side of a face's box, on each side of it in a close-up: room to turn it."""
+"""Margin of a close-up on each side, as a share of the longer side of the face's box: room to
+rotate the face."""
 
 _ROTATIONS = {
     1: cv2.ROTATE_90_CLOCKWISE,
@@ -25,14 +26,17 @@ _ROTATIONS = {
 
 @dataclass(frozen=True)
 class View:
-    """`pixels`: (height, width, 3) uint8 BGR. `to_source`: (2, 3), from its pixels to those of
-    the source picture."""
+    """A view of a source picture.
+
+    pixels: (height, width, 3) uint8 BGR.
+    to_source: (2, 3) float64, the affine map from pixels of the view to source pixels.
+    """
 
     pixels: Pixels
     to_source: NDArray[np.float64]
 
     def in_source(self, face: Detection) -> Detection:
-        """A face of this view in source pixels; its box is the upright one around the turned."""
+        """This face of the view, in source pixels; the box is the upright one around it."""
         x, y, width, height = face.bounding_box
         corners = np.array(
             [[x, y], [x + width, y], [x, y + height], [x + width, y + height]], dtype=np.float64
@@ -56,7 +60,7 @@ def shrunk(image: Pixels, longest_side: int) -> View:
 
 
 def close_up(image: Pixels, box: tuple[float, float, float, float], side: int) -> View:
-    """A square of `side` pixels with a face's box in its middle, black outside the picture."""
+    """A square of ``side`` pixels centred on a face's box, black outside the picture."""
     x, y, width, height = box
     half = max(width, height) * (0.5 + MARGIN)
     left, top = round(x + width / 2 - half), round(y + height / 2 - half)
@@ -72,11 +76,11 @@ def close_up(image: Pixels, box: tuple[float, float, float, float], side: int) -
 
 
 def quarter_turned(view: View, turns: int) -> View:
-    """The view turned clockwise by `turns` (0 to 3) right angles, exactly."""
+    """The view rotated clockwise by ``turns`` (0 to 3) right angles, exactly."""
     if turns == 0:
         return view
     height, width = view.pixels.shape[:2]
-    # Where a point (x, y) of the turned view is in the view; pixel edges, not centres.
+    # Maps a point (x, y) of the rotated view into the view; coordinates of pixel edges.
     back = {
         1: np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, height], [0.0, 0.0, 1.0]]),
         2: np.array([[-1.0, 0.0, width], [0.0, -1.0, height], [0.0, 0.0, 1.0]]),
@@ -87,7 +91,7 @@ def quarter_turned(view: View, turns: int) -> View:
 
 
 def tilted(view: View, degrees: float) -> View:
-    """The view turned clockwise around its middle, same size, bilinear."""
+    """The view rotated clockwise around its centre, same size, bilinear."""
     height, width = view.pixels.shape[:2]
     # OpenCV counts anti-clockwise.
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)

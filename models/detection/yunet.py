@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.detection.detector import MAX_CANDIDATES, Detection, without_overlaps
+from models.detection.candidates import MAX_CANDIDATES, without_overlaps
+from models.detection.detector import Detection
 from models.detection.resizing import padded, resized
 from models.manifest import ModelDescription
 from models.session import Cancellation, Session
@@ -15,12 +16,12 @@ from models.session import Cancellation, Session
 STRIDES = (8, 16, 32)
 
 SIZES = (320, 640, 1280)
-"""320 costs a quarter of 640 and finds large faces better (a tight crop scores 0.94 there and
-0.71 at 640); 640 finds the small ones of a group, 1280 those of a large frame."""
+"""320 costs a quarter of 640 and suits large faces better (a tight crop scores 0.94 at 320, 0.71 at
+640); 640 finds the small faces of a group, 1280 those of a large frame."""
 
 
 class YuNetDetector:
-    """Keeps nothing between calls; thresholds come with each."""
+    """Keeps no state between calls; thresholds are arguments."""
 
     def __init__(self, session: Session, description: ModelDescription) -> None:
         self._session = session
@@ -46,8 +47,8 @@ class YuNetDetector:
         smaller, factors = resized(image, longest_side)
         tensor = padded(smaller, STRIDES[-1])
         outputs = self._session.run(tensor, cancellation)
-        boxes, landmarks, scores = _decode(outputs, tensor.shape[3], floor)
-        # From network pixels to source pixels.
+        boxes, landmarks, scores = decode_outputs(outputs, tensor.shape[3], floor)
+        # From network pixels to picture pixels.
         candidates = [
             Detection((x, y, width, height), points, score)
             for (x, y, width, height), points, score in zip(
@@ -60,10 +61,10 @@ class YuNetDetector:
         return without_overlaps(candidates, floor)
 
 
-def _decode(
+def decode_outputs(
     outputs: Mapping[str, NDArray[np.float32]], padded_width: int, floor: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Boxes (n, 4) as x, y, width, height, landmarks (n, 5, 2) and scores (n,), network pixels.
+    """Boxes (n, 4) as x, y, width, height, landmarks (n, 5, 2), scores (n,), network pixels.
 
     Formulas as in OpenCV's face_detect.cpp: score = sqrt(class * objectness), positions in cells
     of the stride, sizes as exponents. YuNet names the landmarks from the subject's view (right
@@ -77,7 +78,7 @@ def _decode(
     boxes, landmarks, scores = [np.empty((0, 4))], [np.empty((0, 5, 2))], [np.empty(0)]
     ends = np.cumsum([outputs[f"cls_{stride}"].shape[1] for stride in STRIDES])
     for stride, score in zip(STRIDES, np.split(every_score, ends[:-1]), strict=True):
-        # Nearly all cells are background, and often all of a stride: decode only the others.
+        # Nearly all cells, often a whole stride, are background: decode only the others.
         cells = np.flatnonzero(score >= floor)
         if not cells.size:
             continue

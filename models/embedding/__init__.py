@@ -1,1 +1,1 @@
-"""A face becomes an aligned crop, and the crop an embedding."""
+"""Face embedding: from a face to its aligned crop, and from the crop to a vector."""

@@ -1,1 +1,1 @@
-"""Published graphs are rewritten for onnxruntime, and kept prepared."""
+"""ONNX graphs: published ones are optimised for onnxruntime and cached."""

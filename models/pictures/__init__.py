@@ -1,1 +1,1 @@
-"""Picture bytes become pixels."""
+"""Pictures: from file bytes to upright pixels."""

@@ -1,8 +1,7 @@
-"""What the bytes of a picture file tell without decoding it.
+"""Checks of a picture file's structure, without decoding it.
 
-OpenCV fills what is missing from a JPEG or PNG with grey and says nothing, so the file is walked
-first. This
-costs 0.02 ms for a JPEG of 640 x 480.
+OpenCV silently fills missing parts of a JPEG or PNG with grey, so the file is walked first. That
+takes 0.02 ms for a JPEG of 640 x 480.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import zlib
 from models.errors import UnreadableImage
 
 MAX_JPEG_SCANS = 100
-"""Progressive JPEGs have about ten. Each scan visits every block again, so that a small file with
-thousands of them would keep a thread busy for minutes."""
+"""Progressive JPEGs have about ten. Every scan visits every block again, so a small file with
+thousands of scans would keep a thread busy for minutes."""
 
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """In coded data FF is followed by 00 (a stuffed FF), D0..D7 (restart) or FF (fill)."""
@@ -25,9 +24,10 @@ _PNG_FIRST_CHUNK = 8
 
 
 def check_container(kind: str, data: bytes) -> bytes | None:
-    """Raises UnreadableImage when a JPEG or PNG is not whole; other kinds fail while decoding.
+    """Check that a JPEG or PNG is complete; other formats fail while decoding.
 
-    Answers a PNG's EXIF block, which may stand behind the pixels where no header reader looks.
+    Returns the EXIF block of a PNG, which may follow the pixels, where no header reader looks.
+    Raises ``UnreadableImage``.
     """
     if kind == "JPEG":
         check_jpeg(data)
@@ -35,9 +35,10 @@ def check_container(kind: str, data: bytes) -> bytes | None:
 
 
 def check_jpeg(data: bytes) -> None:
-    """Raises UnreadableImage when the end-of-image marker is missing or the scans are too many.
+    """Check that a JPEG has an end-of-image marker and at most ``MAX_JPEG_SCANS`` scans.
 
-    Bytes behind the end-of-image marker are allowed: phones store films and depth maps there.
+    Bytes after the end-of-image marker are allowed: phones store films and depth maps there.
+    Raises ``UnreadableImage``.
     """
     position, scans = 2, 0
     while (marker := _NEXT_MARKER.search(data, position)) is not None:
@@ -47,16 +48,16 @@ def check_jpeg(data: bytes) -> None:
         scans += code == _START_OF_SCAN
         if scans > MAX_JPEG_SCANS:
             raise UnreadableImage(f"its JPEG data has more than {MAX_JPEG_SCANS} scans")
-        # Skip the segment by its length: an EXIF thumbnail holds whole JPEG markers.
+        # Skip the segment by its length: an EXIF thumbnail contains JPEG markers.
         length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
         position = marker.end() + length
     raise UnreadableImage("its JPEG data is cut off (no end-of-image marker)")
 
 
 def check_png(data: bytes) -> bytes | None:
-    """The EXIF block of a PNG, wherever it stands, once every chunk is there with its checksum.
+    """Check that every chunk of a PNG is complete; return the EXIF block, wherever it is.
 
-    Raises UnreadableImage when a chunk is cut off or damaged, or the end chunk is missing.
+    Raises ``UnreadableImage`` when a chunk is cut off or damaged, or the end chunk is missing.
     """
     position, exif = _PNG_FIRST_CHUNK, None
     while position + 12 <= len(data):
@@ -78,8 +79,8 @@ def check_png(data: bytes) -> bytes | None:
 def webp_canvas(data: bytes) -> tuple[int, int] | None:
     """Width and height of a WebP file, from its first chunk; None when that is damaged.
 
-    Pillow reserves the memory of the whole canvas as soon as it opens a WebP file, so its size
-    must be known before. Source: the WebP container specification, and RFC 6386 and 9649.
+    Pillow allocates the whole canvas as soon as it opens a WebP file, so the size must be known
+    before. Source: the WebP container specification, and RFC 6386 and 9649.
     """
     kind, head = data[12:16], data[20:30]
     if len(head) < 10:

@@ -1,7 +1,7 @@
 """Picture bytes to pixels, with every limit checked before anything is decoded.
 
 Pillow reads the header. OpenCV decodes the everyday formats (JPEG, PNG, WebP), because it is
-fast and lets other threads run; Pillow decodes the rare ones, because it knows them better.
+fast and releases the GIL; Pillow decodes the rare ones, because it supports them better.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from PIL import (
 
 from models.errors import ImageTooLarge, ModelsError, UnreadableImage
 from models.pictures.containers import check_container, webp_canvas
-from models.pictures.decoded_picture import Picture
+from models.pictures.decoded_picture import DecodedPicture
 from models.pictures.exif_orientation import exchanged_edges, exif_orientation, is_lying, upright
 
-# Pillow warns of damaged tags in words that quote the file. Python writes each new text to stderr
-# and remembers it for ever, so that hostile files would fill both.
+# Pillow's warnings about damaged tags quote the file. Python prints each new text to stderr and
+# keeps it in memory, so that hostile files would fill both.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 Pixels = NDArray[np.uint8]
 Decoded = NDArray[np.integer[Any] | np.floating[Any]]
 
 MIN_SIDE_PX = 16
-"""Below this there is no room for a face: YuNet's smallest anchors are for about 10 pixels."""
+"""Least side of a picture: YuNet's smallest anchors are for faces of about 10 pixels."""
 
 EVERYDAY = ("JPEG", "PNG", "WebP")
 
@@ -56,7 +56,7 @@ TILE_TAGS = (322, 323)
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """`max_bytes` of the file; `max_pixels` (width times height) of what it decodes to."""
+    """``max_bytes`` of the file, and ``max_pixels`` (width times height) once decoded."""
 
     max_bytes: int = 20 * 1024 * 1024
     max_pixels: int = 40_000_000
@@ -69,8 +69,8 @@ class _Format:
     open: Callable[[BytesIO], ImageFile.ImageFile]
 
 
-# The allow-list. The plugin classes are used directly, not Image.open: it would warn or raise by
-# Pillow's own process-wide pixel limit before we can say how large the picture is.
+# The allow-list. The plugin classes are called directly, because Image.open would warn or raise by
+# Pillow's own process-wide pixel limit before the size can be reported.
 _FORMATS = (
     _Format("JPEG", (b"\xff\xd8\xff",), JpegImagePlugin.JpegImageFile),
     _Format("PNG", (b"\x89PNG\r\n\x1a\n",), PngImagePlugin.PngImageFile),
@@ -82,20 +82,23 @@ _FORMATS = (
 
 
 def decode(data: bytes, limits: DecodeLimits) -> Pixels:
-    """The picture as it is meant to be seen: (height, width, 3) uint8 BGR.
+    """Decode a picture to (height, width, 3) uint8 BGR, as a viewer shows it.
 
-    EXIF orientation is applied, 16 bits are scaled to 8, transparency is laid over white, and of
-    an animation the first frame counts. Raises ImageTooLarge or UnreadableImage.
+    EXIF orientation is applied, 16 bits are scaled to 8, transparent pixels are blended with
+    white, and of an animation the first frame is taken. Raises ``ImageTooLarge`` or
+    ``UnreadableImage``.
     """
     return decode_reduced(data, limits, longest_side=None).pixels
 
 
-def decode_reduced(data: bytes, limits: DecodeLimits, *, longest_side: int | None) -> Picture:
-    """As `decode`, but a large JPEG may come at a half, a quarter or an eighth of its size.
+def decode_reduced(
+    data: bytes, limits: DecodeLimits, *, longest_side: int | None
+) -> DecodedPicture:
+    """Decode a picture, a large JPEG at a half, a quarter or an eighth of its size.
 
-    At no less than `longest_side` pixels; None: whole. Such a picture is put together from fewer
-    of its frequencies, which takes a fraction of the time (a half: 0.4 of it) and, other than
-    throwing pixels away, leaves no false patterns.
+    The longest side keeps at least ``longest_side`` pixels; None decodes the whole picture. The
+    JPEG decoder leaves out high frequencies, which takes a fraction of the time (0.4 for a half)
+    and, unlike dropping pixels, causes no aliasing. Raises the errors of ``decode``.
     """
     if len(data) > limits.max_bytes:
         raise ImageTooLarge("bytes", len(data), limits.max_bytes)
@@ -104,7 +107,7 @@ def decode_reduced(data: bytes, limits: DecodeLimits, *, longest_side: int | Non
     try:
         late_exif = check_container(kind, data)
         if kind not in EVERYDAY:
-            return Picture.whole(_decode_rare(header))
+            return DecodedPicture.whole(_decode_rare(header))
         reduction = 1
         if kind == "JPEG" and longest_side is not None:
             reduction = _reduction(max(header.size), longest_side)
@@ -112,7 +115,7 @@ def decode_reduced(data: bytes, limits: DecodeLimits, *, longest_side: int | Non
     except ModelsError:
         raise
     except Exception as error:
-        # Damaged files make the decoders raise whatever they stumble over.
+        # Damaged files make the decoders raise errors of many types.
         raise UnreadableImage(f"its {kind} data is damaged or cut off ({error})") from error
 
 
@@ -126,7 +129,7 @@ def _read_header(data: bytes, limits: DecodeLimits) -> tuple[str, ImageFile.Imag
             try:
                 return known.name, known.open(BytesIO(data))
             except Exception as error:
-                # As above: anything may be raised by a damaged header.
+                # As above: a damaged header may raise errors of many types.
                 reason = f"its {known.name} header is damaged or cut off ({error})"
                 raise UnreadableImage(reason) from error
     names = ", ".join(known.name for known in _FORMATS)
@@ -162,8 +165,8 @@ def _decode_everyday(
     header: ImageFile.ImageFile,
     late_exif: bytes | None,
     reduction: int,
-) -> Picture:
-    # Colour straight away for JPEG, the fast path; the others may have alpha or 16 bits.
+) -> DecodedPicture:
+    # JPEG is decoded to colour at once, the fast path; the others may have alpha or 16 bits.
     colour = _REDUCED.get(reduction, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     flags = colour if kind == "JPEG" else cv2.IMREAD_UNCHANGED
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -176,13 +179,18 @@ def _decode_everyday(
             f"{decoded.shape[1] * reduction} x {decoded.shape[0] * reduction}"
         )
     orientation = exif_orientation(header.info.get("exif") or late_exif)
-    pixels = upright(_as_bgr(decoded), orientation)
-    width, height = header.size
-    if is_lying(orientation):
-        width, height = height, width
+    return _upright_picture(_as_bgr(decoded), header.size, orientation, reduction)
+
+
+def _upright_picture(
+    stored: Pixels, size: tuple[int, int], orientation: int, reduction: int
+) -> DecodedPicture:
+    """The picture upright; ``size``: width and height of the source as it is stored."""
+    pixels = upright(stored, orientation)
+    width, height = reversed(size) if is_lying(orientation) else size
     rows, columns = pixels.shape[:2]
     left, top = exchanged_edges(orientation)
-    return Picture(
+    return DecodedPicture(
         pixels,
         width,
         height,
@@ -196,7 +204,7 @@ def _decode_rare(picture: ImageFile.ImageFile) -> Pixels:
     picture.load()
     shown: Image.Image = ImageOps.exif_transpose(picture)
     if shown.mode in ("I", "F"):
-        # 32 bits a value: nothing in the file says which values are black and white.
+        # 32 bits per value: nothing in the file says which values are black and white.
         raise UnreadableImage(f"its pixels are in Pillow's mode {shown.mode!r}, not 8 or 16 bit")
     if shown.mode.startswith("I;16"):
         return _as_bgr(np.asarray(shown, dtype=np.uint16))
@@ -207,7 +215,7 @@ def _decode_rare(picture: ImageFile.ImageFile) -> Pixels:
 
 def _as_bgr(decoded: Decoded) -> Pixels:
     if decoded.dtype == np.uint16:
-        # 65535 / 257 = 255: the whole range, rounded, where others take the high byte.
+        # 65535 / 257 = 255: scales the whole range and rounds, unlike taking the high byte.
         decoded = cv2.convertScaleAbs(decoded, alpha=1 / 257)
     if decoded.ndim == 2:
         decoded = cv2.cvtColor(decoded, cv2.COLOR_GRAY2BGR)
@@ -217,7 +225,7 @@ def _as_bgr(decoded: Decoded) -> Pixels:
 
 
 def _over_white(bgra: Decoded) -> Decoded:
-    """Lay a transparent picture over white, as a viewer does; hidden pixels may be anything."""
+    """Blend a transparent picture with white, as a viewer does."""
     alpha = cv2.cvtColor(cv2.extractChannel(bgra, 3), cv2.COLOR_GRAY2BGR)
     colour = cv2.multiply(cv2.cvtColor(bgra, cv2.COLOR_BGRA2BGR), alpha, scale=1 / 255)
     return np.asarray(cv2.add(colour, cv2.bitwise_not(alpha)))

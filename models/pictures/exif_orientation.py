@@ -1,4 +1,4 @@
-"""EXIF orientation: how a stored picture is turned before it is shown."""
+"""EXIF orientation: how a stored picture is rotated or mirrored for display."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FLIPS = {2: 1, 4: 0}  # cv2.flip: 1 left to right, 0 top to bottom
 
 
 def exif_orientation(exif: bytes | None) -> int:
-    """The orientation (1 to 8, 1 is upright) in a raw EXIF block, 1 when it says none."""
+    """The orientation in a raw EXIF block, 1 (upright) to 8; 1 when there is none."""
     if not exif:
         return 1
     block = Image.Exif()
@@ -27,22 +27,22 @@ def exif_orientation(exif: bytes | None) -> int:
         block.load(exif)
         return int(block.get(ORIENTATION_TAG, 1))
     except Exception:
-        # A damaged EXIF block does not damage the picture: show it as it is stored.
+        # A damaged EXIF block does not make the picture unreadable: use it as stored.
         return 1
 
 
 def is_lying(orientation: int) -> bool:
-    """Whether `upright` exchanges width and height."""
+    """Whether ``upright`` exchanges width and height."""
     return orientation in (5, 6, 7, 8)
 
 
 def exchanged_edges(orientation: int) -> tuple[bool, bool]:
-    """Whether `upright` makes the stored right or bottom edge the left one, and the top one."""
+    """Whether ``upright`` moves the right or bottom edge to the left, and to the top."""
     return orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
 
 
 def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """The picture as it is meant to be seen; unknown orientations leave it alone.
+    """The picture rotated and mirrored for display; unknown orientations change nothing.
 
     Source: EXIF 2.32, tag 0x0112.
     """

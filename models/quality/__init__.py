@@ -1,1 +1,1 @@
-"""How good a face is for recognition."""
+"""Face quality: how well a face can be recognised."""

@@ -21,13 +21,13 @@ from typing import Any, TypeVar
 import structlog
 
 from models.errors import InferenceFailed, InferenceTerminated, ModelsError
+from models.loading import load_pipeline
 from models.pictures.decoding import DecodeLimits
 from models.pipeline import (
     CropEmbedding,
     DetectedFaces,
     FacePipeline,
     ScoredImage,
-    load_pipeline,
 )
 from models.session import Cancellation
 from streams.config.settings import Settings

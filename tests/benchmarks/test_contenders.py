@@ -18,8 +18,8 @@ from benchmarks.contenders import Load, bare_run
 from benchmarks.picture_sets import OWN, from_folder, full_hd, phone, vga
 from benchmarks.plan import Plan, load_for, rotated
 from benchmarks.topic_load import before_pause
+from models.loading import load_pipeline
 from models.pictures.decoding import DecodeLimits
-from models.pipeline import load_pipeline
 from streams.config.settings import pinned_settings
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from models.loading import load_pipeline
 from models.pictures.decoding import DecodeLimits
-from models.pipeline import FacePipeline, load_pipeline
+from models.pipeline import FacePipeline
 
 PICTURES = Path(__file__).parents[2] / "streams" / "demo_pictures"
 

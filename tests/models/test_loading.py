@@ -20,10 +20,10 @@ from models.errors import (
     LicenceNotAccepted,
     UnknownModel,
 )
-from models.loading import load_assessor, load_detector, load_embedder
+from models.loading import load_assessor, load_detector, load_embedder, load_pipeline
 from models.manifest import ModelDescription, chosen, describe, known_models, manifest
 from models.pictures.decoding import DecodeLimits
-from models.pipeline import FacePipeline, load_pipeline
+from models.pipeline import FacePipeline
 from models.session import Cancellation
 from models.weights import find_weights
 from tests.models.generated_graphs import constant_graph, embedder_graph, quality_model

@@ -24,9 +24,10 @@ from models.errors import (
     UnknownModel,
     UnreadableImage,
 )
+from models.loading import load_pipeline
 from models.manifest import ModelDescription, describe
 from models.pictures.decoding import DecodeLimits, decode
-from models.pipeline import FacePipeline, load_pipeline
+from models.pipeline import FacePipeline
 from models.session import Cancellation
 from tests.models.conftest import edited, encoded
 

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from models.errors import InferenceFailed, InferenceTerminated
-from models.session import GIVE_BACK_EVERY_S, LARGE_INPUT, Cancellation, GivingBack, OnnxSession
+from models.session import LARGE_INPUT, SHRINK_INTERVAL_S, ArenaShrinking, Cancellation, OnnxSession
 
 
 def multiplications(count: int, size: int) -> bytes:
@@ -102,26 +102,26 @@ def test_bytes_that_are_no_graph_are_a_failed_inference() -> None:
 
 def test_memory_goes_back_after_large_inputs_and_seldom() -> None:
     """At once after a quiet time, then once a second while they come, and once after the last."""
-    giving, later = GivingBack(), 100.0
-    giving.note(LARGE_INPUT)
-    assert not giving.is_due(later)
-    giving.note(LARGE_INPUT + 1)
-    assert giving.is_due(later)
-    giving.note(LARGE_INPUT + 1)
-    assert not giving.is_due(later + GIVE_BACK_EVERY_S * 0.4)
-    giving.note(1)
-    assert not giving.is_due(later + GIVE_BACK_EVERY_S * 0.9)
-    assert giving.is_due(later + GIVE_BACK_EVERY_S)
-    assert not giving.is_due(later + GIVE_BACK_EVERY_S * 9)
+    shrinking, later = ArenaShrinking(), 100.0
+    shrinking.note(LARGE_INPUT)
+    assert not shrinking.is_due(later)
+    shrinking.note(LARGE_INPUT + 1)
+    assert shrinking.is_due(later)
+    shrinking.note(LARGE_INPUT + 1)
+    assert not shrinking.is_due(later + SHRINK_INTERVAL_S * 0.4)
+    shrinking.note(1)
+    assert not shrinking.is_due(later + SHRINK_INTERVAL_S * 0.9)
+    assert shrinking.is_due(later + SHRINK_INTERVAL_S)
+    assert not shrinking.is_due(later + SHRINK_INTERVAL_S * 9)
 
 
 def test_an_inference_that_ends_after_memory_went_back_is_not_forgotten() -> None:
     """What it held could not go back with the rest."""
-    giving = GivingBack()
-    giving.note(LARGE_INPUT + 1)  # begins
-    assert giving.is_due(100.0)  # another one's
-    giving.note(LARGE_INPUT + 1)  # ends
-    assert giving.is_due(100.0 + GIVE_BACK_EVERY_S)
+    shrinking = ArenaShrinking()
+    shrinking.note(LARGE_INPUT + 1)  # begins
+    assert shrinking.is_due(100.0)  # another one's
+    shrinking.note(LARGE_INPUT + 1)  # ends
+    assert shrinking.is_due(100.0 + SHRINK_INTERVAL_S)
 
 
 def test_only_the_inference_that_is_told_to_gives_memory_back() -> None:
@@ -130,7 +130,7 @@ def test_only_the_inference_that_is_told_to_gives_memory_back() -> None:
     options, entry = cancellation.run_options, "memory.enable_memory_arena_shrinkage"
     session = OnnxSession("small", multiplications(1, 3))
     x = np.ones((3, 3), np.float32)
-    with cancellation.giving_memory_back():
+    with cancellation.shrinking_the_arena():
         assert options.get_run_config_entry(entry) == "cpu:0"
         session.run(x, cancellation)
     assert options.get_run_config_entry(entry) == ""
@@ -139,7 +139,7 @@ def test_only_the_inference_that_is_told_to_gives_memory_back() -> None:
 ARENA = """
 import os, re, sys
 import numpy as np
-from models.session import Cancellation, OnnxSession, GivingBack
+from models.session import Cancellation, OnnxSession, ArenaShrinking
 import models.session
 from tests.models.test_session import multiplications
 
@@ -149,7 +149,7 @@ def resident_mb():
 session = OnnxSession("large", multiplications(2, int(sys.argv[1])))
 x = np.ones((int(sys.argv[1]),) * 2, np.float32)
 if sys.argv[2] == "keeps":
-    models.session._giving_back.is_due = lambda *_: False
+    models.session.arena_shrinking.is_due = lambda *_: False
 before = resident_mb()
 outputs = session.run(x, Cancellation())
 del outputs

@@ -20,12 +20,12 @@ from onnx import TensorProto, helper
 from models.detection.detector import FaceDetector
 from models.embedding.embedder import FaceEmbedder
 from models.errors import InferenceFailed, LowConfidence, NoFaceFound, UnreadableImage
+from models.manifest import ModelDescription, describe
 from models.pictures.decoding import DecodeLimits
 from models.pipeline import Face, FacePipeline, ScoredImage
 from models.quality.formulas import Measures
 from models.session import Cancellation, OnnxSession
 from models.simulated import simulate
-from models.weights import ModelDescription, describe
 
 MARK = b"chaos:"
 LONGEST_COMMAND = 32

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.detection.detector import Detection, most_prominent
+from models.detection.candidates import most_prominent
+from models.detection.detector import Detection
 from models.errors import LowConfidence, NoFaceFound
 
 

@@ -11,14 +11,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.detection.detector import Detection, FaceDetector, without_parts
+from models.detection.candidates import without_parts
+from models.detection.detector import Detection, FaceDetector
 from models.detection.face_search import (
-    MOST_DOUBTFUL,
-    MOST_LOOKS_A_PICTURE,
-    MOST_STRAIGHTENED,
+    MAX_DOUBTFUL,
+    MAX_RUNS_PER_PICTURE,
+    MAX_STRAIGHTENED,
     FaceSearch,
 )
-from models.detection.rotated_faces import MOST_LOOKS_A_FACE
+from models.detection.rotated_faces import MAX_RUNS_PER_FACE
 from models.detection.views import close_up, quarter_turned, shrunk, tilted
 from models.embedding.alignment import align
 from models.errors import LowConfidence, NoFaceFound
@@ -125,7 +126,7 @@ def test_looks_are_bounded_where_there_is_no_face(detector: CountingDetector) ->
         detector.looks.clear()
         with pytest.raises((NoFaceFound, LowConfidence)):
             search(detector, image)
-        most = MOST_LOOKS_A_PICTURE + MOST_DOUBTFUL * MOST_LOOKS_A_FACE
+        most = MAX_RUNS_PER_PICTURE + MAX_DOUBTFUL * MAX_RUNS_PER_FACE
         assert len(detector.looks) <= most
 
 
@@ -133,7 +134,7 @@ def test_looks_are_bounded_for_a_turned_face(detector: CountingDetector, hopper:
     """Close-ups, which are small."""
     upside_down = decode(hopper, DecodeLimits())[::-1, ::-1].copy()
     search(detector, upside_down)
-    assert len(detector.looks) <= MOST_LOOKS_A_PICTURE + MOST_LOOKS_A_FACE
+    assert len(detector.looks) <= MAX_RUNS_PER_PICTURE + MAX_RUNS_PER_FACE
     assert set(detector.looks[1:]) <= {192, 320, 600}
 
 
@@ -208,7 +209,7 @@ def test_a_thing_that_a_closer_look_takes_back_does_not_hide_a_turned_face(
     (face,) = search(scripted, np.zeros((400, 400, 3), np.uint8))
     assert face.detection_confidence == pytest.approx(0.95)
     assert abs(face.roll) == pytest.approx(180, abs=1)
-    assert len(scripted.looks) <= MOST_LOOKS_A_PICTURE + 2 * MOST_LOOKS_A_FACE
+    assert len(scripted.looks) <= MAX_RUNS_PER_PICTURE + 2 * MAX_RUNS_PER_FACE
 
 
 def test_looks_are_bounded_in_a_crowd(detector: CountingDetector) -> None:
@@ -217,7 +218,7 @@ def test_looks_are_bounded_in_a_crowd(detector: CountingDetector) -> None:
     scripted = ScriptedDetector(detector.inner, faces=crowd, taken_back=None)
     found = search(scripted, np.zeros((400, 400, 3), np.uint8), max_faces=1)
     assert 1 == len(found)
-    assert len(scripted.looks) <= MOST_LOOKS_A_PICTURE + MOST_STRAIGHTENED * MOST_LOOKS_A_FACE
+    assert len(scripted.looks) <= MAX_RUNS_PER_PICTURE + MAX_STRAIGHTENED * MAX_RUNS_PER_FACE
 
 
 def test_people_who_lie_and_stand_in_one_picture(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from models.detection.detector import Detection
 from models.detection.face_search import FaceSearch
-from models.detection.yunet import YuNetDetector, _decode
+from models.detection.yunet import YuNetDetector, decode_outputs
 from models.errors import LowConfidence, NoFaceFound
 from models.pictures.decoding import DecodeLimits, decode
 from models.pipeline import FacePipeline
@@ -179,7 +179,7 @@ def test_cells_of_every_stride_are_put_where_they_are() -> None:
     """The first and the last of each, on a picture that is wider than high; best score first."""
     places = [(8, 0, 0), (8, 7, 11), (16, 0, 0), (16, 3, 5), (32, 0, 0), (32, 1, 2)]
     scores = [0.5, 0.9, 0.6, 0.8, 0.7, 0.95]
-    boxes, landmarks, found = _decode(
+    boxes, landmarks, found = decode_outputs(
         answered(64, 96, dict(zip(places, scores, strict=True))), 96, 0.4
     )
     order = sorted(range(len(places)), key=lambda number: -scores[number])
@@ -193,8 +193,8 @@ def test_cells_of_every_stride_are_put_where_they_are() -> None:
 
 def test_nothing_and_too_much() -> None:
     """Shapes stay when no cell counts; when all do, the best are kept."""
-    nothing = _decode(answered(64, 96, {}), 96, 0.4)
+    nothing = decode_outputs(answered(64, 96, {}), 96, 0.4)
     assert [part.shape for part in nothing] == [(0, 4), (0, 5, 2), (0,)]
-    everything = _decode(answered(256, 320, {(16, 3, 4): 0.8}), 320, 0.0)
+    everything = decode_outputs(answered(256, 320, {(16, 3, 4): 0.8}), 320, 0.0)
     assert [part.shape for part in everything] == [(300, 4), (300, 5, 2), (300,)]
     assert everything[2][0] == pytest.approx(0.8)

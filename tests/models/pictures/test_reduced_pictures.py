@@ -196,7 +196,7 @@ def test_a_point_of_a_reduced_picture_is_where_it_is_in_the_source(orientation: 
     left, top = float(columns.min()), float(rows.min())
     width, height = float(columns.max()) + 1 - left, float(rows.max()) + 1 - top
     corners = np.array([[left, top]] * 5, dtype=np.float32)
-    face = reduced.in_source(Detection((left, top, width, height), corners, 0.9))
+    face = Detection((left, top, width, height), corners, 0.9).in_source(reduced)
     # Half a reduced pixel, for the square's edges need not lie between two of them.
     assert face.bounding_box == pytest.approx((3200, 800, 400, 400), abs=4.1)
     assert face.landmarks[0] == pytest.approx((3200, 800), abs=4.1)

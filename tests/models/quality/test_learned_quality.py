@@ -11,9 +11,10 @@ import pytest
 from models.check import check_model
 from models.embedding.alignment import align
 from models.errors import InferenceFailed, MissingWeights, UnknownModel
+from models.loading import load_pipeline
 from models.manifest import describe, known_models
 from models.pictures.decoding import DecodeLimits, decode
-from models.pipeline import FacePipeline, load_pipeline
+from models.pipeline import FacePipeline
 from tests.models.generated_graphs import quality_model
 
 
