@@ -1,4 +1,4 @@
-"""Which broker the integration tests run on: ``TEST_BROKER=embedded`` (default) or ``apache``."""
+"""The broker that tests run on: ``TEST_BROKER=embedded`` (the default) or ``apache``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Broker:
-    """Where it is, and what workers and clients must be told besides."""
+    """A broker's address, and the settings that its workers and clients need beside it."""
 
     bootstrap_servers: str
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -28,23 +28,23 @@ class Broker:
 
 @contextmanager
 def running_broker(folder: Path) -> Iterator[Broker]:
-    """A broker, or a part of one, that nobody else uses."""
+    """Yield a broker, or topics and a group of a shared one, for the caller alone."""
     if apache_is_chosen():
-        yield own_part(apache_kafka())
+        yield unused_names(apache_kafka())
     else:
         with EmbeddedBroker(free_port(), log_file=folder / "broker.log") as embedded:
             yield Broker(embedded.address)
 
 
 def broker_behind(proxy_port: int, port: int, folder: Path) -> EmbeddedBroker | ApacheKafka:
-    """A broker on ``port`` that sends its clients to a proxy; not started yet."""
+    """Return a broker on ``port`` that sends its clients to a proxy; the caller starts it."""
     if apache_is_chosen():
         return ApacheKafka(folder / "kafka", port=port, advertised_port=proxy_port)
     return EmbeddedBroker(port, log_file=folder / "broker.log", advertised_port=proxy_port)
 
 
 def apache_is_chosen() -> bool:
-    """What ``TEST_BROKER`` says. Raises ``ValueError`` for a broker that there is not."""
+    """Whether ``TEST_BROKER`` is ``apache``. Raises ``ValueError`` for an unknown broker."""
     chosen = os.environ.get("TEST_BROKER", "embedded")
     if chosen not in ("embedded", "apache"):
         raise ValueError(f"TEST_BROKER={chosen}: expected embedded or apache")
@@ -53,8 +53,8 @@ def apache_is_chosen() -> bool:
 
 @cache
 def apache_kafka() -> ApacheKafka:
-    """One for this process: a JVM takes four seconds to start."""
-    # A folder of the process, not of a test: it outlives them all.
+    """Return the node that this process shares, as a JVM takes four seconds to start."""
+    # Not a test's folder, as the node outlives the test.
     folder = tempfile.TemporaryDirectory(prefix="facestream-kafka-")
     kafka = ApacheKafka(Path(folder.name))
     atexit.register(folder.cleanup)
@@ -62,8 +62,8 @@ def apache_kafka() -> ApacheKafka:
     return kafka.start()
 
 
-def own_part(kafka: ApacheKafka) -> Broker:
-    """Topics and a consumer group that no other test has seen."""
+def unused_names(kafka: ApacheKafka) -> Broker:
+    """Return a broker whose topic prefix and consumer group no other test uses."""
     name = f"t{next(_numbers)}"
     return Broker(
         kafka.address(), {"KAFKA_TOPIC_PREFIX": f"{name}-", "KAFKA_GROUP_ID": f"facestream-{name}"}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.stack import Stack
-from tools.brokers import own_part
+from tools.brokers import unused_names
 from tools.kafka.apache_kafka import ApacheKafka
 
 if os.environ.get("TEST_BROKER") != "apache":
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @contextmanager
 def stack_on(kafka: ApacheKafka, folder: Path, **extra: str) -> Iterator[Stack]:
     """A stack with topics and a group of its own on a running cluster."""
-    part = own_part(kafka)
+    part = unused_names(kafka)
     yield Stack(folder, part.bootstrap_servers, {**part.environment, **extra})
 
 

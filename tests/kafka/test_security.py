@@ -11,7 +11,7 @@ import pytest
 from streams.local.worker_process import WorkerProcess
 from streams.process.exits import EXIT_CANNOT_START
 from tests.integration.stack import Stack, answers_for, image_event, wait_until
-from tools.brokers import own_part
+from tools.brokers import unused_names
 from tools.kafka.apache_kafka import ApacheKafka
 from tools.kafka.certificates import Authority, Certificate, encrypted
 from tools.pictures import portrait_bytes
@@ -38,7 +38,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
     authority = Authority(folder / "authority")
     client = authority.sign("client")
     server = folder / "server.pem"
-    server.write_text(authority.sign("broker", address="127.0.0.1").together)
+    server.write_text(authority.sign("broker", address="127.0.0.1").bundle)
     scram = f"{JAAS}.scram.ScramLoginModule required;"
     plain = f'{JAAS}.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
     properties = {
@@ -74,7 +74,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
 
 def stack_for(secure: SecureKafka, folder: Path, listener: str, **settings: str | Path) -> Stack:
     """A stack that knows one listener only."""
-    part = own_part(secure.kafka)
+    part = unused_names(secure.kafka)
     told = {name: str(value) for name, value in settings.items()}
     return Stack(folder, secure.kafka.address(listener), {**part.environment, **told})
 

@@ -1,25 +1,48 @@
-"""Apache Kafka (KRaft, no ZooKeeper, no container) as child processes, for tests.
+"""Apache Kafka (KRaft, without ZooKeeper or containers) as child processes, for tests.
 
-One node or several; each is broker and controller at once. Their state outlives a stop or a kill,
-in the folder that they were given.
+A cluster has one node or several, each of them broker and controller. The nodes keep their state
+in the cluster's folder when they are stopped or killed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
 from streams.local.embedded_broker import free_port
 from tools.kafka.node import KafkaNode
 
+PLAIN = "PLAIN"
+CONTROLLER = "CONTROLLER"
+
+#: The port of each node's listeners, by the node's number and the listener's name.
+Ports = Mapping[tuple[int, str], int]
+
+#: Properties of every node, beside its own addresses.
+PROPERTIES = {
+    "process.roles": "broker,controller",
+    "controller.listener.names": CONTROLLER,
+    "inter.broker.listener.name": PLAIN,
+    "offsets.topic.num.partitions": "4",
+    # Managed clusters often disable it, so the project must not depend on it.
+    "auto.create.topics.enable": "false",
+    # Kafka's default: wait 3 s for more members at the first join, and accept session time-outs
+    # from 6 s.
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    # Kafka's default: look for something to compact every 15 s.
+    "log.cleaner.backoff.ms": "300",
+    # Kafka's default: fence a silent broker after 9 s.
+    "broker.session.timeout.ms": "6000",
+}
+
 
 class ApacheKafka:
     """A cluster on loopback; use it as a context manager.
 
-    ``properties`` are added to every node's ``server.properties``. ``protocols`` adds listeners
-    that speak otherwise than in plain text: a name, and its security protocol. ``advertised_port``
-    sends clients of a single node to a proxy before it.
+    ``properties`` are added to every node's ``server.properties``. ``protocols`` adds listeners:
+    name to security protocol. ``advertised_port`` sends the clients of a single node to a proxy.
     """
 
     def __init__(
@@ -35,69 +58,52 @@ class ApacheKafka:
         heap_mb: int = 320,
     ) -> None:
         numbers = range(1, nodes + 1)
-        listeners = {"PLAIN": "PLAINTEXT", **(protocols or {})}
+        listeners = {PLAIN: "PLAINTEXT", **(protocols or {})}
         self._ports = {
-            (number, name): free_port() for number in numbers for name in (*listeners, "CONTROLLER")
+            (number, name): free_port() for number in numbers for name in (*listeners, CONTROLLER)
         }
         if port is not None:
-            self._ports[1, "PLAIN"] = port
+            self._ports[1, PLAIN] = port
         advertised = dict(self._ports)
         if advertised_port is not None:
-            advertised[1, "PLAIN"] = advertised_port
-        replicas = str(min(nodes, 3))
-        in_sync = str(min(nodes, 2))
-        shared = {
-            "process.roles": "broker,controller",
-            "controller.quorum.voters": ",".join(
-                f"{number}@127.0.0.1:{self._ports[number, 'CONTROLLER']}" for number in numbers
-            ),
-            "controller.listener.names": "CONTROLLER",
-            "inter.broker.listener.name": "PLAIN",
-            "listener.security.protocol.map": ",".join(
-                f"{name}:{protocol}"
-                for name, protocol in {**listeners, "CONTROLLER": "PLAINTEXT"}.items()
-            ),
-            "offsets.topic.num.partitions": "4",
-            "offsets.topic.replication.factor": replicas,
-            "transaction.state.log.replication.factor": replicas,
-            "transaction.state.log.min.isr": in_sync,
-            "share.coordinator.state.topic.replication.factor": replicas,
-            "share.coordinator.state.topic.min.isr": in_sync,
-            # As a cluster under management is set up; ours must not lean on it.
-            "auto.create.topics.enable": "false",
-            # Stock: 3 s wait for more members at the first join, 6 s least session time-out.
-            "group.initial.rebalance.delay.ms": "0",
-            "group.min.session.timeout.ms": "1000",
-            # Stock: 15 s between two looks for something to compact.
-            "log.cleaner.backoff.ms": "300",
-            # Stock: 9 s until a silent broker is fenced.
-            "broker.session.timeout.ms": "6000",
-            **(properties or {}),
-        }
+            advertised[1, PLAIN] = advertised_port
+        shared = {**PROPERTIES, **_replication(nodes), "controller.quorum.voters": self._voters()}
+        shared["listener.security.protocol.map"] = ",".join(
+            f"{name}:{protocol}"
+            for name, protocol in (*listeners.items(), (CONTROLLER, "PLAINTEXT"))
+        )
         self.nodes = [
             KafkaNode(
                 folder / f"node-{number}",
                 {
-                    "node.id": str(number),
-                    "listeners": _addresses(self._ports, number, *listeners, "CONTROLLER"),
-                    "advertised.listeners": _addresses(advertised, number, *listeners),
                     **shared,
+                    "node.id": str(number),
+                    "listeners": _addresses(self._ports, number, (*listeners, CONTROLLER)),
+                    "advertised.listeners": _addresses(advertised, number, listeners),
+                    **(properties or {}),
                 },
-                port=self._ports[number, "PLAIN"],
+                port=self._ports[number, PLAIN],
                 heap_mb=heap_mb,
                 scram_users=scram_users,
             )
             for number in numbers
         ]
 
-    def address(self, listener: str = "PLAIN") -> str:
-        """``host:port`` of every node's listener, for clients."""
+    def _voters(self) -> str:
+        return ",".join(
+            f"{number}@127.0.0.1:{port}"
+            for (number, name), port in self._ports.items()
+            if name == CONTROLLER
+        )
+
+    def address(self, listener: str = PLAIN) -> str:
+        """Return ``host:port`` of every node's listener, for clients."""
         return ",".join(
             f"127.0.0.1:{self._ports[number, listener]}" for number in range(1, len(self.nodes) + 1)
         )
 
     def start(self) -> ApacheKafka:
-        """Start every node that is down, and wait until all are open."""
+        """Start every node that is down, and wait until all accept connections."""
         for node in self.nodes:
             if not node.is_running:
                 node.launch()
@@ -106,7 +112,7 @@ class ApacheKafka:
         return self
 
     def stop(self) -> None:
-        """Stop every node, the last ones by force: they may have no quorum left to leave."""
+        """Stop the first node cleanly and kill the others, which may lack a quorum by then."""
         self.nodes[0].stop()
         for node in self.nodes[1:]:
             node.kill()
@@ -127,5 +133,17 @@ class ApacheKafka:
         self.stop()
 
 
-def _addresses(ports: Mapping[tuple[int, str], int], number: int, *listeners: str) -> str:
+def _replication(nodes: int) -> dict[str, str]:
+    """Return the properties for internal topics that survive the loss of one node in three."""
+    replicas, in_sync = str(min(nodes, 3)), str(min(nodes, 2))
+    return {
+        "offsets.topic.replication.factor": replicas,
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.replication.factor": replicas,
+        "share.coordinator.state.topic.min.isr": in_sync,
+    }
+
+
+def _addresses(ports: Ports, number: int, listeners: Iterable[str]) -> str:
     return ",".join(f"{name}://127.0.0.1:{ports[number, name]}" for name in listeners)

@@ -1,4 +1,4 @@
-"""A test authority and the certificates that it signs, made on the spot by openssl."""
+"""A certificate authority for tests, and the certificates it signs, made by openssl."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ DAYS = "2"
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate and its key, in PEM."""
+    """A certificate and its key, as PEM files."""
 
     cert_file: Path
     key_file: Path
 
     @property
-    def together(self) -> str:
-        """Both, as a broker's PEM key store has them."""
+    def bundle(self) -> str:
+        """Key and certificate as one text, the format of a broker's PEM key store."""
         return self.key_file.read_text() + self.cert_file.read_text()
 
 
 class Authority:
-    """Signs for hosts and clients; keeps everything in one folder."""
+    """A certificate authority that keeps its files in one folder."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ class Authority:
         self._key_file = own.key_file
 
     def sign(self, name: str, *, address: str | None = None) -> Certificate:
-        """A certificate for ``CN=name``, and for an IP address where a host needs one."""
+        """Sign a certificate for ``CN=name`` and, for a server, its IP address."""
         request = self._key_and(name)
         cert_file = self._folder / f"{name}.crt"
         extensions = self._folder / f"{name}.ext"
@@ -46,7 +46,7 @@ class Authority:
         return Certificate(cert_file, request.key_file)
 
     def _key_and(self, name: str, *self_signed: str) -> Certificate:
-        """A new key, and a request for its certificate or, for the authority, that itself."""
+        """Make a key with a signing request or, for the authority, a self-signed certificate."""
         key, out = self._folder / f"{name}.key", self._folder / f"{name}.pem"
         subject = ("-subj", f"/CN={name}")
         openssl(
@@ -58,7 +58,7 @@ class Authority:
 
 
 def encrypted(key_file: Path, password: str) -> Path:
-    """The same key, locked by a password."""
+    """Write a copy of the key that is encrypted by a password."""
     locked = key_file.with_suffix(".locked")
     openssl(
         *("pkcs8", "-topk8", "-v2", "aes-256-cbc", "-in", key_file, "-out", locked),
@@ -68,7 +68,7 @@ def encrypted(key_file: Path, password: str) -> Path:
 
 
 def openssl(*arguments: str | Path) -> None:
-    """Run openssl; its words are in the error."""
+    """Run openssl. Raises ``RuntimeError`` with its output when it fails."""
     done = subprocess.run(
         ["openssl", *map(str, arguments)], capture_output=True, text=True, check=False
     )

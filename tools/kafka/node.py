@@ -1,4 +1,4 @@
-"""One Apache Kafka node: broker and controller (KRaft) in one JVM, in a folder of its own."""
+"""One Apache Kafka node: broker and controller (KRaft) in one JVM, with its own folder."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tools.kafka.jars import class_path, java
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
-#: Any base64 UUID; all nodes of a cluster share it.
+#: Any UUID in base64; all nodes of a cluster share it.
 CLUSTER_ID = "ZmFjZXN0cmVhbS10ZXN0cw"
 LOGGING = Path(__file__).with_name("log4j2.properties")
 
 
 class KafkaNode:
-    """A node with its configuration; formats its folder at the first start, then keeps its state.
+    """A node and its configuration; the first start formats its folder, later ones keep it.
 
-    ``port`` is the one whose opening means that the broker takes requests.
+    The broker accepts requests once ``port`` is open.
     """
 
     def __init__(
@@ -43,17 +43,12 @@ class KafkaNode:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def pid(self) -> int:
-        """Process id of the running node."""
-        return self._running().pid
-
-    @property
     def is_running(self) -> bool:
-        """Whether its process lives."""
+        """Whether the node's process runs."""
         return self._process is not None and self._process.poll() is None
 
     def launch(self) -> None:
-        """Start the process, with the state that it kept; does not wait."""
+        """Start the process on the state in its folder, without waiting for it."""
         config = self.folder / "server.properties"
         if not config.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -61,19 +56,11 @@ class KafkaNode:
             self._format(config)
         with self.log_file.open("ab") as output:
             self._process = subprocess.Popen(
-                [
-                    java(),
-                    f"-Xmx{self._heap_mb}m",
-                    "-XX:+UseSerialGC",
-                    # A broker of a test lives for seconds: the slow compiler would not pay.
-                    "-XX:TieredStopAtLevel=1",
-                    f"-Dlog4j2.configurationFile={LOGGING}",
-                    *("-cp", class_path(), "kafka.Kafka", str(config)),
-                ],
+                _java_command(self._heap_mb, "kafka.Kafka", str(config)),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # Its own process group: Ctrl-C reaches whoever owns the node, not the node.
+                # A process group of its own: Ctrl-C reaches the parent, which stops the node.
                 start_new_session=True,
             )
 
@@ -84,13 +71,9 @@ class KafkaNode:
             for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
             for argument in ("--add-scram", f"{mechanism}=[name={name},password={password}]")
         ]
+        arguments = ("format", "-t", CLUSTER_ID, "-c", str(config), *scram)
         done = subprocess.run(
-            [
-                *(java(), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-                f"-Dlog4j2.configurationFile={LOGGING}",
-                *("-cp", class_path(), "kafka.tools.StorageTool"),
-                *("format", "-t", CLUSTER_ID, "-c", str(config), *scram),
-            ],
+            _java_command(128, "kafka.tools.StorageTool", *arguments),
             capture_output=True,
             text=True,
             check=False,
@@ -99,7 +82,10 @@ class KafkaNode:
             raise RuntimeError(f"formatting {self.folder} failed: {done.stdout}{done.stderr}")
 
     def wait_open(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Wait until it takes connections. Raises ``RuntimeError`` with the end of its log."""
+        """Wait until the port accepts connections.
+
+        Raises ``RuntimeError`` with the end of the log when the node ends or takes too long.
+        """
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
             if not self.is_running:
@@ -111,15 +97,15 @@ class KafkaNode:
         raise RuntimeError(f"the node was not open within {timeout_s:.0f} s: {self.log_end()}")
 
     def log_end(self) -> str:
-        """The last lines of its log."""
+        """Return the last lines of the log."""
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-15:])
 
     def wait(self) -> int:
-        """Wait until it ends by itself, and return its exit status."""
+        """Wait until the process ends by itself, and return its exit status."""
         return self._running().wait()
 
     def stop(self) -> None:
-        """SIGTERM: a controlled shutdown; SIGKILL when it takes too long."""
+        """Shut down cleanly by SIGTERM, or by SIGKILL when that takes too long."""
         if self.is_running:
             self._running().terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -127,7 +113,7 @@ class KafkaNode:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL: nothing is flushed, no goodbye."""
+        """Send SIGKILL: nothing is flushed, and the group is not left."""
         if self.is_running:
             self._running().send_signal(signal.SIGKILL)
             self._running().wait(10)
@@ -136,3 +122,13 @@ class KafkaNode:
         if self._process is None:
             raise RuntimeError("the node was not started")
         return self._process
+
+
+def _java_command(heap_mb: int, main_class: str, *arguments: str) -> list[str]:
+    return [
+        *(java(), f"-Xmx{heap_mb}m", "-XX:+UseSerialGC"),
+        # A test's broker runs for seconds: the optimising compiler would not pay.
+        "-XX:TieredStopAtLevel=1",
+        f"-Dlog4j2.configurationFile={LOGGING}",
+        *("-cp", class_path(), main_class, *arguments),
+    ]
