@@ -168,7 +168,7 @@ def test_a_missing_dead_letter_of_nobody_is_a_lost_event() -> None:
 
 SPOIL: dict[str, Callable[[Run], None]] = {
     "does not decode": lambda run: run.answers.append((b"{}", b"x")),
-    "nobody sent": lambda run: run.answer(real(replace(OTHER, event_id=NOBODY_SENT))),
+    "unknown event": lambda run: run.answer(real(replace(OTHER, event_id=NOBODY_SENT))),
     "not 'user-": lambda run: run.answer(real(OTHER, user_id="another")),
     "record key": lambda run: run.answer(real(OTHER), key="another"),
     "does not decode: face_id": lambda run: run.answer(real(OTHER, face_id=real(SOUND).face_id)),
@@ -182,7 +182,7 @@ SPOIL: dict[str, Callable[[Run], None]] = {
     "simulated because of": lambda run: run.answer(simulated(OTHER, FallbackReason.NO_FACE)),
     "not what was sent": lambda run: run.letters.append((b"changed", *run.letter(NOBODYS)[1:])),
     "a dead letter for": lambda run: run.letters.append(run.letter(OTHER, FallbackReason.NO_FACE)),
-    "a dead letter of": lambda run: run.letters.append((b"", None, [])),
+    "dead letter of an unknown": lambda run: run.letters.append((b"", None, [])),
     "its dead letter: ": lambda run: run.letters.append(
         (NOBODYS.value, NOBODYS.key, NOBODYS.headers)
     ),

@@ -15,7 +15,7 @@ from qdrant_client import QdrantClient
 
 from schemas.scored_face import face_id_of
 from tests.integration.stack import Stack, running_stack, wait_until
-from tools.chaos.answers import counting
+from tools.chaos.clients import counting
 from tools.chaos.load import Event, Load
 
 EVENTS = 150

@@ -1,4 +1,4 @@
-"""``python -m tools.chaos``: the chaos suite from the command line; see ``make chaos``."""
+"""``python -m tools.chaos``: the commands behind ``make chaos``, ``overload`` and ``soak``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools.chaos import soak as soaking
 from tools.chaos.overload import piece
 from tools.chaos.run import Options, Outcome, run
 
-#: Of one seed. Two seeds of both loads take about ten minutes.
+#: Events of one seed. Two seeds of both loads take about ten minutes.
 REAL_EVENTS = 2_000
 RANDOM_EVENTS = 20_000
 BUGS = {"ack-on-completion": "tools.chaos.app_acking_on_completion"}
@@ -24,9 +24,9 @@ LOADS = {"real": (True,), "random": (False,), "both": (True, False)}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; the exit status is 0 when nothing was lost, and nothing grew."""
+    """Run a command. The exit status is 0 when nothing was lost and no resource grew."""
     options = _parser().parse_args(arguments)
-    # As Ctrl-C does: ended by a time-out, the suite still ends what it started.
+    # Like Ctrl-C: on SIGTERM, too, the suite stops its processes before it ends.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = options.folder or Path(tempfile.mkdtemp(prefix=f"facestream-{options.command}-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def _soak(options: argparse.Namespace, folder: Path) -> int:
     written = soaking.write(soaked, folder)
     print(f"soak: wrote {', '.join(map(str, written))}")
     if len(written) == 1:
-        print("soak: no plot, as matplotlib is missing: pip install 'facestream[bench]'")
+        print("soak: no plot without matplotlib: pip install 'facestream[bench]'")
     print(soaked.line(), flush=True)
     return 0 if soaked.ok else 1
 
@@ -129,31 +129,31 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.chaos", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
-    chaos = commands.add_parser("chaos", help="faults from a seed, and the reckoning")
+    chaos = commands.add_parser("chaos", help="inject faults drawn from a seed, then audit")
     chaos.set_defaults(run=_chaos)
-    chaos.add_argument("--seeds", type=int, default=2, help="how many, from a random one on")
-    chaos.add_argument("--seed", type=int, help="this seed only")
+    chaos.add_argument("--seeds", type=int, default=2, help="number of seeds, from a random one on")
+    chaos.add_argument("--seed", type=int, help="run only this seed")
     chaos.add_argument("--load", choices=LOADS, default="both")
-    chaos.add_argument("--events", type=int, help="instead of 2,000 real and 20,000 random ones")
+    chaos.add_argument("--events", type=int, help="events of a run (2,000 real, 20,000 random)")
     chaos.add_argument("--longest-fault", type=float, default=60.0, help="seconds")
-    chaos.add_argument("--bug", choices=BUGS, help="put this bug into the workers")
+    chaos.add_argument("--bug", choices=BUGS, help="run workers with this bug")
 
-    overload = commands.add_parser("overload", help="a backlog of large events, and flat memory")
+    overload = commands.add_parser("overload", help="measure memory under a large backlog")
     overload.set_defaults(run=_overload)
     overload.add_argument("--events", type=int, default=100_000)
-    overload.add_argument("--piece", type=int, default=10_000, help="events a broker")
-    overload.add_argument("--bytes", type=int, default=100_000, help="of one picture")
+    overload.add_argument("--piece", type=int, default=10_000, help="events per broker")
+    overload.add_argument("--bytes", type=int, default=100_000, help="size of a picture")
     overload.add_argument("--in-flight", type=int, default=128)
     overload.add_argument("--in-flight-mb", type=int, default=128)
 
-    soak = commands.add_parser("soak", help="a long steady load, sampled")
+    soak = commands.add_parser("soak", help="sample a worker under a long steady load")
     soak.set_defaults(run=_soak)
     soak.add_argument("--minutes", type=float, default=30.0)
-    soak.add_argument("--rate", type=float, default=20.0, help="events a second")
+    soak.add_argument("--rate", type=float, default=20.0, help="events per second")
     soak.add_argument("--load", choices=("real", "random"), default="real")
 
     for command in (chaos, overload, soak):
-        command.add_argument("--folder", type=Path, help="for logs and results")
+        command.add_argument("--folder", type=Path, help="folder for logs and results")
     return parser
 
 

@@ -1,7 +1,7 @@
 """The worker of the chaos suite: ``faust -A tools.chaos.app worker``.
 
-The same app, agents and settings as in production; only what scores is exchanged, before the agents
-are imported. ``CHAOS_SCORER`` chooses: ``real``, ``random`` or ``instant``.
+The app, agents and settings are those of production; only the scorer is replaced, before the
+agents are imported. ``CHAOS_SCORER`` selects it: ``real``, ``random`` or ``instant``.
 """
 
 from __future__ import annotations

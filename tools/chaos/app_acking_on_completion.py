@@ -1,6 +1,7 @@
-"""A worker with a bug on purpose, which the suite must find: acks leave on completion.
+"""A worker with a deliberate bug that the suite must find: it acknowledges on completion.
 
-It is what a first version of any such worker does, and what Faust's own ``concurrency`` does.
+An acknowledgement may then overtake unfinished events of its partition. Faust's own
+``concurrency`` option behaves like this.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""The reckoning of a run: what was submitted against everything the topics and the index hold.
+"""The audit of a run: compares the submitted events with the topics and the index.
 
-``lost``: an event without its complete answer, or for one that nobody can be told from, without its
-dead letter. ``corrupt``: an answer or a dead letter that is not what it must be. ``missing``: a
-face with a real answer but without its point. ``stray``: a point without a real answer, or with
-another embedding or user than it. ``duplicates`` are harmless: repeats of the same answer.
+- ``lost``: an event without a complete answer or, for one without a readable id, without a dead
+  letter.
+- ``corrupt``: an answer or dead letter with wrong content.
+- ``missing``: a face with a real answer, but without a point in the index.
+- ``stray``: a point without a real answer, or with the embedding or user of another one.
+- ``duplicates``: repeats of the same answer, which are harmless.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,13 +29,13 @@ from tools.chaos.load import NUMBER_HEADER, Event
 Headers = Sequence[tuple[str, bytes]]
 
 MOST_SHOWN = 20
-#: float32 against what went through JSON and a server's own normalisation.
+#: Of float32 embeddings that went through JSON and a server's normalisation.
 TOLERANCE = 1e-5
 ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Point(Protocol):
-    """What a vector index says of one face."""
+    """The point of one face in the index."""
 
     @property
     def user_id(self) -> str: ...
@@ -44,7 +45,7 @@ class Point(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The counts, and the first findings in words."""
+    """The counts, and the first findings as text."""
 
     events: int
     answered: int
@@ -60,11 +61,11 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Nothing lost, corrupt, missing or stray."""
+        """Whether nothing is lost, corrupt, missing or stray."""
         return not (self.lost or self.corrupt or self.missing_points or self.stray_points)
 
     def line(self, max_rss_mb: float) -> str:
-        """As the suite prints it."""
+        """Return the line that the suite prints."""
         return (
             f"chaos: events={self.events} answered={self.answered} lost={self.lost} "
             f"corrupt={self.corrupt} duplicates={self.duplicates} indexed={self.indexed} "
@@ -75,7 +76,7 @@ class Report:
 
 @dataclass(slots=True)
 class _Seen:
-    """The answers for one face so far."""
+    """The answers for one face, so far."""
 
     real: bytes | None = None
     simulated: bytes | None = None
@@ -84,8 +85,8 @@ class _Seen:
 
 
 @dataclass(slots=True)
-class _Fate:
-    """What became of one event."""
+class _Received:
+    """The answers to one event, so far."""
 
     real: set[int] = field(default_factory=set)
     simulated: bool = False
@@ -93,39 +94,38 @@ class _Fate:
 
 
 class Audit:
-    """Takes in everything that was published, in any order, and says whether it adds up."""
+    """Collects events, answers and dead letters in any order, then reports."""
 
     def __init__(self) -> None:
         self._events: dict[int, Event] = {}
         self._by_id: dict[UUID, Event] = {}
-        self._fates: dict[int, _Fate] = {}
+        self._received: dict[int, _Received] = {}
         self._open: set[int] = set()
         self._faces: dict[UUID, _Seen] = {}
         self._pictures: dict[tuple[str, int], bytes] = {}
         self._corrupt: list[str] = []
         self._duplicates = 0
-        self.reasons: Counter[str] = Counter()
 
     @property
     def outstanding(self) -> int:
-        """Events not yet answered or kept."""
+        """The number of events without an answer or, where due, a dead letter."""
         return len(self._open)
 
     @property
     def indexable(self) -> set[str]:
-        """The faces that must have a point: all with a real answer."""
+        """The ids of the faces that must have a point: those with a real answer."""
         return {str(name) for name, seen in self._faces.items() if seen.real is not None}
 
     def submitted(self, event: Event) -> None:
-        """An event that the broker has acknowledged, or is about to."""
+        """Add an event that is being published."""
         self._events[event.number] = event
-        self._fates[event.number] = _Fate()
+        self._received[event.number] = _Received()
         self._open.add(event.number)
         if event.event_id is not None:
             self._by_id[event.event_id] = event
 
     def answer(self, value: bytes | None, key: bytes | None) -> None:
-        """A message of scored-face."""
+        """Add a message of scored-face."""
         try:
             face = decode_scored_face(value)
         except InvalidEvent as error:
@@ -133,23 +133,22 @@ class Audit:
             return
         event = self._by_id.get(face.event_id)
         if event is None:
-            self._corrupt.append(f"an answer to an event that nobody sent: {face.event_id}")
+            self._corrupt.append(f"an answer to an unknown event: {face.event_id}")
             return
         problem = _problem(event, face, key) or self._contradiction(face)
         if problem is not None:
             self._corrupt.append(f"event {event.number}, face {face.face_index}: {problem}")
             return
-        fate = self._fates[event.number]
+        received = self._received[event.number]
         if face.provenance == "real":
-            fate.real.add(face.face_index)
+            received.real.add(face.face_index)
         else:
-            fate.simulated = True
-            self.reasons[str(face.fallback_reason)] += 1
-        if fate.simulated or len(fate.real) == event.faces:
+            received.simulated = True
+        if received.simulated or len(received.real) == event.faces:
             self._open.discard(event.number)
 
     def _contradiction(self, face: ScoredFace) -> str | None:
-        """Compare with earlier answers for the face; count a repeat."""
+        """Compare an answer with earlier ones for its face, and count a repeat."""
         seen = self._faces.setdefault(face.face_id, _Seen(user_id=face.user_id))
         content = _content(face)
         if face.provenance == "simulated":
@@ -161,7 +160,7 @@ class Audit:
         if seen.real is not None and seen.real != content:
             return "two real answers differ"
         vector = np.asarray(face.embedding, dtype=np.float32)
-        # The same picture has the same face whoever sent it: another's face would show here.
+        # The same picture has the same embedding for every sender; a mix-up shows here.
         picture = (str(face.image_sha256), face.face_index)
         if self._pictures.setdefault(picture, vector.tobytes()) != vector.tobytes():
             return "its embedding is not that of its picture"
@@ -170,11 +169,11 @@ class Audit:
         return None
 
     def letter(self, value: bytes | None, key: bytes | None, headers: Headers) -> None:
-        """A message of simulated-fallback."""
+        """Add a message of simulated-fallback."""
         numbers = [int(text) for name, text in headers if name == NUMBER_HEADER]
         event = self._events.get(numbers[0]) if numbers else None
         if event is None:
-            self._corrupt.append("a dead letter of an event that nobody sent")
+            self._corrupt.append("a dead letter of an unknown event")
             return
         try:
             failure = FallbackHeaders.from_headers(headers)
@@ -189,12 +188,12 @@ class Audit:
                 f"{failure.fallback_detail}"
             )
         elif event.event_id is None:
-            self._duplicates += self._fates[event.number].letter
-            self._fates[event.number].letter = True
+            self._duplicates += self._received[event.number].letter
+            self._received[event.number].letter = True
             self._open.discard(event.number)
 
     def report(self, points: Mapping[str, Point]) -> Report:
-        """The reckoning, once nothing more comes."""
+        """Return the report, once no more messages arrive."""
         wanted = self.indexable
         lost = sorted(self._open)
         missing = sorted(wanted - set(points))
@@ -206,7 +205,7 @@ class Audit:
             *(f"missing point: face {name}" for name in missing[:MOST_SHOWN]),
             *(f"stray point: face {name}" for name in [*stray, *wrong][:MOST_SHOWN]),
         ]
-        fates = self._fates.values()
+        everything = self._received.values()
         return Report(
             events=len(self._events),
             answered=len(self._events) - len(lost),
@@ -216,8 +215,8 @@ class Audit:
             indexed=len(points),
             missing_points=len(missing),
             stray_points=len(stray) + len(wrong),
-            simulated=sum(fate.simulated for fate in fates),
-            mixed=sum(bool(fate.simulated and fate.real) for fate in fates),
+            simulated=sum(one.simulated for one in everything),
+            mixed=sum(bool(one.simulated and one.real) for one in everything),
             findings=tuple(findings),
         )
 
@@ -228,12 +227,12 @@ class Audit:
         return bool(same) and point.user_id == seen.user_id
 
     def _describe(self, number: int) -> str:
-        event, fate = self._events[number], self._fates[number]
-        return f"user {event.user_id}, {len(fate.real)} of {event.faces} faces answered"
+        event, received = self._events[number], self._received[number]
+        return f"user {event.user_id}, {len(received.real)} of {event.faces} faces answered"
 
 
 def _problem(event: Event, face: ScoredFace, key: bytes | None) -> str | None:
-    """What is wrong with an answer by itself, if anything."""
+    """Return the first flaw of an answer, compared with its event alone."""
     checks: Iterable[tuple[bool, str]] = (
         (face.user_id != event.user_id, f"user {face.user_id!r}, not {event.user_id!r}"),
         (key != event.user_id.encode(), f"its record key is {key!r}"),
@@ -258,9 +257,9 @@ def _problem(event: Event, face: ScoredFace, key: bytes | None) -> str | None:
 
 
 def _content(face: ScoredFace) -> bytes:
-    """A digest of everything in an answer that a repeat must not change.
+    """Return a digest of the parts of an answer that a repeat must not change.
 
-    The reason of a simulated answer may: a picture can time out once and not be found next time.
+    A fallback reason may change: a fetch can time out first, and fail for good the next time.
     """
     same = face.model_copy(
         update={

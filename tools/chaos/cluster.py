@@ -1,15 +1,15 @@
-"""Broker, proxy, index and picture server of a run, and the workers that come and go."""
+"""The broker, proxy, index and picture server of a run, and its changing set of workers."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
 from streams.config.settings import Settings, load_settings
 from streams.kafka.topics import ensure_topics
@@ -20,32 +20,26 @@ from tools.chaos.picture_server import PictureServer
 from tools.chaos.processes import usage
 from tools.chaos.proxy import KafkaProxy
 from tools.chaos.qdrant import FakeQdrant
+from tools.chaos.workers import APP, PARTITIONS, worker_process
 
-SESSION_S = 4.0
 STOP_TIMEOUT_S = 25.0
 INDEX_TIMEOUT_S = 2
 ML_TIMEOUT_S = 1.5
-PARTITIONS = 4
-#: No worker that is older is still importing.
+#: An older worker has imported its modules and handles SIGTERM.
 IMPORT_S = 10.0
-#: What a worker writes that ends with 1 because the broker went away just when Faust connected for
-#: the first time. Faust does not try that again; an orchestrator starts the worker again.
+#: In the log of a worker that lost the broker at Faust's first connection and ended with 1. Faust
+#: does not retry that connection; an orchestrator starts the worker again.
 NEVER_CONNECTED = "Unable to bootstrap from"
-ROOT = Path(__file__).parents[2]
 
-#: How workers are told to behave: short deadlines, so that a run sees many of them.
+#: Settings of the workers: short time-outs, so that a run meets many of them.
 SETTINGS = {
-    "KAFKA_SESSION_TIMEOUT_S": str(SESSION_S),
     "KAFKA_REBALANCE_TIMEOUT_S": "15",
-    "KAFKA_PARTITIONS": str(PARTITIONS),
     "DRAIN_TIMEOUT_S": "8",
     "STOP_TIMEOUT_S": str(STOP_TIMEOUT_S),
     "ML_SERVICE_TIMEOUT": str(int(ML_TIMEOUT_S * 1000)),
     "ML_ATTEMPTS": "2",
     "ML_BACKOFF_MS": "100",
     "QDRANT_TIMEOUT_S": str(INDEX_TIMEOUT_S),
-    "LOG_FORMAT": "json",
-    "LOG_LEVEL": "warning",
 }
 
 
@@ -55,24 +49,27 @@ class Member:
 
     number: int
     process: WorkerProcess
-    #: Frozen by SIGSTOP: not to be chosen for anything else.
+    #: Stopped by SIGSTOP, so no other fault may pick it.
     frozen: bool = False
     started: float = field(default_factory=time.monotonic)
 
 
 @dataclass
 class Cluster:
-    """Everything that runs; the suite's own part lives in this process's event loop."""
+    """All parts of a run; proxy, index and picture server live in this process's event loop.
+
+    Use it as a context manager: the block begins without workers.
+    """
 
     folder: Path
     pictures: Mapping[str, bytes]
     seed: int
     extra: Mapping[str, str] = field(default_factory=dict)
-    app: str = "tools.chaos.app"
+    app: str = APP
     max_rss_mb: float = 0.0
-    #: Stops that were not clean, and ends that nobody asked for.
+    #: Stops that were not clean, and workers that ended without being told to.
     complaints: list[str] = field(default_factory=list)
-    #: Ends that nobody asked for either, but that a fault explains.
+    #: Workers that ended without being told to, but because of a fault.
     excused: list[str] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
     _started: int = 0
@@ -90,93 +87,89 @@ class Cluster:
 
     @property
     def address(self) -> str:
-        """The broker, through the proxy."""
+        """The broker's address, through the proxy."""
         return f"127.0.0.1:{self.proxy.port}"
 
     @property
     def settings(self) -> Settings:
-        """For the suite's own clients."""
+        """The settings of the suite's own clients."""
         return load_settings(
             kafka_bootstrap_servers=self.address, kafka_partitions=PARTITIONS, port=6066
         )
 
-    async def start(self) -> None:
-        """Start everything but the workers."""
-        (self.folder / "empty.env").touch()
-        await self.proxy.start()
-        await asyncio.to_thread(self.broker.start)
-        await self.qdrant.start()
-        await self.picture_server.start()
-        await ensure_topics(self.settings)
+    async def __aenter__(self) -> Cluster:
+        try:
+            await self.proxy.start()
+            await asyncio.to_thread(self.broker.start)
+            await self.qdrant.start()
+            await self.picture_server.start()
+            await ensure_topics(self.settings)
+        except BaseException:
+            await self._stop()
+            raise
+        return self
 
-    async def stop(self) -> None:
-        """Stop everything."""
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
         for member in list(self.members):
-            await self._end(member)
+            if member.frozen:
+                member.process.send_signal(signal.SIGCONT)
+            await self._kill(member)
         await self.picture_server.stop()
         await self.qdrant.aclose()
         await self.proxy.stop()
         await asyncio.to_thread(self.broker.stop)
 
-    async def _end(self, member: Member) -> None:
-        self.members.remove(member)
-        if member.frozen:
-            member.process.send_signal(signal.SIGCONT)
-        await asyncio.to_thread(member.process.kill)
-
-    def join(self) -> Member:
+    def join(self) -> None:
         """Start one more worker."""
         self._started += 1
-        number = self._started
-        environment = {
-            **SETTINGS,
-            "KAFKA_BOOTSTRAP_SERVERS": self.address,
-            "QDRANT_URL": f"http://127.0.0.1:{self.qdrant.port}",
-            "IMAGE_URI_ALLOW": self.picture_server.url,
-            "ENV_FILE": str(self.folder / "empty.env"),
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
-            **self.extra,
-        }
-        process = WorkerProcess(
-            environment,
-            port=free_port(),
-            log_file=self.folder / f"worker-{number}.log",
-            faust_log_level="warn",
-            app=self.app,
+        process = worker_process(
+            self.folder / f"worker-{self._started}.log",
+            self.address,
+            self.qdrant.url,
+            {**SETTINGS, "IMAGE_URI_ALLOW": self.picture_server.url, **self.extra},
+            self.app,
         )
-        member = Member(number, process.start())
-        self.members.append(member)
-        return member
+        self.members.append(Member(self._started, process.start()))
 
     def pick(self, victim: float) -> Member | None:
-        """A worker that is not frozen; ``victim`` in [0, 1)."""
-        able = [member for member in self.members if not member.frozen]
-        return able[int(victim * len(able))] if able else None
+        """Return a worker that is not frozen; ``victim`` in [0, 1) chooses it."""
+        running = [member for member in self.members if not member.frozen]
+        return running[int(victim * len(running))] if running else None
 
     async def kill(self, member: Member) -> None:
-        """SIGKILL."""
-        if self._has_ended(member):
-            return
+        """Send SIGKILL."""
+        if not self._has_ended(member):
+            await self._kill(member)
+
+    async def _kill(self, member: Member) -> None:
         self.members.remove(member)
         await asyncio.to_thread(member.process.kill)
 
     async def terminate(self, member: Member) -> None:
-        """SIGTERM; anything but a clean end in time is a complaint."""
+        """Send SIGTERM; any end but a clean one in time is a complaint."""
         if self._has_ended(member):
             return
         self.members.remove(member)
         started = time.monotonic()
         status = await asyncio.to_thread(member.process.stop, STOP_TIMEOUT_S + 10)
         took = time.monotonic() - started
-        # Python's own import ends by the signal itself; nothing was taken from the broker yet.
-        too_young = status == -signal.SIGTERM and started - member.started < IMPORT_S
-        if status != 0 and not too_young:
+        # While Python imports, the signal itself ends it; it has no partitions yet.
+        importing = status == -signal.SIGTERM and started - member.started < IMPORT_S
+        if status != 0 and not importing:
             self.complaints.append(
                 f"worker {member.number} ended with {status} {took:.1f} s after SIGTERM"
             )
 
     async def freeze(self, member: Member, seconds: float) -> None:
-        """SIGSTOP, wait, SIGCONT."""
+        """Send SIGSTOP, wait, and send SIGCONT."""
         member.frozen = True
         member.process.send_signal(signal.SIGSTOP)
         try:
@@ -187,7 +180,7 @@ class Cluster:
                 member.frozen = False
 
     def watch(self, at_least: int) -> None:
-        """Once a second: measure memory; replace what ended by itself, as an orchestrator would."""
+        """Measure memory, and replace workers that ended, as an orchestrator would."""
         for member in list(self.members):
             if self._has_ended(member):
                 continue
@@ -197,16 +190,16 @@ class Cluster:
             self.join()
 
     def _has_ended(self, member: Member) -> bool:
-        """Whether it ended by itself: a complaint, unless a fault explains it."""
+        """Whether it ended by itself, which is a complaint unless a fault explains it."""
         status = member.process.poll()
         if status is None:
             return False
         self.members.remove(member)
         log_file = member.process.log_file
-        wrote = log_file.read_text(errors="replace") if log_file and log_file.exists() else ""
-        said = f"worker {member.number} ended by itself with {status}"
-        if status == 1 and NEVER_CONNECTED in wrote:
-            self.excused.append(f"{said}: the broker could not be reached at its first connection")
+        log = log_file.read_text(errors="replace") if log_file and log_file.exists() else ""
+        end = f"worker {member.number} ended by itself with {status}"
+        if status == 1 and NEVER_CONNECTED in log:
+            self.excused.append(f"{end}: it could not reach the broker at its first connection")
         else:
-            self.complaints.append(said)
+            self.complaints.append(end)
         return True

@@ -1,4 +1,4 @@
-"""The plan of faults of a run: drawn from a seed, the same for the same seed."""
+"""The plan of faults of a run, drawn from a seed: the same seed gives the same plan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What is done to the workers and to what they depend on."""
+    """The kinds of faults, for workers and for the services they depend on."""
 
     KILL = "kill"
     TERM = "term"
@@ -26,9 +26,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Wait ``after_s``, then do it for ``lasts_s`` (0: it is over at once).
+    """One fault: it begins after ``after_s`` and lasts ``lasts_s`` (0: it is over at once).
 
-    ``victim`` in [0, 1) chooses among the workers there are; ``number`` chooses a variant.
+    ``victim`` in [0, 1) picks one of the running workers; ``number`` picks a variant.
     """
 
     kind: Kind
@@ -42,27 +42,11 @@ class Fault:
         return f"after {self.after_s:.1f} s {self.kind.value}{lasts}"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The faults of a seed, in order."""
-
-    seed: int
-    faults: tuple[Fault, ...]
-
-    @property
-    def takes_s(self) -> float:
-        """About how long it takes."""
-        return sum(
-            fault.after_s + (fault.lasts_s if fault.kind in BLOCKING else 0)
-            for fault in self.faults
-        )
-
-
-#: Nothing else is done meanwhile: a worker that cannot reach the broker cannot stop cleanly.
+#: No other fault begins meanwhile: a worker that cannot reach the broker cannot stop cleanly.
 BLOCKING = frozenset({Kind.BLACK_HOLE})
 
-#: How long each lasts, in seconds; those not here are over at once. A zombie's begins where the
-#: session time-out ends.
+#: Shortest and longest duration in seconds; other faults are over at once. For a zombie they count
+#: from the end of its session time-out.
 LASTS: dict[Kind, tuple[float, float]] = {
     Kind.ZOMBIE: (2, 6),
     Kind.BLACK_HOLE: (3, 14),
@@ -72,19 +56,19 @@ LASTS: dict[Kind, tuple[float, float]] = {
     Kind.FALLBACK_REFUSED: (5, 15),
     Kind.SLOW_PICTURES: (10, 20),
 }
-#: Those that make the most trouble come once more.
+#: The faults that have found the most bugs occur twice.
 TWICE = (Kind.KILL, Kind.TERM, Kind.JOIN)
 
 
-def plan(seed: int, *, session_s: float, longest_s: float = 60.0) -> Plan:
-    """Every kind of fault at least once, in an order and at distances drawn from the seed.
+def plan(seed: int, *, session_s: float, longest_s: float = 60.0) -> tuple[Fault, ...]:
+    """Draw every kind of fault at least once, in random order and at random intervals.
 
-    ``longest_s`` bounds each fault.
+    ``longest_s`` limits the duration of each fault.
     """
     rng = random.Random(f"faults-{seed}")
     kinds = [*Kind, *TWICE]
     rng.shuffle(kinds)
-    return Plan(seed, tuple(_fault(rng, kind, session_s, longest_s) for kind in kinds))
+    return tuple(_fault(rng, kind, session_s, longest_s) for kind in kinds)
 
 
 def _fault(rng: random.Random, kind: Kind, session_s: float, longest_s: float) -> Fault:

@@ -1,4 +1,4 @@
-"""The events of a run, drawn from a seed, each with what may become of it."""
+"""The events of a run, drawn from a seed, each with the outcomes that are allowed for it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import base64
 import hashlib
 import json
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid5
 
 from PIL import Image, ImageEnhance
@@ -18,14 +18,14 @@ from tools.pictures import encoded, portrait
 
 NAMESPACE = UUID("c4a05000-0000-4000-8000-000000000001")
 USERS = 97
-#: The header by which a dead letter is known again, whatever its bytes are.
+#: The header that identifies a dead letter, whatever its value is.
 NUMBER_HEADER = "chaos-number"
 
-#: A sound picture may still be answered simulated when the machine is too busy to score it in time.
+#: A valid picture may be answered simulated when the machine is too busy to score it in time.
 TRANSIENT = frozenset({FallbackReason.INFERENCE_TIMEOUT})
 _FETCH = frozenset({FallbackReason.INFERENCE_TIMEOUT, FallbackReason.IMAGE_UNAVAILABLE})
 
-#: What each command must end in.
+#: The fallback reason that each command must lead to.
 VERDICTS: dict[Command, FallbackReason] = {
     Command.HANG: FallbackReason.INFERENCE_TIMEOUT,
     Command.FAIL: FallbackReason.INFERENCE_FAILED,
@@ -38,21 +38,25 @@ VERDICTS: dict[Command, FallbackReason] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event as it is published, and what is allowed to happen to it.
+    """One event as it is published, and its allowed outcomes.
 
-    ``event_id`` is None where nobody can be told from it: it must be kept in the fallback topic.
-    ``reasons``: why it may be answered simulated. ``may_be_real``: whether real answers are right.
+    ``event_id`` is None for an event without a readable id and user: it must be kept in the
+    fallback topic. ``reasons`` allow a simulated answer, ``may_be_real`` allows real ones.
     """
 
     number: int
-    user_id: str
     event_id: UUID | None
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
-    picture_sha256: str | None
-    faces: int
-    may_be_real: bool
-    reasons: frozenset[FallbackReason]
+    picture_sha256: str | None = None
+    faces: int = 1
+    may_be_real: bool = True
+    reasons: frozenset[FallbackReason] = TRANSIENT
+
+    @property
+    def user_id(self) -> str:
+        """The user who sends the event."""
+        return user_of(self.number)
 
     @property
     def key(self) -> bytes | None:
@@ -62,7 +66,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Load:
-    """``count`` events of a seed, a share of them bad; ``real`` ones carry photographs."""
+    """``count`` events of a seed, a share of them bad; ``real`` events carry photographs."""
 
     seed: int
     count: int
@@ -72,166 +76,99 @@ class Load:
     hang_share: float = 0.002
     claim_share: float = 0.05
 
-    @property
-    def pictures(self) -> dict[str, bytes]:
-        """What the picture server holds."""
-        if self.real:
-            return {f"{n}.jpg": picture for n, picture in enumerate(photographs())}
-        return {f"{n}.jpg": _made_up(random.Random(n), 2000) for n in range(16)}
-
     def events(self) -> Iterator[Event]:
-        """The events, in the order of publishing; the same for the same seed."""
+        """Yield the events in the order of publishing; the same seed gives the same events."""
         rng = random.Random(f"events-{self.seed}")
         pool = photographs() if self.real else ()
-        claimable = list(self.pictures.items())
+        claimable = list(served_pictures(real=self.real).items())
         for number in range(self.count):
             dice = rng.random()
-            picture = rng.choice(pool) if self.real else _made_up(rng, rng.randint(500, 4000))
+            picture = rng.choice(pool) if self.real else rng.randbytes(rng.randint(500, 4000))
             faces = 1 if self.real or rng.random() < 0.8 else 2
             if dice < self.hang_share:
                 yield self._commanded(number, picture, Command.HANG)
             elif dice < self.bad_share:
                 yield self._bad(number, picture, rng)
             elif dice < self.bad_share + self.claim_share:
-                yield self._claim(number, *rng.choice(claimable))
+                yield self._claim_check(number, *rng.choice(claimable))
             else:
-                yield self._sound(number, picture, faces, binary=rng.random() < 0.5)
+                yield self._valid(number, picture, faces, binary=rng.random() < 0.5)
 
-    def _sound(self, number: int, picture: bytes, faces: int, *, binary: bool) -> Event:
-        return self._event(number, picture, faces=faces, binary=binary)
+    def _valid(self, number: int, picture: bytes, faces: int, *, binary: bool) -> Event:
+        if binary and faces == 1:
+            return self._binary(number, picture)
+        event = self._json(number, {"image_base64": _base64(picture), "max_faces": faces})
+        return replace(event, picture_sha256=_sha256(picture), faces=faces)
+
+    def _claim_check(self, number: int, name: str, picture: bytes) -> Event:
+        digest = _sha256(picture)
+        fields = {"image_uri": self.picture_url + name, "image_sha256": digest}
+        return replace(self._json(number, fields), picture_sha256=digest, reasons=_FETCH)
 
     def _commanded(self, number: int, picture: bytes, command: Command) -> Event:
-        reasons = frozenset({VERDICTS[command]}) | TRANSIENT
-        picture = commanded(picture, command)
-        return self._event(number, picture, may_be_real=False, reasons=reasons)
-
-    def _claim(self, number: int, name: str, picture: bytes) -> Event:
-        event_id = self._id(number)
-        digest = hashlib.sha256(picture).hexdigest()
-        fields = {
-            "event_id": str(event_id),
-            "user_id": self._user(number),
-            "image_uri": self.picture_url + name,
-            "image_sha256": digest,
-        }
-        return self._made(number, event_id, fields, digest, reasons=_FETCH)
+        event = self._binary(number, commanded(picture, command))
+        return replace(event, may_be_real=False, reasons=TRANSIENT | {VERDICTS[command]})
 
     def _bad(self, number: int, picture: bytes, rng: random.Random) -> Event:
         commands = [command for command in VERDICTS if command is not Command.HANG]
-        kind = rng.choice([*commands, "nobody", "nonsense", "no picture", "digest", "declined"])
-        if isinstance(kind, Command):
-            return self._commanded(number, picture, kind)
-        if kind in ("nobody", "nonsense"):
-            value = b"\xff\xfe nonsense" if kind == "nonsense" else b'{"image_base64": "AAAA"}'
-            return Event(
-                number,
-                self._user(number),
-                None,
-                value,
-                self._mark(number),
-                None,
-                0,
-                may_be_real=False,
-                reasons=frozenset({FallbackReason.INVALID_EVENT}),
-            )
-        event_id = self._id(number)
-        fields: dict[str, object] = {"event_id": str(event_id), "user_id": self._user(number)}
-        reason = FallbackReason.INVALID_EVENT
-        if kind != "no picture":
-            fields["image_base64"] = base64.b64encode(picture).decode()
-        if kind == "digest":
-            fields["image_sha256"] = "0" * 64
-        if kind == "declined":
-            fields["use_real_ml"] = False
-            reason = FallbackReason.REAL_ML_DISABLED
-        return self._made(
-            number, event_id, fields, None, may_be_real=False, reasons=frozenset({reason})
-        )
+        flaws = ["no user", "not JSON", "no picture", "wrong digest", "declined"]
+        match rng.choice([*commands, *flaws]):
+            case Command() as command:
+                return self._commanded(number, picture, command)
+            case "no user":
+                return _unidentified(number, b'{"image_base64": "AAAA"}')
+            case "not JSON":
+                return _unidentified(number, b"\xff\xfe nonsense")
+            case "no picture":
+                return self._refused(number, {})
+            case "wrong digest":
+                fields = {"image_base64": _base64(picture), "image_sha256": "0" * 64}
+                return self._refused(number, fields)
+            case _:
+                declined = {"image_base64": _base64(picture), "use_real_ml": False}
+                return self._refused(number, declined, FallbackReason.REAL_ML_DISABLED)
 
-    def _event(
+    def _refused(
         self,
         number: int,
-        picture: bytes,
-        *,
-        faces: int = 1,
-        binary: bool = True,
-        may_be_real: bool = True,
-        reasons: frozenset[FallbackReason] = TRANSIENT,
+        fields: Mapping[str, object],
+        reason: FallbackReason = FallbackReason.INVALID_EVENT,
     ) -> Event:
+        event = self._json(number, fields)
+        return replace(event, may_be_real=False, reasons=frozenset({reason}))
+
+    def _binary(self, number: int, picture: bytes) -> Event:
         event_id = self._id(number)
-        digest = hashlib.sha256(picture).hexdigest()
-        if not binary or faces > 1:
-            fields = {
-                "event_id": str(event_id),
-                "user_id": self._user(number),
-                "image_base64": base64.b64encode(picture).decode(),
-                "max_faces": faces,
-            }
-            return self._made(
-                number,
-                event_id,
-                fields,
-                digest,
-                faces=faces,
-                may_be_real=may_be_real,
-                reasons=reasons,
-            )
         headers = (
             ("content-type", b"image/jpeg"),
             ("ce_id", str(event_id).encode()),
-            *self._mark(number),
+            _number_header(number),
         )
-        return Event(
-            number,
-            self._user(number),
-            event_id,
-            picture,
-            headers,
-            digest,
-            faces,
-            may_be_real,
-            reasons,
-        )
+        return Event(number, event_id, picture, headers, _sha256(picture))
 
-    def _made(
-        self,
-        number: int,
-        event_id: UUID,
-        fields: dict[str, object] | dict[str, str],
-        digest: str | None,
-        *,
-        faces: int = 1,
-        may_be_real: bool = True,
-        reasons: frozenset[FallbackReason],
-    ) -> Event:
-        return Event(
-            number,
-            self._user(number),
-            event_id,
-            json.dumps(fields).encode(),
-            self._mark(number),
-            digest,
-            faces,
-            may_be_real,
-            reasons,
-        )
+    def _json(self, number: int, fields: Mapping[str, object]) -> Event:
+        event_id = self._id(number)
+        whole = {"event_id": str(event_id), "user_id": user_of(number), **fields}
+        return Event(number, event_id, json.dumps(whole).encode(), (_number_header(number),))
 
     def _id(self, number: int) -> UUID:
         return uuid5(NAMESPACE, f"{self.seed}:{number}")
 
-    def _user(self, number: int) -> str:
-        return f"user-{number % USERS}"
 
-    def _mark(self, number: int) -> tuple[tuple[str, bytes], ...]:
-        return ((NUMBER_HEADER, str(number).encode()),)
+def user_of(number: int) -> str:
+    """Return the user of the event with this number."""
+    return f"user-{number % USERS}"
 
 
-def _made_up(rng: random.Random, size: int) -> bytes:
-    return rng.randbytes(size)
+def served_pictures(*, real: bool) -> dict[str, bytes]:
+    """Return the pictures behind claim checks, by the names under which they are served."""
+    if real:
+        return {f"{n}.jpg": picture for n, picture in enumerate(photographs())}
+    return {f"{n}.jpg": random.Random(n).randbytes(2000) for n in range(16)}
 
 
 def photographs() -> tuple[bytes, ...]:
-    """Small photographs (at most 160 pixels) of two people, a dozen variants."""
+    """Return a dozen small photographs (at most 160 pixels wide and high) of two people."""
     made = []
     for name in ("grace-hopper", "eileen-collins"):
         small = portrait(name)
@@ -247,3 +184,28 @@ def _variant(picture: Image.Image, brightness: float, *, mirrored: bool) -> byte
     if mirrored:
         shown = shown.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return encoded(shown, "JPEG", quality=90)
+
+
+def _unidentified(number: int, value: bytes) -> Event:
+    """Return an event that has no readable id or user."""
+    return Event(
+        number,
+        event_id=None,
+        value=value,
+        headers=(_number_header(number),),
+        faces=0,
+        may_be_real=False,
+        reasons=frozenset({FallbackReason.INVALID_EVENT}),
+    )
+
+
+def _number_header(number: int) -> tuple[str, bytes]:
+    return NUMBER_HEADER, str(number).encode()
+
+
+def _sha256(picture: bytes) -> str:
+    return hashlib.sha256(picture).hexdigest()
+
+
+def _base64(picture: bytes) -> str:
+    return base64.b64encode(picture).decode()

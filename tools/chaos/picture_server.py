@@ -1,10 +1,11 @@
-"""Serves the pictures behind claim checks, at once or slowly."""
+"""A server of the pictures behind claim checks, which can be slow."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -12,23 +13,22 @@ from aiohttp import web
 
 @dataclass
 class PictureServer:
-    """``http://127.0.0.1:port/<name>``; when slow, an answer takes up to ``slow_s``."""
+    """``http://127.0.0.1:port/<name>``; a slow answer takes up to ``slow_s``."""
 
     port: int
     pictures: Mapping[str, bytes]
     slow_s: float
     rng: random.Random
-    slow: bool = False
-    delayed: int = 0
+    _slow: bool = False
     _runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        """What claim checks begin with."""
+        """The prefix of all claim checks."""
         return f"http://127.0.0.1:{self.port}/"
 
     async def start(self) -> None:
-        """Listen."""
+        """Start listening."""
         app = web.Application()
         app.router.add_get("/{name}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -36,14 +36,22 @@ class PictureServer:
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close the port and all connections."""
         if self._runner is not None:
             await self._runner.cleanup()
 
+    @contextmanager
+    def slow(self) -> Iterator[None]:
+        """Answer slowly inside the block."""
+        self._slow = True
+        try:
+            yield
+        finally:
+            self._slow = False
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         picture = self.pictures.get(request.match_info["name"])
-        if self.slow:
-            self.delayed += 1
+        if self._slow:
             await asyncio.sleep(self.rng.uniform(0, self.slow_s))
         if picture is None:
             return web.Response(status=404)

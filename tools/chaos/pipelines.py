@@ -1,7 +1,7 @@
-"""What the workers of the chaos suite score with: the real models or a stand-in, both with trouble.
+"""Scoring pipelines of the chaos workers: real models or random delays, both with faults.
 
-A picture ends in a word of command (``chaos:hang``) where something is to go wrong with it.
-Decoders ignore what follows a JPEG's end, so the real models see a sound picture.
+A picture that ends in a command (``chaos:hang``) makes the pipeline fail in that way. Decoders
+ignore bytes behind a JPEG's end, so the real models see a valid picture.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LONGEST_COMMAND = 32
 
 
 class Command(StrEnum):
-    """What is to happen to a picture."""
+    """The failures that a picture can ask for."""
 
     HANG = "hang"
     FAIL = "fail"
@@ -42,19 +42,19 @@ class Command(StrEnum):
     UNREADABLE = "unreadable"
 
 
-def commanded(picture: bytes, command: Command | None) -> bytes:
-    """The picture with its word of command."""
-    return picture if command is None else picture + MARK + command.value.encode()
+def commanded(picture: bytes, command: Command) -> bytes:
+    """Return the picture with a command at its end."""
+    return picture + MARK + command.value.encode()
 
 
 def command_of(picture: bytes) -> Command | None:
-    """The word of command at a picture's end, if there is one."""
+    """Return the command at a picture's end, if there is one."""
     _, mark, word = picture[-LONGEST_COMMAND:].rpartition(MARK)
     return Command(word.decode()) if mark else None
 
 
 def endless_session() -> OnnxSession:
-    """A graph that runs until it is terminated: a loop of 2^62 additions."""
+    """Return a graph that runs until it is terminated: a loop of 2^62 additions."""
     body = helper.make_graph(
         [
             helper.make_node("Add", ["sum_in", "one"], ["sum_out"]),
@@ -92,25 +92,25 @@ _ENDLESS = endless_session()
 
 
 def _obey(picture: bytes, cancellation: Cancellation) -> None:
-    """Go wrong as the picture demands; return where it demands nothing."""
+    """Fail as the picture's command says; return when it has none."""
     match command_of(picture):
         case Command.HANG:
             _ENDLESS.run(np.zeros(1, np.float32), cancellation)
         case Command.FAIL:
-            raise InferenceFailed("chaos", "the picture says so")
+            raise InferenceFailed("chaos", "commanded by the picture")
         case Command.BUG:
-            raise RuntimeError("a bug that the picture brings out")
+            raise RuntimeError("a bug commanded by the picture")
         case Command.NO_FACE:
             raise NoFaceFound(1, 1)
         case Command.LOW:
             raise LowConfidence(0.1, 0.7)
         case Command.UNREADABLE:
-            raise UnreadableImage("the picture says so")
+            raise UnreadableImage("commanded by the picture")
 
 
 @dataclass(frozen=True)
 class TroubledPipeline(FacePipeline):
-    """The real models; only the pictures with a word of command go wrong."""
+    """The real models; only pictures with a command fail."""
 
     def score(
         self,
@@ -120,7 +120,7 @@ class TroubledPipeline(FacePipeline):
         max_faces: int,
         cancellation: Cancellation | None = None,
     ) -> ScoredImage:
-        """As the real pipeline."""
+        """Obey the picture's command, or score it."""
         cancellation = cancellation or Cancellation()
         _obey(image, cancellation)
         return super().score(
@@ -132,20 +132,20 @@ class TroubledPipeline(FacePipeline):
 
 
 def with_trouble(pipeline: FacePipeline) -> FacePipeline:
-    """The pipeline, obeying words of command."""
+    """Return the pipeline, with failures on command."""
     return TroubledPipeline(pipeline.face_detector, pipeline.face_embedder, pipeline.limits)
 
 
 @dataclass(frozen=True)
 class _Described:
-    """Stands where a detector or an embedder would; has nothing but its description."""
+    """A detector or embedder of which only the description is used."""
 
     description: ModelDescription
 
 
 @dataclass(frozen=True)
 class RandomDelays(FacePipeline):
-    """Scores made from the picture's hash after a random wait: 95 % fast, 5 % slow."""
+    """Scores derived from the picture's hash after a random delay: 95 % fast, 5 % slow."""
 
     fast_s: float = 0.02
     slow_s: float = 0.6
@@ -158,7 +158,7 @@ class RandomDelays(FacePipeline):
         max_faces: int,
         cancellation: Cancellation | None = None,
     ) -> ScoredImage:
-        """One or two faces, the same for the same picture."""
+        """Return up to two faces, the same for the same picture."""
         cancellation = cancellation or Cancellation()
         _obey(image, cancellation)
         slow = random.random() < 0.05
@@ -174,18 +174,18 @@ class RandomDelays(FacePipeline):
         )
 
     def warm_up(self) -> None:
-        """Nothing to warm."""
+        """Do nothing: there are no models."""
 
 
 def random_delays(fast_s: float = 0.02, slow_s: float = 0.6) -> RandomDelays:
-    """The stand-in with waits up to these, under the names of the default models."""
+    """Return a pipeline with delays up to these, under the names of the default models."""
     detector: FaceDetector = _Described(describe("yunet"))  # type: ignore[assignment]
     embedder: FaceEmbedder = _Described(describe("sface"))  # type: ignore[assignment]
     return RandomDelays(detector, embedder, DecodeLimits(), fast_s=fast_s, slow_s=slow_s)
 
 
 def embedding_for(digest: str, face_index: int) -> NDArray[np.float32]:
-    """What the stand-in makes of a picture's digest: (128,) float32, L2-normalised."""
+    """Return the embedding for a picture's digest: (128,) float32, L2-normalised."""
     seed = hashlib.sha256(f"{digest}:{face_index}".encode()).hexdigest()
     return np.asarray(simulate(seed, 128).embedding, dtype=np.float32)
 

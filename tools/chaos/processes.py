@@ -1,4 +1,4 @@
-"""What a process uses, read from outside."""
+"""The memory, threads and open files of another process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Resident memory in MB; threads and open files are 0 where only ``ps`` can be asked."""
+    """Resident memory in MB; threads and open files are 0 where only ``ps`` is available."""
 
     rss_mb: float
     threads: int = 0
@@ -17,7 +17,7 @@ class Usage:
 
 
 def usage(pid: int) -> Usage | None:
-    """What the process uses now; None when it is gone."""
+    """Return what the process uses now, or None when it has ended."""
     folder = Path(f"/proc/{pid}")
     if not Path("/proc/self/status").exists():
         return _by_ps(pid)
@@ -27,7 +27,7 @@ def usage(pid: int) -> Usage | None:
     except OSError:
         return None
     fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    if "VmRSS" not in fields:  # a zombie of the other kind: ended, not yet waited for
+    if "VmRSS" not in fields:  # ended, and not yet waited for
         return None
     return Usage(int(fields["VmRSS"].split()[0]) / 1024, int(fields["Threads"]), files)
 

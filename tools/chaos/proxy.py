@@ -1,8 +1,8 @@
-"""A TCP proxy between workers and broker that can cut, swallow, and refuse.
+"""A TCP proxy between workers and broker that cuts, delays and refuses on demand.
 
-It reads Kafka's frames only as far as it must: who speaks (the client id of the first request), and
-which topics a produce request is for. Responses keep the order of their requests, as the protocol
-demands, so a refusal waits for its turn.
+From Kafka's frames it reads the client id of a connection's first request, and the topics of
+produce requests. Responses keep the order of their requests, as the protocol demands: a refusal
+is sent after the responses to earlier requests.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import asyncio
 import contextlib
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka.protocol import produce
 from aiokafka.protocol.api import RequestHeader_v1
 
-#: The suite's own clients: no fault applies to them.
+#: The client id of the suite's own clients, which no fault applies to.
 SPARED_CLIENT_ID = "chaos-suite"
 
 PRODUCE = 0
@@ -27,16 +29,16 @@ _HEADER = struct.Struct(">hhi")  # api key, api version, correlation id
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Produce requests that name the topic are answered with the error, and go no further.
+    """An error that answers produce requests for a topic in the broker's place.
 
-    All partitions of such a request are refused: none of it reaches the broker.
+    The broker receives no part of such a request, so all its partitions are refused.
     """
 
     topic: str
     error_code: int
 
     def answer_to(self, frame: bytes) -> bytes | None:
-        """The response frame for a request frame that is refused, None for any other."""
+        """Return the response to a refused request frame, None for any other frame."""
         api_key, version, correlation = _HEADER.unpack_from(frame)
         if api_key != PRODUCE or self.topic.encode() not in frame:
             return None
@@ -56,7 +58,7 @@ class Refusal:
         return struct.pack(">i", len(body)) + body
 
     def _refused(self, version: int, partition: int) -> tuple[int, ...]:
-        # partition, error code, base offset, and from v5 on the log's start offset after the time
+        # Partition, error code, base offset, time, and from v5 on the log's start offset.
         return (partition, self.error_code, -1, -1, -1)[: 5 if version >= 5 else 4]
 
 
@@ -64,8 +66,8 @@ class Refusal:
 class _Connection:
     client: asyncio.StreamWriter
     broker: asyncio.StreamWriter
-    #: A refusal's bytes, or None for a response that the broker owes.
-    owed: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
+    #: In the order of the requests: the bytes of a refusal, or None for the broker's response.
+    answers: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
     spared: bool | None = None
 
     def abort(self) -> None:
@@ -74,7 +76,7 @@ class _Connection:
 
 
 class KafkaProxy:
-    """Forwards ``127.0.0.1:port`` to the broker's port, as well as it is allowed to."""
+    """Forwards ``127.0.0.1:port`` to the broker's port, unless a fault prevents it."""
 
     def __init__(self, port: int, broker_port: int) -> None:
         self.port = port
@@ -84,36 +86,47 @@ class KafkaProxy:
         self._clear = asyncio.Event()
         self._clear.set()
         self._server: asyncio.Server | None = None
-        self.refusal: Refusal | None = None
+        self._refusal: Refusal | None = None
         self.refused = 0
 
     async def start(self) -> None:
-        """Listen."""
+        """Start listening."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close the port and all connections."""
         if self._server is not None:
             self._server.close()
-        self.heal()
+        self._clear.set()
         for connection in list(self._connections):
             connection.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def cut(self) -> int:
-        """Reset every connection of the workers; how many there were."""
-        victims = [one for one in self._connections if not one.spared]
-        for connection in victims:
+    def cut(self) -> None:
+        """Reset every connection of the workers."""
+        for connection in [one for one in self._connections if not one.spared]:
             connection.abort()
-        return len(victims)
 
-    def black_hole(self) -> None:
-        """From now on bytes of the workers' connections, new ones too, arrive nowhere."""
+    @contextmanager
+    def black_hole(self) -> Iterator[None]:
+        """Hold back the bytes of the workers' connections, also of new ones, in the block.
+
+        They arrive at its end, as TCP would retransmit them.
+        """
         self._clear.clear()
+        try:
+            yield
+        finally:
+            self._clear.set()
 
-    def heal(self) -> None:
-        """What the hole swallowed arrives late, as TCP would have it."""
-        self._clear.set()
+    @contextmanager
+    def refusing(self, refusal: Refusal) -> Iterator[None]:
+        """Answer the workers' produce requests by the refusal in the block."""
+        self._refusal = refusal
+        try:
+            yield
+        finally:
+            self._refusal = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -146,28 +159,28 @@ class KafkaProxy:
             frame = await _frame(reader)
             if connection.spared is None:
                 connection.spared = _client_id(frame) == SPARED_CLIENT_ID
-            await self._way_is_clear(connection)
-            refusal = None if connection.spared or self.refusal is None else self.refusal
+            await self._until_clear(connection)
+            refusal = None if connection.spared else self._refusal
             refused = refusal.answer_to(frame) if refusal else None
             if refused is not None:
                 self.refused += 1
-                connection.owed.put_nowait(refused)
+                connection.answers.put_nowait(refused)
                 continue
-            connection.owed.put_nowait(None)
+            connection.answers.put_nowait(None)
             connection.broker.write(struct.pack(">i", len(frame)) + frame)
             await connection.broker.drain()
 
     async def _responses(self, connection: _Connection, reader: asyncio.StreamReader) -> None:
         while True:
-            answer = await connection.owed.get()
+            answer = await connection.answers.get()
             if answer is None:
                 frame = await _frame(reader)
                 answer = struct.pack(">i", len(frame)) + frame
-            await self._way_is_clear(connection)
+            await self._until_clear(connection)
             connection.client.write(answer)
             await connection.client.drain()
 
-    async def _way_is_clear(self, connection: _Connection) -> None:
+    async def _until_clear(self, connection: _Connection) -> None:
         if not connection.spared:
             await self._clear.wait()
 

@@ -1,7 +1,6 @@
-"""A stand-in for a Qdrant server: the handful of REST calls that ``streams/index/`` makes.
+"""A fake Qdrant server: the REST calls that ``streams/index/`` makes, except for searches.
 
-It keeps points in memory and can be away, answer errors, or answer too late. It is not Qdrant: it
-searches nothing, and its word for "stored" is worth no more than this process.
+It keeps points in the memory of this process, and can be away, answer errors, or answer too late.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from aiohttp import web
 
 
 class Mood(StrEnum):
-    """How the server behaves."""
+    """The server's behaviour."""
 
     WELL = "well"
     AWAY = "away"
@@ -28,7 +27,7 @@ class Mood(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredPoint:
-    """One point as it was written last."""
+    """One point, as last written."""
 
     user_id: str
     event_id: str
@@ -45,7 +44,7 @@ class _Collection:
 
 @dataclass
 class FakeQdrant:
-    """``http://127.0.0.1:port``; ``slow_s`` is longer than the workers' time-out."""
+    """A server on loopback; ``slow_s`` must be longer than the workers' time-out."""
 
     port: int
     slow_s: float
@@ -59,14 +58,19 @@ class FakeQdrant:
     _site: web.TCPSite | None = None
 
     @property
+    def url(self) -> str:
+        """The server's URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def points(self) -> dict[str, StoredPoint]:
-        """Every point of every collection."""
+        """The points of all collections, by id."""
         return {
             name: point for one in self.collections.values() for name, point in one.points.items()
         }
 
     async def start(self) -> None:
-        """Listen."""
+        """Start listening."""
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -74,13 +78,13 @@ class FakeQdrant:
         await self._listen()
 
     async def aclose(self) -> None:
-        """Close everything."""
+        """Close the port and all connections."""
         if self._runner is not None:
             await self._runner.cleanup()
 
     @asynccontextmanager
     async def trouble(self, mood: Mood) -> AsyncIterator[None]:
-        """Behave so inside the block; of several blocks the one entered last wins."""
+        """Behave so inside the block; of nested or overlapping blocks the latest wins."""
         mine = object()
         self._troubles[mine] = mood
         await self._change()
@@ -108,20 +112,20 @@ class FakeQdrant:
             self.troubled += 1
         if self.mood is Mood.AWAY:
             if request.transport is not None:
-                request.transport.abort()  # a connection from before
+                request.transport.abort()  # opened before the outage
             return web.Response(status=503)
         if self.mood is Mood.ERRORS:
             status = self.rng.choice((500, 503, 429, 502))
             headers = {"retry-after": "1"} if status == 429 else {}
-            error = {"status": {"error": "the chaos suite says so"}, "time": 0.0}
+            error = {"status": {"error": "an error injected by the chaos suite"}, "time": 0.0}
             return web.json_response(error, status=status, headers=headers)
         late = self.mood is Mood.SLOW
         if late and self.rng.random() < 0.5:
-            await asyncio.sleep(self.slow_s)  # timed out before it was done
+            await asyncio.sleep(self.slow_s)  # the client times out before the request is handled
             late = False
         answer = self._answer(request.method, request.path, body)
         if late:
-            await asyncio.sleep(self.slow_s)  # done, but its caller never hears of it
+            await asyncio.sleep(self.slow_s)  # the request is handled, but the client has timed out
         return answer
 
     def _answer(self, method: str, path: str, body: Any) -> web.Response:  # noqa: PLR0911 - a table

@@ -1,27 +1,20 @@
-"""A long steady load: memory, threads, open files and lag over time; see ``make soak``."""
+"""A long steady load, with samples of memory, threads, files and lag; see ``make soak``."""
 
 from __future__ import annotations
 
 import asyncio
 import csv
-import random
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from uuid import uuid4
 
-from aiokafka import AIOKafkaProducer
-
-from streams.local.embedded_broker import free_port
-from tools.chaos.answers import Counter, counting
+from tools.chaos.clients import MessageCount, counting, producing, send_picture
 from tools.chaos.load import photographs
 from tools.chaos.processes import usage
-from tools.chaos.qdrant import FakeQdrant
 from tools.chaos.single import Single, single
 
-#: Growth after this share of the time is a leak rather than warming up.
+#: The share of the time that counts as warm-up; growth after it is a leak.
 WARM_SHARE = 0.2
 ALLOWED_GROWTH = 0.10
 ALLOWED_MORE_FILES = 8
@@ -38,10 +31,16 @@ class Sample:
     open_files: int
     lag: int
 
+    def line(self) -> str:
+        """Return the line that the command prints now and then."""
+        return (
+            f"{self.seconds:6.0f} s  {self.rss_mb:.0f} MB, {self.threads} threads, lag {self.lag}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """What was measured."""
+    """The measurements of a soak run."""
 
     samples: Sequence[Sample]
     published: int
@@ -49,12 +48,12 @@ class Soak:
 
     @property
     def warm(self) -> Sample:
-        """The moment from which nothing may grow."""
+        """The sample at the end of the warm-up."""
         return self.samples[int(len(self.samples) * WARM_SHARE)]
 
     @property
     def ok(self) -> bool:
-        """All answered, and nothing grew."""
+        """Whether every event was answered and no resource grew."""
         last = self.samples[-1]
         return (
             self.answered == self.published
@@ -64,7 +63,7 @@ class Soak:
         )
 
     def line(self) -> str:
-        """As the command prints it."""
+        """Return the last line that the command prints."""
         warm, last = self.warm, self.samples[-1]
         return (
             f"soak: minutes={last.seconds / 60:.1f} events={self.published} "
@@ -79,63 +78,51 @@ class Soak:
 async def soak(
     folder: Path, *, minutes: float, rate: float, real: bool, say: Callable[[str], None]
 ) -> Soak:
-    """Publish ``rate`` events a second for so long, and sample the worker meanwhile."""
-    qdrant = FakeQdrant(free_port(), slow_s=0, rng=random.Random(0))
-    await qdrant.start()
-    settings = {
-        "QDRANT_URL": f"http://127.0.0.1:{qdrant.port}",
-        "CHAOS_SCORER": "real" if real else "random",
-    }
-    async with aclosing(qdrant), single(folder, **settings) as one:
+    """Publish ``rate`` events per second for so many minutes, and sample the worker."""
+    samples: list[Sample] = []
+    async with single(folder, CHAOS_SCORER="real" if real else "random") as one:
         one.worker.start()
         await asyncio.to_thread(one.worker.wait_ready, 60)
+        published = MessageCount()
+        publishing = asyncio.create_task(_publish(one, published, minutes * 60, rate))
         async with counting(one.broker.address, one.topics.scored_face) as answers:
-            published = Counter()
-            publishing = asyncio.create_task(_publish(one, published, minutes * 60, rate))
-            samples: list[Sample] = []
             started = time.monotonic()
-            every = max(1.0, minutes * 60 / 400)
             while not publishing.done() or answers.count < published.count:
                 seconds = time.monotonic() - started
-                used = usage(one.worker.pid)
-                if used is None or seconds > minutes * 60 + 120:
+                sample = _sample(one, seconds, published.count - answers.count)
+                if sample is None or seconds > minutes * 60 + 120:
                     break
-                lag = published.count - answers.count
-                samples.append(
-                    Sample(round(seconds, 1), used.rss_mb, used.threads, used.open_files, lag)
-                )
+                samples.append(sample)
                 if len(samples) % 20 == 1:
-                    say(
-                        f"{seconds:6.0f} s  {used.rss_mb:.0f} MB, {used.threads} threads, lag {lag}"
-                    )
-                await asyncio.sleep(every)
+                    say(sample.line())
+                await asyncio.sleep(max(1.0, minutes * 60 / 400))
             await publishing
     return Soak(tuple(samples), published.count, answers.count)
 
 
-async def _publish(one: Single, published: Counter, seconds: float, rate: float) -> None:
+def _sample(one: Single, seconds: float, lag: int) -> Sample | None:
+    """Sample the worker; None when it has ended."""
+    used = usage(one.worker.pid)
+    if used is None:
+        return None
+    return Sample(round(seconds, 1), used.rss_mb, used.threads, used.open_files, lag)
+
+
+async def _publish(one: Single, published: MessageCount, seconds: float, rate: float) -> None:
     pictures = photographs()
-    producer = AIOKafkaProducer(bootstrap_servers=one.broker.address, acks="all", linger_ms=5)
-    await producer.start()
-    try:
+    topic = one.topics.image_submitted
+    async with producing(one.broker.address) as producer:
         started = time.monotonic()
         while (spent := time.monotonic() - started) < seconds:
             while published.count < spent * rate:
-                headers = [("content-type", b"image/jpeg"), ("ce_id", str(uuid4()).encode())]
-                await producer.send_and_wait(
-                    one.topics.image_submitted,
-                    pictures[published.count % len(pictures)],
-                    key=f"user-{published.count % 97}".encode(),
-                    headers=headers,
-                )
+                picture = pictures[published.count % len(pictures)]
+                await (await send_picture(producer, topic, published.count, picture))
                 published.count += 1
             await asyncio.sleep(0.02)
-    finally:
-        await producer.stop()
 
 
 def write(soaked: Soak, folder: Path) -> list[Path]:
-    """The samples as CSV, and where matplotlib is installed as a plot."""
+    """Write the samples as CSV and, where matplotlib is installed, as a plot."""
     table = folder / "soak.csv"
     with table.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(Sample.__slots__))
@@ -147,11 +134,11 @@ def write(soaked: Soak, folder: Path) -> list[Path]:
 
 def _plot(soaked: Soak, path: Path) -> Path | None:
     try:
-        import matplotlib  # noqa: PLC0415 - an extra
+        import matplotlib  # noqa: PLC0415 - optional
     except ImportError:
         return None
     matplotlib.use("agg")
-    from matplotlib import pyplot  # noqa: PLC0415 - after the choice of the backend
+    from matplotlib import pyplot  # noqa: PLC0415 - after the backend is chosen
 
     minutes = [sample.seconds / 60 for sample in soaked.samples]
     figure, axes = pyplot.subplots(4, 1, sharex=True, figsize=(8, 9), layout="constrained")
