@@ -1,4 +1,4 @@
-"""scored-face → Qdrant."""
+"""Consumes ``scored-face`` and keeps the vector index up to date."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from streams.app import app
 from streams.engine.delivery import RawSchema
+from streams.index.batch_writer import BatchWriter
 from streams.index.indexer import Indexer
 from streams.kafka.topics import topic_names
 from streams.messages import Incoming
@@ -19,17 +20,22 @@ async def index(incoming: Incoming) -> None:
     await indexer.handle(incoming)
 
 
-# All that is held may wait for the batch writer; the window's bounds are the limit.
+# All events in the window may wait for the batch writer; the window's size is the limit.
 window = runtime.window(topics.scored_face, index, concurrency=max(app.settings.in_flight, 256))
 
-indexer = Indexer(
+writer = BatchWriter(
     runtime.index,
-    fallback_topic=topics.simulated_fallback,
     batch=app.settings.index_batch,
-    publish=runtime.publisher.publish,
     is_leaving=runtime.assignment.is_leaving,
     metrics=runtime.metrics,
     on_wait=window.note_waiting,
+)
+
+indexer = Indexer(
+    writer,
+    fallback_topic=topics.simulated_fallback,
+    publish=runtime.publisher.publish,
+    metrics=runtime.metrics,
 )
 
 
@@ -41,5 +47,5 @@ async def index_faces(stream: Any) -> None:
 
 @app.task
 async def write_batches() -> None:
-    """Write what the agent gathers."""
-    await indexer.run()
+    """Write the changes that the agent gathers."""
+    await writer.run()

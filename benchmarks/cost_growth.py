@@ -31,11 +31,12 @@ from benchmarks.topic_load import (
     ground,
 )
 from models.manifest import describe
-from models.quality.formulas import FORMULA_VERSION
 from schemas.scored_face import face_id_of
 from streams.config.settings import pinned_settings
-from streams.index.indexer import open_index
-from streams.index.vector_index import FacePoint, ModelContract
+from streams.index.index_config import index_config
+from streams.index.model_contract import ModelContract, contract_of
+from streams.index.points import FacePoint
+from streams.index.vector_index import VectorIndex
 from streams.local.worker_process import WorkerProcess
 
 MEASURED = 850
@@ -126,15 +127,9 @@ def _until_open(worker: WorkerProcess) -> float:
 async def filled_index(points: int, folder: Path) -> None:
     """An embedded index with so many faces of the default models."""
     detector, embedder = describe("yunet"), describe("sface")
-    contract = ModelContract(
-        detector=detector.name,
-        detector_sha256=detector.sha256,
-        embedder=embedder.name,
-        embedder_sha256=embedder.sha256,
-        embedding_size=embedder.dimension,
-        formula_version=str(FORMULA_VERSION),
-    )
-    index = await open_index(pinned_settings(qdrant_path=folder), contract)
+    contract = contract_of(detector, embedder)
+    settings = pinned_settings(qdrant_path=folder)
+    index = await VectorIndex.open(index_config(settings, contract))
     rng = np.random.default_rng(3)
     for first in range(0, points, POINTS_A_BATCH):
         batch = min(POINTS_A_BATCH, points - first)
@@ -153,7 +148,6 @@ def _point(event: UUID, vector: list[float], contract: ModelContract, number: in
         face_index=0,
         face_count=1,
         vector=vector,
-        embedder=contract.embedder,
-        payload={"quality": 0.5, "confidence": 0.5, "formula_version": contract.formula_version},
         contract=contract,
+        payload={"quality": 0.5, "confidence": 0.5, "formula_version": contract.formula_version},
     )

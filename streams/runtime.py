@@ -15,14 +15,10 @@ from streams.engine.in_flight import InFlightWindow
 from streams.engine.interface import Engine
 from streams.engine.publishing import Publisher
 from streams.errors import ConfigurationError
-from streams.index.indexer import contract_of, open_index
-from streams.index.vector_index import (
-    IndexBusy,
-    IndexMismatch,
-    IndexRejected,
-    IndexUnavailable,
-    VectorIndex,
-)
+from streams.index.errors import IndexBusy, IndexMismatch, IndexRejected, IndexUnavailable
+from streams.index.index_config import index_config
+from streams.index.model_contract import contract_of
+from streams.index.vector_index import VectorIndex
 from streams.inference.circuit import Circuit, CircuitProbe
 from streams.inference.model_probe import ModelProbe
 from streams.inference.pool import InferencePool, load_models
@@ -185,11 +181,12 @@ class Runtime:
 
     async def _open_index(self) -> None:
         await self._models_ready.wait()
-        contract = contract_of(self.pool.pipeline)
+        models = self.pool.pipeline
+        config = index_config(self.settings, contract_of(models.detector, models.embedder))
         wait = FIRST_WAIT_S
         while self._index is None:
             try:
-                self._index = await open_index(self.settings, contract)
+                self._index = await VectorIndex.open(config)
             except (IndexBusy, IndexMismatch, IndexRejected, ConfigurationError) as error:
                 die(error)
             except IndexUnavailable as error:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from models.pipeline import FacePipeline, ScoredImage
 from streams.engine.interface import Message, Partition
 from streams.engine.publishing import UnpublishableMessage
-from streams.index.vector_index import FacePoint, GoneFaces
+from streams.index.points import FacePoint, GoneFaces
 from streams.messages import Incoming, Outgoing
 
 

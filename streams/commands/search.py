@@ -15,7 +15,9 @@ from rich.text import Text
 from models.pipeline import FacePipeline
 from streams.commands.base import FacestreamCommand
 from streams.errors import StreamsError
-from streams.index.indexer import contract_of, open_index
+from streams.index.index_config import index_config
+from streams.index.model_contract import contract_of
+from streams.index.vector_index import VectorIndex
 from streams.inference.pool import load_models
 
 #: Of two strangers, this share counts as one person at the threshold that is shown.
@@ -82,9 +84,9 @@ class Search(FacestreamCommand):
                 self.notes.print(
                     f"no worker on port {self.settings.port}; opening {self.settings.qdrant_path}"
                 )
-        # Who only looks must not make a collection for models that no worker has, nor move the
-        # alias to it.
-        index = await open_index(self.settings, contract_of(pipeline), read_only=True)
+        # A search must not create a collection for models that no worker has.
+        contract = contract_of(pipeline.detector, pipeline.embedder)
+        index = await VectorIndex.open(index_config(self.settings, contract, read_only=True))
         try:
             return [
                 {

@@ -1,1 +1,1 @@
-"""Answers become points in Qdrant."""
+"""The vector index: scored faces become points in Qdrant."""

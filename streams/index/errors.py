@@ -1,4 +1,6 @@
-"""What can go wrong at the vector index."""
+"""Errors of the vector index."""
+
+from __future__ import annotations
 
 from typing import ClassVar
 
@@ -6,15 +8,16 @@ from streams.errors import StreamsError
 
 
 class VectorIndexError(StreamsError):
-    """The root of these errors. `transient` says whether the same call may succeed later."""
+    """The root of these errors. ``transient`` says whether the same call may succeed later."""
 
     transient: ClassVar[bool] = False
 
 
 class IndexUnavailable(VectorIndexError):
-    """The index cannot now: away, too slow, overloaded, its disk full, or it does not know our key.
+    """The index cannot serve this now: unreachable, slow, overloaded, disk full, key not accepted.
 
-    Nothing is lost by trying again, for ever if need be. `retry_after_s` is the server's own wish.
+    The call may be repeated without limit and loses nothing. ``retry_after_s`` is the pause that
+    the server asked for.
     """
 
     transient = True
@@ -29,12 +32,12 @@ class IndexRejected(VectorIndexError):
 
 
 class IndexMismatch(VectorIndexError):
-    """What is stored is not what this worker can use; the message names the way out."""
+    """This worker cannot use what is stored; the message says how to proceed."""
 
 
 class IndexDamaged(IndexMismatch):
-    """The folder of a local index cannot be read."""
+    """The folder of an embedded index cannot be read."""
 
 
 class IndexBusy(VectorIndexError):
-    """The folder of a local index is in use by another process."""
+    """Another process uses the folder of an embedded index."""

@@ -1,8 +1,10 @@
-"""One process at a time in the folder of a local index.
+"""The lock on the folder of an embedded index: one process at a time.
 
-qdrant-client has a lock of its own, but reads the whole index, and writes a fresh folder's first
-file, before it takes it. This lock comes first, and can tell who holds it.
+qdrant-client has a lock of its own, but takes it only after it has read the whole index and written
+the first file of a new folder. This lock is taken before that, and names the process that holds it.
 """
+
+from __future__ import annotations
 
 import fcntl
 import os
@@ -14,10 +16,14 @@ _LOCK_FILE = "in-use-by.pid"
 
 
 class FolderLock:
-    """Held from creation until `release`, or until the process ends, however it ends."""
+    """A lock held from creation until ``release``, or until the process ends, however it ends."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises IndexBusy if it is held, IndexUnavailable if the folder cannot be written."""
+        """Create the folder if it is missing, and lock it.
+
+        Raises ``IndexBusy`` when another process holds the lock, ``IndexUnavailable`` when the
+        folder cannot be written.
+        """
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -39,6 +45,6 @@ class FolderLock:
         os.pwrite(self._file, str(os.getpid()).encode(), 0)
 
     def release(self) -> None:
-        """Lets the next one in. The file stays: removing it would race with one who opens it."""
+        """Unlock the folder. The lock file stays: removing it would race with the next owner."""
         os.ftruncate(self._file, 0)
         os.close(self._file)

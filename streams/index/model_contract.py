@@ -1,19 +1,28 @@
-"""Which models made a collection: kept as its metadata, and compared before anything is written.
+"""The models that made a collection, kept in its metadata and compared before anything is written.
 
-Vectors of two embedders, or of one embedder behind two detectors or formulas, stand side by side in
-a collection without any error, and every similarity between them is wrong or not comparable.
+A collection accepts vectors of any embedder of the right size, and of one embedder behind different
+detectors or formulas, without an error. Similarities between such vectors are meaningless.
 """
 
+from __future__ import annotations
+
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+
+from models.manifest import ModelDescription
+from models.quality.formulas import FORMULA_VERSION
+from streams.index.errors import IndexRejected
 
 KEY = "model_contract"
+
+# The embedder's name becomes part of a URL and, for an embedded index, of a folder's name.
+_EMBEDDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelContract:
-    """What must be the same for all points of a collection."""
+    """The models and formulas that all points of a collection must share."""
 
     detector: str
     detector_sha256: str
@@ -22,29 +31,53 @@ class ModelContract:
     embedding_size: int
     formula_version: str
 
-    def metadata(self) -> dict[str, Any]:
-        """As a collection keeps it."""
+    @property
+    def collection(self) -> str:
+        """The collection's name, ``faces-<embedder>-<size>``.
+
+        Raises ``IndexRejected`` for an embedder whose name cannot be part of a URL.
+        """
+        if not _EMBEDDER.fullmatch(self.embedder):
+            raise IndexRejected(
+                f"embedder {self.embedder!r}: expected up to 100 letters, digits, dots, dashes,"
+                " underscores"
+            )
+        return f"faces-{self.embedder}-{self.embedding_size}"
+
+    def metadata(self) -> dict[str, object]:
+        """The contract as a collection's metadata."""
         return {KEY: asdict(self)}
 
-    def differences(self, made_by: "ModelContract") -> str:
-        """What is otherwise in the contract that made a collection, for people; empty if nothing.
+    def differences(self, made_by: ModelContract) -> str:
+        """Describe how the contract ``made_by`` of a collection differs; empty when equal.
 
-        Of models that have one name, the beginning of the sha256 tells them apart.
+        The first digits of the sha256 tell models with equal names apart.
         """
-        parts = []
-        for what, mine, theirs in (
+        pairs = (
             ("detector", _named(self, "detector"), _named(made_by, "detector")),
             ("embedder", _named(self, "embedder"), _named(made_by, "embedder")),
             ("embedding size", self.embedding_size, made_by.embedding_size),
             ("formula version", self.formula_version, made_by.formula_version),
-        ):
-            if mine != theirs:
-                parts.append(f"{what} {theirs}, not {mine}")
-        return "; ".join(parts)
+        )
+        return "; ".join(
+            f"{what} {theirs}, not {mine}" for what, mine, theirs in pairs if mine != theirs
+        )
 
 
-def contract_in(metadata: Mapping[str, Any] | None) -> ModelContract | None:
-    """The contract in a collection's metadata, if there is one that we can read."""
+def contract_of(detector: ModelDescription, embedder: ModelDescription) -> ModelContract:
+    """The contract of the faces that these models find and embed."""
+    return ModelContract(
+        detector=detector.name,
+        detector_sha256=detector.sha256,
+        embedder=embedder.name,
+        embedder_sha256=embedder.sha256,
+        embedding_size=embedder.dimension,
+        formula_version=str(FORMULA_VERSION),
+    )
+
+
+def contract_in(metadata: Mapping[str, object] | None) -> ModelContract | None:
+    """The contract in a collection's metadata; None when there is none that can be read."""
     stored = (metadata or {}).get(KEY)
     try:
         return ModelContract(**stored) if isinstance(stored, dict) else None

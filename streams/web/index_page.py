@@ -11,7 +11,8 @@ from pydantic import BaseModel, FailFast, Field, ValidationError
 
 from schemas.errors import InvalidEvent, problems_of
 from schemas.scored_face import MAX_EMBEDDING_SIZE
-from streams.index.vector_index import Neighbour, VectorIndex
+from streams.index.points import Neighbour
+from streams.index.vector_index import VectorIndex
 from streams.runtime import Runtime
 from streams.web.admission import Intake
 from streams.web.answers import json_answer

@@ -70,7 +70,7 @@ async def test_a_full_disk_loses_no_face(killed: bool, tmp_path: Path) -> None:
             _limit_file_size(worker.pid, await asyncio.to_thread(_stored_bytes, index))
             await _publish(stack, events[EVENTS:])
             await answers.reach(2 * EVENTS, 60)
-        await _until(lambda: "index is away" in log.read_text(), "the outage is logged")
+        await _until(lambda: "index is unavailable" in log.read_text(), "the outage is logged")
         if killed:
             worker.kill()
             worker.start()

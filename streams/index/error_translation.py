@@ -1,5 +1,7 @@
-"""What the Qdrant client raises, in our words: can this succeed later, or never?"""
-# ruff: noqa: PLC0415 - qdrant_client is slow to import; by the time this runs it is there
+"""Translates the Qdrant client's exceptions: may a repeat succeed, or can it never?"""
+# ruff: noqa: PLC0415 - qdrant_client is slow to import; it is loaded by the time this runs
+
+from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from streams.index.errors import IndexRejected, IndexUnavailable, VectorIndexErr
 if TYPE_CHECKING:
     from qdrant_client.http.exceptions import UnexpectedResponse
 
-# A batch that is too large is rejected too: halves of it may not be.
+# A batch that is too large is among these: its halves may fit.
 _NEVER = {
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -23,10 +25,10 @@ _KEY = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 @contextmanager
 def translated(where: str) -> Iterator[None]:
-    """Raises our errors in place of the client's, naming the place.
+    """Raise errors of ``streams.index.errors`` instead of the client's, naming the place.
 
-    Whatever is not certain to fail again is IndexUnavailable: a caller that retries loses nothing,
-    one that gives up does.
+    Every failure that is not certain to happen again becomes ``IndexUnavailable``: a needless retry
+    loses nothing, a needless rejection loses a face.
     """
     from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
     from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
@@ -44,22 +46,22 @@ def translated(where: str) -> Iterator[None]:
         raise IndexUnavailable(f"{where}: {exc}") from exc
     except (OSError, sqlite3.Error) as exc:
         raise IndexUnavailable(f"{where} cannot be read or written: {exc}") from exc
-    except ValueError as exc:  # local mode's 400, and the client's own validation
+    except ValueError as exc:  # local mode's status 400, and the client's own validation
         raise IndexRejected(f"{where} rejects this: {exc}") from exc
 
 
-def _of_answer(where: str, exc: "UnexpectedResponse") -> VectorIndexError:
+def _of_answer(where: str, exc: UnexpectedResponse) -> VectorIndexError:
     status, reason = exc.status_code, _reason(exc)
     if status in _NEVER:
         return IndexRejected(f"{where} rejects this ({status}): {reason}")
     if status in _KEY:
         return IndexUnavailable(
-            f"{where} does not accept our key ({status}: {reason}): check QDRANT_API_KEY"
+            f"{where} does not accept the API key ({status}: {reason}): check QDRANT_API_KEY"
         )
     return IndexUnavailable(f"{where} answers {status}: {reason}")
 
 
-def _reason(exc: "UnexpectedResponse") -> str:
+def _reason(exc: UnexpectedResponse) -> str:
     try:
         return str(exc.structured()["status"]["error"])
     except (ValueError, KeyError, TypeError):

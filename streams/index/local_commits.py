@@ -1,0 +1,97 @@
+"""One commit for each batch in an embedded index's sqlite file.
+
+qdrant-client's local mode commits each point of a batch on its own, with disk flushes: 2 ms apiece.
+The connection is a private member of the client. Where it is not found, for example after an
+upgrade, the index is slower and just as correct.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+
+def commit_in_batches(client: QdrantClient, collection: str) -> None:
+    """Let a local collection commit and flush once for all that is written in ``one_commit``.
+
+    A commit survives kill -9, and a power cut when the disk keeps its promises.
+    """
+    stored = _stored(client, collection)
+    connection = getattr(stored, "storage", None)
+    if stored is not None and isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # on macOS a plain flush stops at the drive
+        stored.storage = _Batching(connection)
+
+
+@contextmanager
+def one_commit(client: QdrantClient, collection: str) -> Iterator[None]:
+    """Commit all that the block writes to a local collection at its end, or nothing.
+
+    Use it for upserts only: after a failure the client still has the points in memory, and a second
+    try writes them again. A point that it removed from memory it would not find again. Does nothing
+    for a server.
+    """
+    stored = _stored(client, collection)
+    connection = getattr(stored, "storage", None)
+    if not isinstance(connection, _Batching):
+        yield
+        return
+    # Rows of older client versions, which the client forgets as soon as it has replaced them.
+    older = dict(getattr(stored, "_legacy_keys", {}))
+    try:
+        with connection.batch():
+            yield
+    except BaseException:
+        if older:
+            vars(stored)["_legacy_keys"] = older
+        raise
+
+
+def _stored(client: QdrantClient, collection: str) -> Any:
+    """The client's object for the file of a local collection; None for a server."""
+    local = getattr(client, "_client", None)
+    return getattr(getattr(local, "collections", {}).get(collection), "storage", None)
+
+
+class _Batching:
+    """A connection whose ``with`` blocks leave the commit to the end of the batch around them."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._in_batch = False
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Commit when the block ends, and roll back when it raises."""
+        assert not self._in_batch, "an inner batch would commit the work of the outer one"
+        self._in_batch = True
+        try:
+            with self._connection:
+                yield
+        finally:
+            self._in_batch = False
+
+    def __enter__(self) -> _Batching:
+        if not self._in_batch:
+            self._connection.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self._in_batch:
+            self._connection.__exit__(kind, error, traceback)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
