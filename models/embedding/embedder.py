@@ -1,4 +1,4 @@
-"""From an aligned crop to an embedding."""
+"""Embedders: from an aligned crop to an embedding."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from models.session import Cancellation, Session
 
 @dataclass(frozen=True)
 class Embedding:
-    """`vector`: (dimension,) float32 of length 1. `norm`: its length before that.
+    """An L2-normalised embedding.
 
-    The norm tells how much of a face the network saw: see `quality.py`.
+    vector: (dimension,) float32 of length 1.
+    norm: length before normalisation. It indicates how much of a face the network saw: see
+        ``recognisability`` in ``quality/formulas.py``.
     """
 
     vector: NDArray[np.float32]
@@ -29,15 +31,20 @@ class FaceEmbedder(Protocol):
     """Turns aligned crops into embeddings; shared by all threads."""
 
     @property
-    def description(self) -> ModelDescription: ...
+    def description(self) -> ModelDescription:
+        """The manifest entry of the model."""
+        ...
 
     def embed(self, crop: NDArray[np.uint8], cancellation: Cancellation) -> Embedding:
-        """`crop`: (112, 112, 3) uint8 BGR. Raises InferenceFailed or InferenceTerminated."""
+        """Embed an aligned crop, (112, 112, 3) uint8 BGR.
+
+        Raises ``InferenceFailed`` or ``InferenceTerminated``.
+        """
         ...
 
 
 class AlignedCropEmbedder:
-    """Any network that wants the ArcFace crop: SFace now, others by their manifest entry."""
+    """Any network trained on the ArcFace crop; its manifest entry holds the differences."""
 
     def __init__(self, session: Session, description: ModelDescription) -> None:
         self._session = session

@@ -1,18 +1,18 @@
-"""What older exporters wrote otherwise than ONNX says, so that onnxruntime refuses the graph.
+"""Repairs of graphs that onnxruntime refuses because an older exporter broke ONNX's rules.
 
-Seen in ArcFace networks that MXNet exported (onnx/models issues 91, 156 and 242). Both repairs
-are exact where they apply: read to the letter, such a graph cannot run at all.
+Seen in ArcFace networks exported by MXNet (onnx/models issues 91, 156 and 242). Both repairs are
+exact: taken literally, such a graph cannot run at all.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from onnx import NodeProto
 
-from models.graphs.passes import Graph
+from models.graphs.graph import Graph
 
 
 def repair(graph: Graph) -> None:
-    """Every repair; a graph that needs none stays as it is."""
+    """Apply every repair; a correct graph stays as it is."""
     for node in graph.nodes:
         if node.op_type == "BatchNormalization":
             _normalise_by_channel(graph, node)
@@ -20,16 +20,16 @@ def repair(graph: Graph) -> None:
             _slope_by_channel(graph, node)
 
 
-def _normalise_by_channel(graph: Graph, node: Any) -> None:
-    """`spatial = 0`, no longer known, asks for parameters for every pixel; they are a vector."""
+def _normalise_by_channel(graph: Graph, node: NodeProto) -> None:
+    """Drop the obsolete ``spatial = 0``, which asks for parameters per pixel, not a vector."""
     if graph.constants[node.input[1]].ndim != 1:
         return
     for attribute in [found for found in node.attribute if found.name == "spatial"]:
         node.attribute.remove(attribute)
 
 
-def _slope_by_channel(graph: Graph, node: Any) -> None:
-    """A vector of slopes behind a convolution of as many channels: by the letter, one a column."""
+def _slope_by_channel(graph: Graph, node: NodeProto) -> None:
+    """Reshape a vector of slopes, one per channel, that ONNX would read as one per column."""
     slope = graph.constants.get(node.input[1])
     if slope is None or slope.ndim != 1 or slope.size != _channels(graph, node.input[0]):
         return
@@ -39,7 +39,7 @@ def _slope_by_channel(graph: Graph, node: Any) -> None:
 
 
 def _channels(graph: Graph, output: str) -> int | None:
-    """Of the convolution that an output comes from, with at most a normalisation in between."""
+    """Channels of the convolution behind an output, with at most a normalisation in between."""
     node = graph.producer(output)
     if node is not None and node.op_type == "BatchNormalization":
         node = graph.producer(node.input[0])

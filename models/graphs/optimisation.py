@@ -1,23 +1,22 @@
-"""Rewrites that make a published graph fast in onnxruntime with the same output.
+"""Make a published graph fast in onnxruntime without changing its output.
 
-Importing this module imports `onnx`, so `preparation.py` does it only when a graph is not
-prepared yet. Measured for SFace (2021dec, block-quantised, one thread; AMD Zen 1 / a newer EPYC
-with AVX-512): 76 / 44 ms as published and only cleaned, 50 / 29 ms with the quantisation folded,
-32 / 13 ms with PRelu rewritten as well; the cosine to the published graph's embedding is 1.000000.
+Importing this module imports ``onnx``, so ``preparation`` does it only when no prepared graph is
+cached. Measured for SFace (2021dec, block-quantised, one thread; AMD Zen 1 / a newer EPYC with
+AVX-512): 76 / 44 ms as published and only cleaned, 50 / 29 ms with the quantisation folded, 32 /
+13 ms with PRelu rewritten as well; the cosine to the published graph's embedding is 1.000000.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import ModelProto, numpy_helper
 
+from models.graphs.graph import Graph
 from models.graphs.mxnet_repairs import repair
 from models.graphs.passes import (
-    Graph,
     drop_dropout,
     fold_batch_normalisation,
     fold_constants,
@@ -26,9 +25,9 @@ from models.graphs.passes import (
 
 
 def optimise(source: Path, *, dynamic_input: bool) -> bytes:
-    """The fast equivalent of the ONNX file `source`, serialised.
+    """The fast equivalent of the ONNX file ``source``, serialised.
 
-    `dynamic_input` frees height and width of the input (for a fully convolutional detector).
+    ``dynamic_input`` frees the height and width of the input, for a fully convolutional detector.
     """
     model = onnx.load(source)
     graph = Graph(
@@ -48,10 +47,10 @@ def optimise(source: Path, *, dynamic_input: bool) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _write_back(model: Any, graph: Graph) -> None:
+def _write_back(model: ModelProto, graph: Graph) -> None:
     used = {name for node in graph.nodes for name in node.input}
-    # The published SFace lists 174 initializers and stale names as graph inputs, and
-    # onnxruntime asks for all of them at every run.
+    # The published SFace lists 174 initializers and stale names as graph inputs, and onnxruntime
+    # requires all of them in every run.
     inputs = [item for item in model.graph.input if item.name in used - set(graph.constants)]
     initializers = [
         numpy_helper.from_array(np.ascontiguousarray(value), name)
@@ -68,7 +67,7 @@ def _write_back(model: Any, graph: Graph) -> None:
         field.extend(content)
 
 
-def _free_height_and_width(model: Any) -> None:
+def _free_height_and_width(model: ModelProto) -> None:
     for item in model.graph.input:
         dims = item.type.tensor_type.shape.dim
         dims[2].dim_param, dims[3].dim_param = "height", "width"

@@ -1,41 +1,22 @@
-"""The single rewrites that `graph.py` applies; each leaves the graph's output as it was."""
+"""The optimisation passes; each leaves the graph's output as it was."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import NodeProto, helper, numpy_helper
 
-Array = NDArray[Any]
+from models.graphs.graph import Array, Graph
 
-
-@dataclass
-class Graph:
-    """Nodes and constants while they are being rewritten."""
-
-    nodes: list[Any]
-    constants: dict[str, Array]
-
-    def producer(self, output: str) -> Any | None:
-        return next((node for node in self.nodes if output in node.output), None)
-
-    def consumers(self, output: str) -> list[Any]:
-        return [node for node in self.nodes if output in node.input]
-
-    def remove_and_bypass(self, node: Any) -> None:
-        """Take out a node whose output equals its first input."""
-        self.nodes.remove(node)
-        for consumer in self.consumers(node.output[0]):
-            for position, name in enumerate(consumer.input):
-                if name == node.output[0]:
-                    consumer.input[position] = node.input[0]
+Floats = NDArray[np.float64]
+_T = TypeVar("_T")
 
 
 def fold_constants(graph: Graph) -> None:
-    """Evaluate once what every run would: dequantised weights and their reshaping."""
+    """Evaluate dequantised weights and their reshaping once, not in every run."""
     kept = []
     for node in graph.nodes:
         value = _constant_value(node, graph.constants)
@@ -47,15 +28,15 @@ def fold_constants(graph: Graph) -> None:
 
 
 def drop_dropout(graph: Graph) -> None:
-    """Dropout does nothing at inference time."""
+    """Remove Dropout, which does nothing at inference time."""
     for node in [node for node in graph.nodes if node.op_type == "Dropout"]:
         graph.remove_and_bypass(node)
 
 
 def fold_batch_normalisation(graph: Graph) -> None:
-    """Fold each BatchNormalization into the Conv or Gemm before it, or the Gemm behind it.
+    """Fold each BatchNormalization into the Conv or Gemm before it, or the Gemm after it.
 
-    One that stands next to neither stays as it is: correct, only slower.
+    One without either as neighbour stays: correct, only slower.
     """
     for node in [node for node in graph.nodes if node.op_type == "BatchNormalization"]:
         gamma, beta, mean, variance = (
@@ -68,16 +49,16 @@ def fold_batch_normalisation(graph: Graph) -> None:
             _fold_into_previous(graph, before, factor, offset)
             before.output[0] = node.output[0]
             graph.nodes.remove(node)
-        elif (gemm := _gemm_behind(graph, node)) is not None:
+        elif (gemm := _gemm_after(graph, node)) is not None:
             _fold_into_next(graph, gemm, factor, offset)
             graph.remove_and_bypass(node)
 
 
 def rewrite_prelu(graph: Graph) -> None:
-    """PRelu(z) = z + (1 - a) ReLU(-z), with depthwise 1x1 convolutions for the two scalings.
+    """Replace PRelu(z) by z + (1 - a) ReLU(-z), with depthwise 1x1 convolutions for the scaling.
 
-    Exact. onnxruntime keeps convolutions, ReLU and Add in its blocked layout and fuses them;
-    a PRelu makes it leave that layout and come back (39 % of SFace's time as published).
+    Exact. onnxruntime keeps convolutions, ReLU and Add in its blocked layout and fuses them; a
+    PRelu makes it leave that layout and return (39 % of SFace's time as published).
     """
     rewritten = []
     for node in graph.nodes:
@@ -85,81 +66,85 @@ def rewrite_prelu(graph: Graph) -> None:
         if slope is None or slope.ndim != 3 or slope.shape[1:] != (1, 1):
             rewritten.append(node)
         else:
-            rewritten += _prelu_as_convolutions(graph, node, slope.reshape(-1))
+            rewritten += _prelu_as_convolutions(graph, node, slope.reshape(-1).astype(np.float64))
     graph.nodes[:] = rewritten
 
 
-def _constant_value(node: Any, constants: dict[str, Array]) -> Array | None:
+def _constant_value(node: NodeProto, constants: dict[str, Array]) -> Array | None:
+    """The value of a node that depends on constants alone; None for any other."""
     if node.op_type == "Constant":
         return _constant_of(node)
     if not all(name in constants for name in node.input):
         return None
     values = [constants[name] for name in node.input]
     if node.op_type == "DequantizeLinear":
-        block_size, axis = _attribute(node, "block_size", 0), int(_attribute(node, "axis", 1))
-        return _dequantise(values[0], values[1], values[2:], int(block_size), axis)
+        block_size, axis = _attribute(node, "block_size", 0), _attribute(node, "axis", 1)
+        return _dequantise(values[0], values[1], values[2:], block_size, axis)
     if node.op_type == "Reshape" and 0 not in values[1]:
-        return values[0].reshape(values[1])
+        return values[0].reshape(values[1].tolist())
     return None
 
 
-def _constant_of(node: Any) -> Array | None:
-    value = _attribute(node, "value", None)
-    if value is not None:
-        return np.asarray(numpy_helper.to_array(value))
-    number = _attribute(node, "value_float", None)
-    return None if number is None else np.asarray(number, dtype=np.float32)
+def _constant_of(node: NodeProto) -> Array | None:
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            return np.asarray(numpy_helper.to_array(attribute.t))
+        if attribute.name == "value_float":
+            return np.asarray(attribute.f, dtype=np.float32)
+    return None
 
 
 def _dequantise(
-    values: Array, scale: Array, zero_point: list[Array], block_size: int, axis: int
+    values: Array, scale: Array, zero_point: Sequence[Array], block_size: int, axis: int
 ) -> Array:
     zero = zero_point[0] if zero_point else np.zeros_like(scale, dtype=np.int32)
 
-    def spread(parameter: Array) -> Array:
-        if parameter.size == 1:
+    def spread(parameter: Array) -> NDArray[np.float32]:
+        """The parameter of every value, from one per tensor, per block or per channel."""
+        floats = parameter.astype(np.float32)
+        if floats.size == 1:
             # Legal for one tensor, but the published YuNet also gives these a block size,
             # which onnxruntime refuses.
-            return parameter.reshape(())
+            return floats.reshape(())
         if block_size:
-            repeated = np.repeat(parameter, block_size, axis)
+            repeated = np.repeat(floats, block_size, axis)
             return repeated.take(np.arange(values.shape[axis]), axis)
-        return parameter.reshape([-1 if dim == axis else 1 for dim in range(values.ndim)])
+        return floats.reshape([-1 if dim == axis else 1 for dim in range(values.ndim)])
 
-    difference = values.astype(np.float32) - spread(zero).astype(np.float32)
+    difference = values.astype(np.float32) - spread(zero)
     return np.asarray(difference * spread(scale), dtype=np.float32)
 
 
-def _is_foldable(graph: Graph, node: Any) -> bool:
+def _is_foldable(graph: Graph, node: NodeProto) -> bool:
     plain_gemm = node.op_type == "Gemm" and _is_plain_gemm(node)
     constant = all(name in graph.constants for name in node.input[1:])
     alone = len(graph.consumers(node.output[0])) == 1
     return (node.op_type == "Conv" or plain_gemm) and constant and alone
 
 
-def _is_plain_gemm(node: Any) -> bool:
+def _is_plain_gemm(node: NodeProto) -> bool:
     return bool(_attribute(node, "transB", 0)) and not _attribute(node, "transA", 0)
 
 
-def _fold_into_previous(graph: Graph, node: Any, factor: Array, offset: Array) -> None:
+def _fold_into_previous(graph: Graph, node: NodeProto, factor: Floats, offset: Floats) -> None:
     weight = graph.constants[node.input[1]].astype(np.float64)
     bias = graph.constants[node.input[2]].astype(np.float64) if len(node.input) > 2 else 0.0
     per_output = factor.reshape((-1,) + (1,) * (weight.ndim - 1))
     _set_weights(graph, node, weight * per_output, bias * factor + offset)
 
 
-def _gemm_behind(graph: Graph, node: Any) -> Any | None:
-    """The Gemm that alone consumes the flattened output of `node`, if that is how it goes on."""
+def _gemm_after(graph: Graph, node: NodeProto) -> NodeProto | None:
+    """The Gemm that follows ``node`` and a Flatten, if both are the only consumers."""
     following = graph.consumers(node.output[0])
     if len(following) != 1 or following[0].op_type != "Flatten":
         return None
-    behind = graph.consumers(following[0].output[0])
-    if len(behind) != 1 or behind[0].op_type != "Gemm" or not _is_plain_gemm(behind[0]):
+    after = graph.consumers(following[0].output[0])
+    if len(after) != 1 or after[0].op_type != "Gemm" or not _is_plain_gemm(after[0]):
         return None
-    return behind[0] if all(name in graph.constants for name in behind[0].input[1:]) else None
+    return after[0] if all(name in graph.constants for name in after[0].input[1:]) else None
 
 
-def _fold_into_next(graph: Graph, gemm: Any, factor: Array, offset: Array) -> None:
+def _fold_into_next(graph: Graph, gemm: NodeProto, factor: Floats, offset: Floats) -> None:
     weight = graph.constants[gemm.input[1]].astype(np.float64)
     bias = graph.constants[gemm.input[2]].astype(np.float64) if len(gemm.input) > 2 else 0.0
     # Flatten of (1, C, H, W): each channel's factor is repeated for its H x W positions.
@@ -168,7 +153,7 @@ def _fold_into_next(graph: Graph, gemm: Any, factor: Array, offset: Array) -> No
     _set_weights(graph, gemm, weight * per_input, bias + weight @ shift)
 
 
-def _set_weights(graph: Graph, node: Any, weight: Array, bias: Array) -> None:
+def _set_weights(graph: Graph, node: NodeProto, weight: Floats, bias: Floats) -> None:
     names = [f"{node.output[0]}/folded_weight", f"{node.output[0]}/folded_bias"]
     for name, value in zip(names, (weight, bias), strict=True):
         graph.constants[name] = value.astype(np.float32)
@@ -176,10 +161,10 @@ def _set_weights(graph: Graph, node: Any, weight: Array, bias: Array) -> None:
     node.input.extend(names)
 
 
-def _prelu_as_convolutions(graph: Graph, node: Any, slope: Array) -> list[Any]:
+def _prelu_as_convolutions(graph: Graph, node: NodeProto, slope: Floats) -> list[NodeProto]:
     source, target = node.input[0], node.output[0]
 
-    def scaled(value: str, factor: Array, result: str) -> Any:
+    def scaled(value: str, factor: Floats, result: str) -> NodeProto:
         weight = f"{result}/weight"
         graph.constants[weight] = factor.astype(np.float32).reshape(-1, 1, 1, 1)
         return helper.make_node("Conv", [value, weight], [result], group=slope.size)
@@ -187,13 +172,15 @@ def _prelu_as_convolutions(graph: Graph, node: Any, slope: Array) -> list[Any]:
     return [
         scaled(source, -np.ones_like(slope), f"{target}/negated"),
         helper.make_node("Relu", [f"{target}/negated"], [f"{target}/below_zero"]),
-        scaled(f"{target}/below_zero", 1.0 - slope.astype(np.float64), f"{target}/correction"),
+        scaled(f"{target}/below_zero", 1.0 - slope, f"{target}/correction"),
         helper.make_node("Add", [source, f"{target}/correction"], [target]),
     ]
 
 
-def _attribute(node: Any, name: str, default: Any) -> Any:
+def _attribute(node: NodeProto, name: str, default: _T) -> _T:
+    """The value of a numeric attribute, or its default."""
     for attribute in node.attribute:
         if attribute.name == name:
-            return helper.get_attribute_value(attribute)
+            value: _T = helper.get_attribute_value(attribute)
+            return value
     return default

@@ -1,7 +1,7 @@
-"""Prepared graphs: rewritten once, then read back from a cache folder in milliseconds.
+"""Prepared graphs: optimised once, then read from a cache folder in milliseconds.
 
-`<source sha256>-<PREPARATION_VERSION>.onnx` holds the graph, and a file of the same name with
-`.sha256` behind it says what its bytes must hash to. Whatever does not agree is made again.
+``<source sha256>-<PREPARATION_VERSION>.onnx`` holds the graph, and a file of the same name with
+the suffix ``.sha256`` its hash. A graph that does not match its hash is prepared again.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from models.errors import InferenceFailed
 from models.manifest import ModelDescription
 
 PREPARATION_VERSION = 2
-"""Raise this with every change of the optimisation that changes its output."""
+"""Raise this with every change of ``graphs/`` that changes its output."""
 
 
 def prepared_graph(description: ModelDescription, weights: Path, cache_dir: Path) -> Path | bytes:
-    """The fast graph of the verified weight file `weights`: its intact cache file, or its bytes.
+    """The fast graph of the verified weight file ``weights``: its intact cache file, or its bytes.
 
-    Safe with several processes on one `cache_dir`. A cache folder that cannot be written only
-    costs the preparation at every start. Raises InferenceFailed when the graph cannot be
-    rewritten.
+    Several processes may share one ``cache_dir``. If the folder cannot be written, every start
+    prepares the graph again. Raises ``InferenceFailed`` when the graph cannot be optimised.
     """
     path = prepared_path(description, cache_dir)
     if _is_intact(path):
@@ -35,7 +34,7 @@ def prepared_graph(description: ModelDescription, weights: Path, cache_dir: Path
 
 
 def prepared_path(description: ModelDescription, cache_dir: Path) -> Path:
-    """Where the prepared graph of a model is kept."""
+    """The cache file of a model's prepared graph."""
     return cache_dir / f"{description.sha256}-{PREPARATION_VERSION}.onnx"
 
 
@@ -45,7 +44,7 @@ def _prepare(description: ModelDescription, weights: Path) -> bytes:
     try:
         return optimise(weights, dynamic_input=description.input_size == (0, 0))
     except Exception as error:
-        # onnx raises many kinds (protobuf, checker, our lookups); all mean the same here.
+        # onnx and protobuf raise errors of many types; all mean that the graph is unusable.
         reason = f"its graph {weights} cannot be prepared: {error}"
         raise InferenceFailed(description.name, reason) from error
 
@@ -71,9 +70,9 @@ def _store(path: Path, content: bytes) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new one, never half of it."""
-    # A name of our own, and not tempfile, whose files nobody else may read: the cache of an image
-    # built by one user is read by another.
+    """Replace a file atomically: a reader sees the old content or the new, never a part."""
+    # Not tempfile, whose files only their owner may read: a container image fills the cache as
+    # one user and reads it as another.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         temporary.write_bytes(content)

@@ -1,8 +1,8 @@
-"""How good one face is for recognition: five scores in 0..1 and the parts they are made of.
+"""The quality formulas: five scores of one face in 0..1, and the measures they are computed from.
 
-The names come from an older plan whose formulas counted pixels of the source picture (eye height
-difference / 100, nose offset / 50, area / 10,000), so that a larger copy of a picture scored
-otherwise. Here each is relative to the face itself; the plan's reference face was 100 pixels wide.
+The names come from an older system whose formulas used source pixels (eye height difference / 100,
+nose offset / 50, area / 10,000), so that a larger copy of a picture got other scores. Here every
+formula is relative to the face; the older system's reference face was 100 pixels wide.
 """
 
 from __future__ import annotations
@@ -18,58 +18,61 @@ from models.quality.crop_measures import CropMeasures, measure_crop
 from models.quality.pose import Pose, pose_of, uprightness
 
 FORMULA_VERSION = 2
-"""Raise this with every change that changes a score of the same picture beyond what was released.
+"""Raise this for a change that gives the same picture other scores than the last release did.
 
-Formulas count, and how pixels are decoded and searched for them. Version 2 has not been released
-yet: decoding large JPEGs at a part of their size (embeddings with a cosine of 0.985 to 0.996 to
-those of all pixels) came after its formulas and is part of it."""
+The formulas count, and also how pictures are decoded and searched. Version 2 has not been released
+yet. It includes the decoding of large JPEGs at reduced size, whose embeddings have a cosine of
+0.985 to 0.996 to those of all pixels."""
 
 FLOOR = 0.1
-"""Frontality, symmetry and resolution never go below it, as in the older plan."""
+"""Least frontality, symmetry and resolution, as in the older system."""
 
 FULL_INTEROCULAR_PX = 60.0
-"""More distance between the eyes adds next to nothing: shrinking 41 large faces to 60 pixels
-leaves an embedding with a cosine of 0.977 to the original's, to 25 pixels 0.956, to 12 0.849."""
+"""Distance between the eyes beyond which more adds next to nothing: shrinking 41 large faces to 60
+pixels leaves embeddings with a cosine of 0.977 to the original's, to 25 pixels 0.956, to 12 0.849.
+"""
 
-# Quality is the chance that the face matches a good picture of the same person at a false accept
-# rate of 1e-4: a logistic regression on 2 x 740 pictures of LFW (200 as they are, 540 blurred,
-# noisy, compressed, dark or small), embedded by SFace and by fr_feature, weights not negative.
-# Fitted in November 2026. Predicted and found in six classes from the worst to the best: .09/.15,
-# .47/.53, .77/.80, .92/.90, .97/.98, .99/.99 (SFace). The data gave exposure and noise no weight
-# of their own beside the norm, and held no poses: these three are set small, for order.
+# Quality is the probability that the face matches a good picture of the same person at a false
+# accept rate of 1e-4: a logistic regression with non-negative weights on 2 x 740 pictures of LFW
+# (200 original, 540 blurred, noisy, compressed, dark or small), embedded by SFace and fr_feature.
+# Fitted in November 2026. Predicted and observed in six classes from worst to best: .09/.15,
+# .47/.53, .77/.80, .92/.90, .97/.98, .99/.99 (SFace). The fit gave exposure and noise no weight
+# beside the norm, and the data has no poses: these three weights are small, for ordering only.
 RECOGNISABILITY_WEIGHT, SHARPNESS_WEIGHT = 8.4, 3.4
 RESOLUTION_WEIGHT, DETECTION_WEIGHT = 1.0, 3.6
 EXPOSURE_WEIGHT, NOISE_WEIGHT, FRONTALITY_WEIGHT = 0.5, 0.5, 1.0
 INTERCEPT = -9.1
 
 UNMEASURED_RECOGNISABILITY = 0.8
-"""For an embedder whose norms nobody has measured: LFW's median of the others."""
+"""Used for an embedder without ``norm_range``: LFW's median of the other embedders."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Scores in 0..1, 1 is best:
+    """The scores of one face, and the measures behind them.
 
-    quality: how likely an embedder recognises this face.
-    frontality: how far it looks into the camera and stands upright.
-    symmetry: how near the nose is to the line between eyes and mouth.
+    Scores, from 0 (worst) to 1 (best):
+
+    quality: the probability that an embedder recognises this face.
+    frontality: how directly it faces the camera, upright.
+    symmetry: how close the nose is to the line between eyes and mouth.
     resolution: whether it has enough pixels.
-    confidence: how sure we are that it is a face, and one that can be compared.
+    confidence: how certain it is that this is a face, and one that can be compared.
 
-    Their parts:
+    Measures:
 
-    yaw: degrees, positive when the face turns to the right edge of the picture; about 4 off.
-    pitch: degrees, positive when it looks up; coarse, five landmarks do not say much.
-    roll: degrees, positive when it is turned clockwise.
+    yaw: degrees, positive towards the right edge of the picture; accurate to about 4.
+    pitch: degrees, positive upwards; coarse, because five landmarks contain little about it.
+    roll: degrees, positive clockwise.
     interocular_px: distance between the eyes, source pixels.
-    sharpness: 0..1. brightness, contrast: 0..1, mean and spread of the face's luma.
-    exposure: 0..1, from these two.
-    noise: grey levels, standard deviation.
-    embedding_norm: length of the embedding before it was normalised; its scale is the embedder's.
-    recognisability: 0..1, the same on a scale that all embedders share; None where the embedder's
-        norms are not known.
-    learned_quality: what a model made for it says, on its own scale, higher is better; None where
-        none is chosen. It goes into no other figure.
+    sharpness: 0..1. brightness, contrast: 0..1, mean and standard deviation of the face's luma.
+    exposure: 0..1, from brightness and contrast.
+    noise: standard deviation, grey levels.
+    embedding_norm: length of the embedding before normalisation; each embedder has its own scale.
+    recognisability: 0..1, the norm on a scale common to all embedders; None for an embedder
+        without ``norm_range``.
+    learned_quality: output of a separate quality model on its own scale, higher is better; None
+        without such a model. No other score depends on it.
     """
 
     quality: float
@@ -97,10 +100,10 @@ def measure(
     embedding_norm: float,
     norm_range: tuple[float, float] | None,
 ) -> Measures:
-    """All measures of one face.
+    """Compute all scores and measures of one face.
 
-    `crop`: its aligned crop, (112, 112, 3) uint8 BGR. `norm_range`: the norms that the embedder
-    gives to what is no face and to a perfect one (manifest.toml), where they are known.
+    ``crop``: its aligned crop, (112, 112, 3) uint8 BGR. ``norm_range``: the embedder's norms of a
+    useless and of a perfect crop (``manifest.toml``), if known.
     """
     pose, pixels = pose_of(detection.landmarks), measure_crop(crop)
     width = detection.bounding_box[2]
@@ -137,7 +140,7 @@ def measure(
 
 
 def recognisability(embedding_norm: float, norm_range: tuple[float, float] | None) -> float | None:
-    """How much of a face the embedder saw, 0..1, from the length of its raw embedding."""
+    """The norm of the raw embedding scaled to 0..1: how much of a face the embedder saw."""
     if norm_range is None:
         return None
     least, most = norm_range
@@ -153,7 +156,7 @@ def _quality(
     pose: Pose,
     frontality: float,
 ) -> float:
-    # From .6, a doubtful face, to .95, the best that YuNet gives.
+    # From 0.6, a doubtful face, to 0.95, the best score of YuNet.
     detected = _clipped((detection_confidence - 0.6) / 0.35)
     sized = _clipped(pose.interocular_px / FULL_INTEROCULAR_PX)
     noiseless = 1.0 / (1.0 + (pixels.noise / 10.0) ** 2)
@@ -163,7 +166,7 @@ def _quality(
         + SHARPNESS_WEIGHT * pixels.sharpness
         + RESOLUTION_WEIGHT * sized
         + DETECTION_WEIGHT * detected
-        # Differences from the best: pictures as the fit knew them stay where it put them.
+        # Deductions from the best value, so that they do not shift the fitted part.
         - EXPOSURE_WEIGHT * (1.0 - exposure)
         - NOISE_WEIGHT * (1.0 - noiseless)
         - FRONTALITY_WEIGHT * (1.0 - frontality)
@@ -172,7 +175,7 @@ def _quality(
 
 
 def _exposure(pixels: CropMeasures) -> float:
-    """1 in ordinary light; falls when the face is dark, burnt out, or without contrast."""
+    """1 in ordinary light; less when the face is dark, overexposed, or lacks contrast."""
     light = min(1.0, pixels.brightness / 0.25) * min(1.0, (1.0 - pixels.brightness) / 0.15)
     return _clipped(light * min(1.0, pixels.contrast / 0.1))
 

@@ -1,4 +1,4 @@
-"""Quality as a network of its own has learned it, beside the one that `quality.py` works out."""
+"""Quality from a separate network, beside the one that ``formulas`` computes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,27 @@ from models.session import Cancellation, Session
 
 
 class QualityAssessor(Protocol):
-    """Says how good aligned crops are; shared by all threads."""
+    """Rates aligned crops; shared by all threads."""
 
     @property
-    def description(self) -> ModelDescription: ...
+    def description(self) -> ModelDescription:
+        """The manifest entry of the model."""
+        ...
 
     def assess(self, crop: NDArray[np.uint8], cancellation: Cancellation) -> float:
-        """Higher is better, on the model's own scale. `crop`: (112, 112, 3) uint8 BGR.
+        """Rate a crop, (112, 112, 3) uint8 BGR, on the model's own scale; higher is better.
 
-        Raises InferenceFailed or InferenceTerminated.
+        Raises ``InferenceFailed`` or ``InferenceTerminated``.
         """
         ...
 
 
 class CropQualityAssessor:
-    """A network that answers the ArcFace crop with one number: eDifFIQA(T), Babnik, Peer and
-    Struc 2024, a MobileFaceNet with a regression head. Its authors train it towards 0..1; it is
-    not clipped, so that nothing of its answer is lost."""
+    """A network that rates the ArcFace crop with one number.
+
+    eDifFIQA(T) by Babnik, Peer and Struc 2024 is a MobileFaceNet with a regression head. It is
+    trained towards 0..1; the output is not clipped, so that no information is lost.
+    """
 
     def __init__(self, session: Session, description: ModelDescription) -> None:
         self._session = session

@@ -1,4 +1,4 @@
-"""Where a face looks, from its five landmarks."""
+"""Head pose from five landmarks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# A generic face in centimetres, from the eye line: MediaPipe's canonical face model (vertices of
-# the eye corners, the nose tip and the mouth corners).
+# A generic face in centimetres, relative to the eye line: MediaPipe's canonical face model
+# (vertices of the eye corners, the nose tip and the mouth corners).
 EYE_DISTANCE = 6.3
 NOSE_DOWN, NOSE_FORWARD = 3.75, 3.9
 MOUTH_DOWN, MOUTH_FORWARD = 6.96, 0.7
@@ -17,9 +17,9 @@ MOUTH_DOWN, MOUTH_FORWARD = 6.96, 0.7
 
 @dataclass(frozen=True)
 class Pose:
-    """Angles in degrees, signs as in `Measures`; lengths in source pixels.
+    """Angles in degrees, signs as in ``Measures``; lengths in source pixels.
 
-    nose_offset_px: of the nose from the middle line between eyes and mouth.
+    nose_offset_px: distance of the nose from the middle line between eyes and mouth.
     """
 
     yaw: float
@@ -30,15 +30,16 @@ class Pose:
 
 
 def pose_of(landmarks: NDArray[np.float32]) -> Pose:
-    """Angles of the generic face, seen from far away, that puts the nose where it is.
+    """The pose of the generic face, seen from far away, whose nose is where this one's is.
 
-    With x and y from the middle of the eyes along and across the eye line (which takes the roll
-    out): nose x / eye distance = forward * sin(yaw) / (eye distance * cos(yaw)), and likewise
-    for the pitch from the height of the nose between eyes and mouth.
+    ``landmarks``: (5, 2) float32, source pixels. With x along and y across the eye line from the
+    middle of the eyes, which removes the roll: nose x / eye distance = forward * sin(yaw) / (eye
+    distance * cos(yaw)); the pitch follows likewise from the height of the nose between eyes and
+    mouth.
     """
     points = landmarks[:, 0].astype(np.float64) + 1j * landmarks[:, 1].astype(np.float64)
     eyes = points[1] - points[0]
-    # Eyes on one point (a full profile) would divide by zero.
+    # With both eyes on one point (a full profile) this would divide by zero.
     distance = max(abs(eyes), 1e-3)
     level = (points - (points[0] + points[1]) / 2) * np.conj(eyes) / distance
     nose, mouth = level[2], (level[3] + level[4]) / 2
@@ -55,9 +56,10 @@ def pose_of(landmarks: NDArray[np.float32]) -> Pose:
 
 
 def uprightness(pose: Pose, face_width: float) -> float:
-    """The older plan's eye height difference, relative to the face's width, from 1.
+    """1 minus the eye height difference of the older system, relative to the face's width.
 
-    Beyond a right angle the difference shrinks again; a face upside down stays at the least.
+    Beyond a right angle the difference would shrink again, so an upside-down face counts as
+    sideways.
     """
     steepest = min(90.0, abs(pose.roll))
     eye_height_difference = pose.interocular_px * math.sin(math.radians(steepest))

@@ -1,18 +1,13 @@
-"""What is taken from an aligned crop, beside the same in plain numpy."""
+"""Measures of a crop, compared with plain numpy in float64."""
 
 from __future__ import annotations
-
-from dataclasses import replace
-from typing import Literal
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.embedding.crop_tensor import crop_tensor
-from models.manifest import chosen
-from models.quality.crop_measures import FACE_REGION, HALF_SHARP_RATIO, _median, measure_crop
+from models.quality.crop_measures import FACE_REGION, HALF_SHARP_RATIO, measure_crop, median
 
 
 def crop(kind: str) -> NDArray[np.uint8]:
@@ -22,11 +17,11 @@ def crop(kind: str) -> NDArray[np.uint8]:
         return np.full((112, 112, 3), 90, np.uint8)
     if kind == "noise":
         return random.integers(0, 256, (112, 112, 3), dtype=np.uint8)
-    if kind == "squares":  # of one pixel: the noise filter answers with as much as it can
+    if kind == "squares":  # of one pixel: the greatest response of the noise filter
         return np.tile(np.array([[0, 255], [255, 0]], np.uint8), (56, 56))[..., np.newaxis].repeat(
             3, 2
         )
-    if kind == "points":  # far apart: so does the Laplacian, after the blur
+    if kind == "points":  # far apart: the greatest response of the Laplacian, after the blur
         pixels = np.zeros((112, 112, 3), np.uint8)
         pixels[::8, ::8] = 255
         return pixels
@@ -35,8 +30,8 @@ def crop(kind: str) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("kind", ["flat", "noise", "squares", "points", "slope"])
-def test_measures_are_what_their_formulas_say(kind: str) -> None:
-    """Mean, spread, variance of the Laplacian and median of the noise filter, in float64."""
+def test_measures_follow_their_formulas(kind: str) -> None:
+    """Mean, deviation, variance of the Laplacian and median of the noise filter."""
     pixels = crop(kind)
     luma = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)[FACE_REGION, FACE_REGION].astype(np.float64)
     smooth = cv2.GaussianBlur(luma.astype(np.uint8), (0, 0), 1.0).astype(np.float64)
@@ -56,22 +51,6 @@ def test_measures_are_what_their_formulas_say(kind: str) -> None:
 
 
 @pytest.mark.parametrize("values", [[3], [0, 7], [5, 1, 5], [0, 0, 9, 2000], [2, 3, 3, 4, 4]])
-def test_medians_of_even_and_odd_numbers_of_values(values: list[int]) -> None:
-    assert _median(np.array(values, np.int16)) == np.median(values)
-
-
-@pytest.mark.parametrize("channels", ["bgr", "rgb"])
-@pytest.mark.parametrize(("mean", "scale"), [(0.0, 1.0), (127.5, 128.0)])
-def test_planes_in_the_networks_order_and_scale(
-    channels: Literal["bgr", "rgb"], mean: float, scale: float
-) -> None:
-    pixels = crop("noise")
-    model = replace(chosen("sface", "embed", None), channels=channels, mean=mean, scale=scale)
-    tensor = crop_tensor(pixels, model)
-    order = (0, 1, 2) if channels == "bgr" else (2, 1, 0)
-    assert tensor.dtype == np.float32
-    assert tensor.flags.c_contiguous
-    assert tensor.shape == (1, 3, 112, 112)
-    for plane, channel in zip(tensor[0], order, strict=True):
-        expected = (pixels[:, :, channel].astype(np.float32) - np.float32(mean)) / scale
-        np.testing.assert_array_equal(plane, expected.astype(np.float32))
+def test_median_of_even_and_odd_counts(values: list[int]) -> None:
+    """Counting gives the same median as numpy."""
+    assert median(np.array(values, np.int16)) == np.median(values)
