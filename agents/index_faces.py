@@ -10,6 +10,7 @@ from streams.index.batch_writer import BatchWriter
 from streams.index.indexer import Indexer
 from streams.kafka.topics import topic_names
 from streams.messages import Incoming
+from streams.runtime import EVENTS_PER_THREAD
 
 runtime = app.runtime
 topics = topic_names(app.settings)
@@ -21,11 +22,12 @@ async def index(incoming: Incoming) -> None:
 
 
 # All events in the window may wait for the batch writer; the window's size is the limit.
-window = runtime.window(topics.scored_face, index, concurrency=max(app.settings.in_flight, 256))
+window = runtime.window(
+    topics.scored_face, index, concurrency=max(EVENTS_PER_THREAD * app.settings.threads, 256)
+)
 
 writer = BatchWriter(
     runtime.index,
-    batch=app.settings.index_batch,
     is_leaving=runtime.assignment.is_leaving,
     metrics=runtime.metrics,
     on_wait=window.note_waiting,

@@ -35,6 +35,9 @@ from streams.telemetry.worker_state import WorkerState
 
 log = structlog.get_logger(__name__)
 
+#: Most events in a window, for each thread that scores.
+EVENTS_PER_THREAD = 64
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 FIRST_WAIT_S = 0.5
@@ -63,8 +66,6 @@ class Runtime:
         self.progress = ProgressMonitor(engine, self.assignment.windows, settings.stalled_after_s)
         self.circuit = Circuit(
             threshold=settings.simulated_ml_threshold,
-            window=settings.circuit_window,
-            minimum=settings.circuit_min_attempts,
             on_change=self.metrics.circuit,
         )
         attempt_s = settings.ml_service_timeout / 1000
@@ -104,7 +105,7 @@ class Runtime:
             topic,
             handle,
             concurrency=concurrency,
-            max_events=self.settings.in_flight,
+            max_events=EVENTS_PER_THREAD * self.settings.threads,
             max_bytes=self.settings.max_in_flight_mb * 1024 * 1024,
             drain_timeout_s=self.settings.drain_timeout_s,
         )

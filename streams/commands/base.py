@@ -12,8 +12,9 @@ from faust.cli.base import AppCommand
 from rich.console import Console
 
 from models.errors import ModelsError
-from streams.config.env_file import unknown_names
+from streams.config.removed_settings import removed_settings
 from streams.config.settings import Settings
+from streams.config.unknown_settings import unknown_settings
 from streams.errors import StreamsError
 
 #: What the widest of our tables needs.
@@ -58,8 +59,8 @@ class FacestreamCommand(AppCommand):  # type: ignore[misc]  # faust ships no usa
         # A closed terminal or a `kill` ends a command as Ctrl-C does: what it started ends with it.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
-        for unknown in unknown_names():
-            self.notes.print(f"facestream: {unknown}", style="yellow", markup=False)
+        for ignored in (*unknown_settings(), *removed_settings()):
+            self.notes.print(f"facestream: {ignored}", style="yellow", markup=False)
         try:
             status = asyncio.run(self.main(**{**self.kwargs, **kwargs}))
         except (StreamsError, ModelsError) as error:

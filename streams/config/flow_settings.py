@@ -10,9 +10,6 @@ from streams.config.section import Section
 class FlowSettings(Section):
     """Limits of the events in flight."""
 
-    max_in_flight: int | None = Field(
-        None, ge=1, description="Most events held at once by an agent. Unset: 64 for each thread."
-    )
     max_in_flight_mb: int = Field(
         128,
         ge=1,
@@ -21,11 +18,20 @@ class FlowSettings(Section):
         "until it is done.",
     )
     drain_timeout_s: float = Field(
-        20, ge=1, description="How long a stop or rebalance waits for events being worked on."
+        20,
+        ge=1,
+        description="How long a stop or rebalance waits for the events in flight, in seconds. The "
+        "process ends 20 s later if the stop hangs; the broker waits another 20 s before it "
+        "removes a worker from a rebalance. Keep the orchestrator's grace period above "
+        "`DRAIN_TIMEOUT_S` plus 20 s.",
     )
-    stop_timeout_s: float = Field(
-        40,
-        ge=2,
-        description="A stop that takes longer ends the process. Keep below the grace "
-        "period of your orchestrator.",
-    )
+
+    @property
+    def stop_timeout_s(self) -> float:
+        """Seconds after which a stop that hangs ends the process."""
+        return self.drain_timeout_s + 20
+
+    @property
+    def rebalance_timeout_s(self) -> float:
+        """Seconds that a rebalance waits for a worker: longer than its drain and its stop."""
+        return self.drain_timeout_s + 40

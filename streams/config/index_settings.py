@@ -33,4 +33,3 @@ class IndexSettings(Section):
         ge=1,
         description="Replicas of the collections that facestream creates. Unset: Qdrant's default.",
     )
-    index_batch: int = Field(64, ge=1, le=1000, description="Most faces in one upsert.")

@@ -52,15 +52,6 @@ class KafkaSettings(Section):
         description="A worker that sends no heartbeat for this many seconds loses its partitions. "
         "Apache Kafka accepts 6 or more by default (`group.min.session.timeout.ms`).",
     )
-    kafka_rebalance_timeout_s: float = Field(
-        60, ge=5, description="How long a rebalance waits for a worker to finish its events."
-    )
-    kafka_linger_ms: float = Field(
-        0,
-        ge=0,
-        description="How long a produced message waits for company. Under load messages come "
-        "together without it, and an answer alone is sooner there.",
-    )
     kafka_fetch_max_wait_ms: int = Field(
         500,
         ge=1,
@@ -68,13 +59,6 @@ class KafkaSettings(Section):
         description="Longest time, in milliseconds, that the broker holds a fetch request while "
         "there are no new records. Apache Kafka responds as soon as a record arrives; the embedded "
         "broker looks for new records only after half of this time.",
-    )
-    kafka_fetch_max_mb: int = Field(
-        1,
-        ge=1,
-        le=50,
-        description="MiB that a broker may send in one fetch, 1 of each partition; a larger record "
-        "comes alone. More takes more memory, and is faster where a broker is far away.",
     )
     kafka_min_insync_replicas: int | None = Field(
         None,

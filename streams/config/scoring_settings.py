@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from streams.config.section import Section
 
@@ -32,12 +32,6 @@ class ScoringSettings(Section):
         description="Share of recent attempts at scoring that must succeed. Below it the circuit "
         "opens: events fall back at once until a probe succeeds. `0`: the circuit never opens.",
     )
-    circuit_window: int = Field(
-        100, ge=1, le=100_000, description="Most recent attempts that the share is taken of."
-    )
-    circuit_min_attempts: int = Field(
-        20, ge=1, description="With fewer recent attempts than this the circuit stays closed."
-    )
     circuit_probe_s: float = Field(
         5, gt=0, description="Time between probes of an open circuit, in seconds."
     )
@@ -53,9 +47,3 @@ class ScoringSettings(Section):
         description="Score users outside the rollout with the models too, and publish those "
         "scores to the topic `shadow-scored` only.",
     )
-
-    @model_validator(mode="after")
-    def _circuit_fits(self) -> Self:
-        if self.circuit_min_attempts > self.circuit_window:
-            raise ValueError("CIRCUIT_MIN_ATTEMPTS must not be more than CIRCUIT_WINDOW")
-        return self

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Self, get_args
+from typing import get_args
 
-from pydantic import SecretStr, ValidationError, model_validator
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from streams.config.environment import env_file, names_env_file
@@ -17,6 +17,7 @@ from streams.config.kafka_settings import KafkaSettings
 from streams.config.log_settings import LogSettings
 from streams.config.model_settings import ModelSettings
 from streams.config.picture_settings import PictureSettings
+from streams.config.removed_settings import REMOVED
 from streams.config.scoring_settings import ScoringSettings
 from streams.config.urls import without_credentials
 from streams.config.web_settings import WebSettings
@@ -35,24 +36,6 @@ class Settings(
     KafkaSettings,
 ):
     """Every setting. A function that needs one section only should ask for that section."""
-
-    @model_validator(mode="after")
-    def _deadlines_fit(self) -> Self:
-        if self.stop_timeout_s <= self.drain_timeout_s:
-            raise ValueError("STOP_TIMEOUT_S must be longer than DRAIN_TIMEOUT_S")
-        if self.kafka_rebalance_timeout_s <= self.drain_timeout_s:
-            raise ValueError("KAFKA_REBALANCE_TIMEOUT_S must be longer than DRAIN_TIMEOUT_S")
-        return self
-
-    @property
-    def in_flight(self) -> int:
-        """Most events that an agent holds at once."""
-        return self.max_in_flight or 64 * self.threads
-
-    @property
-    def http_pending(self) -> int:
-        """Most requests to the HTTP API at once; 16 a thread are done well within 5 s."""
-        return self.http_max_pending or 16 * self.threads
 
     def masked(self) -> dict[str, str]:
         """Return every setting as a string by its environment name, secrets masked."""
@@ -135,7 +118,7 @@ def pinned_environment(empty_file: Path, **values: str) -> dict[str, str]:
 
     ``empty_file`` is read instead of ``.env``.
     """
-    unset = dict.fromkeys((name.upper() for name in Settings.model_fields), "")
+    unset = dict.fromkeys((*(name.upper() for name in Settings.model_fields), *REMOVED), "")
     return {**unset, "ENV_FILE": str(empty_file), **values}
 
 

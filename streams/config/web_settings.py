@@ -30,12 +30,6 @@ class WebSettings(Section):
         description="Further web ports with the same pages, separated by commas: `8001,8002` for "
         "clients of the two older services.",
     )
-    http_max_pending: int | None = Field(
-        None,
-        ge=1,
-        description="Most requests to the HTTP API being read or worked on at once, and likewise "
-        "waiting at `/api/score`. More are answered 503. Unset: 16 for each thread.",
-    )
     http_score_timeout_ms: int = Field(
         4500,
         ge=1,

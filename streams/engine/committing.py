@@ -33,6 +33,9 @@ from streams.engine.interface import Partition
 
 #: How often a waiting poll checks whether partitions were assigned or the worker stops.
 ROOM_CHECK_S = 1.0
+#: Largest fetch response, and so the memory of records that wait for room in the windows. A larger
+#: record comes alone.
+FETCH_MAX_BYTES = 1024 * 1024
 
 
 class FetchingThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no usable hints
@@ -46,7 +49,7 @@ class FetchingThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust shi
         consumer = super()._create_worker_consumer(transport)
         settings = self.app.settings
         consumer._fetch_max_wait_ms = settings.kafka_fetch_max_wait_ms
-        consumer._fetch_max_bytes = settings.kafka_fetch_max_mb * 1024 * 1024
+        consumer._fetch_max_bytes = FETCH_MAX_BYTES
         consumer._isolation_level = "read_committed"
         return consumer
 

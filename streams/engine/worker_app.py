@@ -13,8 +13,9 @@ import faust
 import faust.streams
 import structlog
 
-from streams.config.env_file import unknown_names
+from streams.config.removed_settings import removed_settings
 from streams.config.settings import Settings
+from streams.config.unknown_settings import unknown_settings
 from streams.engine.assignment import Assignment
 from streams.engine.committing import InOrderConsumer
 from streams.engine.credentials import faust_broker_urls, faust_credentials
@@ -61,10 +62,7 @@ class WorkerApp(faust.App):  # type: ignore[misc]  # faust ships no usable hints
     async def on_first_start(self) -> None:
         """Wait for the broker and create topics; models and index load meanwhile."""
         await super().on_first_start()
-        for unknown in unknown_names():
-            log.warning(
-                "a name in ENV_FILE is no setting, and has no effect", **dataclasses.asdict(unknown)
-            )
+        warn_of_ignored_settings()
         try:
             require_compiled_streams()
             self._check_ports()
@@ -152,6 +150,16 @@ class WorkerApp(faust.App):  # type: ignore[misc]  # faust ships no usable hints
         await self.parts.close()
 
 
+def warn_of_ignored_settings() -> None:
+    """Log the names in the environment and in ``ENV_FILE`` that have no effect."""
+    for unknown in unknown_settings():
+        log.warning(
+            "a name in ENV_FILE is not a setting and has no effect", **dataclasses.asdict(unknown)
+        )
+    for removed in removed_settings():
+        log.warning("a setting was removed and has no effect", **dataclasses.asdict(removed))
+
+
 def require_compiled_streams() -> None:
     """Raise ``StartupError`` when Faust runs without its compiled stream iterator.
 
@@ -185,14 +193,15 @@ def faust_options(settings: Settings) -> dict[str, object]:
         "broker_commit_interval": 1.0,
         "broker_session_timeout": settings.kafka_session_timeout_s,
         "broker_heartbeat_interval": settings.kafka_session_timeout_s / 10,
-        "broker_rebalance_timeout": settings.kafka_rebalance_timeout_s,
+        "broker_rebalance_timeout": settings.rebalance_timeout_s,
         "broker_request_timeout": max(40.0, settings.kafka_session_timeout_s * 2),
         "consumer_auto_offset_reset": "earliest",
         # Bytes of one partition in a fetch. Records fetched ahead of the windows take memory, and
         # small fetches cost the broker more. A larger record comes alone.
         "consumer_max_fetch_size": 1024 * 1024,
         "producer_acks": -1,
-        "producer_linger": settings.kafka_linger_ms / 1000,
+        # Under load messages are batched without it; a single answer is sent at once.
+        "producer_linger": 0.0,
         "producer_request_timeout": 10.0,
         "producer_max_request_size": largest_letter(settings) + HEADER_ROOM,
         "web_enabled": True,

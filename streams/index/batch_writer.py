@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 #: How long the first change of a batch waits for others: a write costs as much as several points.
 LINGER_S = 0.05
+#: Most changes in one write.
+LARGEST_BATCH = 64
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0
 #: The longest pause that a server may ask for; a broken proxy may ask for hours.
@@ -61,7 +63,7 @@ class BatchWriter:
         self,
         index: Callable[[], Awaitable[VectorIndex]],
         *,
-        batch: int,
+        batch: int = LARGEST_BATCH,
         is_leaving: Callable[[], bool],
         metrics: Metrics,
         on_wait: Callable[[], None],

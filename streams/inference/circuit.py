@@ -21,6 +21,11 @@ from streams.errors import StreamsError
 
 log = structlog.get_logger(__name__)
 
+#: Recent attempts that the share of successes is computed from.
+WINDOW = 100
+#: With fewer recent attempts the circuit stays closed.
+MINIMUM = 20
+
 
 class CircuitState(StrEnum):
     """Closed: events are scored. Open: they are not. Half-open: neither, and a probe is out."""
@@ -51,8 +56,8 @@ class Circuit:
         self,
         *,
         threshold: float,
-        window: int,
-        minimum: int,
+        window: int = WINDOW,
+        minimum: int = MINIMUM,
         on_change: Callable[[CircuitState], None] = lambda state: None,
     ) -> None:
         if not 1 <= minimum <= window:

@@ -24,7 +24,7 @@ def die(error: Exception) -> NoReturn:
     os._exit(EXIT_CANNOT_START)
 
 
-def arm_hard_exit(timeout_s: float, limit: str = "STOP_TIMEOUT_S") -> None:
+def arm_hard_exit(timeout_s: float, limit: str = "DRAIN_TIMEOUT_S plus 20 s") -> None:
     """End the process when the stop that begins now takes longer than ``timeout_s``.
 
     ``limit`` names the setting behind that number. Events that are not acknowledged by then are

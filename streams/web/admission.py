@@ -11,6 +11,9 @@ from streams.config.settings import Settings
 from streams.errors import Busy
 from streams.web.request_body import body_limit, declared_size
 
+#: Concurrent requests for each thread that scores: that many finish well within 5 s.
+REQUESTS_PER_THREAD = 16
+
 
 class Admission:
     """Caps the number of concurrent requests, and the bytes of their bodies together."""
@@ -58,7 +61,7 @@ class Intake:
         self._is_ready = is_ready
         self._is_stopping = is_stopping
         self._admission = Admission(
-            max_requests=settings.http_pending,
+            max_requests=REQUESTS_PER_THREAD * settings.threads,
             max_bytes=settings.max_in_flight_mb * 1024 * 1024,
         )
 

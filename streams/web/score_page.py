@@ -17,7 +17,7 @@ from streams.errors import Abandoned, Busy
 from streams.kafka.answer_follower import Awaited, FollowingFailed, NotScored
 from streams.kafka.topics import topic_names
 from streams.runtime import Runtime
-from streams.web.admission import Admission, Intake
+from streams.web.admission import REQUESTS_PER_THREAD, Admission, Intake
 from streams.web.answers import JSON_TYPE, record_answer
 from streams.web.failures import Refusal
 from streams.web.request_body import read_body
@@ -31,7 +31,7 @@ class ScorePage:
         self._settings = runtime.settings
         self._intake = intake
         # Requests that wait for an answer hold no picture, so they have a cap of their own.
-        self._waiting = Admission(max_requests=runtime.settings.http_pending)
+        self._waiting = Admission(max_requests=REQUESTS_PER_THREAD * runtime.settings.threads)
         self._request_reply = RequestReply(
             topic_names(runtime.settings).image_submitted, runtime.publisher, runtime.answers
         )

@@ -12,7 +12,7 @@ from tools.chaos.overload import Piece, piece
 @pytest.mark.timeout(180)
 async def test_a_backlog_is_worked_off_with_flat_memory(tmp_path: Path) -> None:
     """All is there before the worker starts; it holds what its window allows, and no more."""
-    measured = await piece(tmp_path, 1500, 100_000, in_flight=64, in_flight_mb=4)
+    measured = await piece(tmp_path, 1500, 100_000, threads=1, in_flight_mb=4)
     assert measured.ok, measured.line()
     # It was held up by its window, or this showed nothing.
     assert measured.most_held_mb > 2, measured.line()

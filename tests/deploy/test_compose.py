@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import yaml
 
-from streams.config.settings import Settings
+from streams.config.settings import pinned_settings
 from tests.deploy.files import (
     COMPOSE_FILES,
     ROOT,
@@ -89,8 +89,9 @@ def test_worker_containers_have_a_read_only_root_and_no_privileges(service: dict
 )
 def test_docker_waits_longer_than_the_worker_drains(service: dict[str, Any]) -> None:
     """The worker's own stop timeout expires before Docker sends SIGKILL."""
-    default = Settings.model_fields["stop_timeout_s"].default
-    stop_timeout_s = float(service_environment(service).get("STOP_TIMEOUT_S", default))
+    drain = service_environment(service).get("DRAIN_TIMEOUT_S")
+    given = {} if drain is None else {"drain_timeout_s": drain}
+    stop_timeout_s = pinned_settings(**given).stop_timeout_s
     assert seconds(service["stop_grace_period"]) > stop_timeout_s + 10
 
 

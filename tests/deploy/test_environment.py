@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.config.env_file import unknown_names
 from streams.config.settings import Settings, load_settings
+from streams.config.unknown_settings import unknown_settings
 from streams.kafka.topics import needed_topics
 from tests.deploy.files import (
     ENV_SAMPLES,
@@ -56,7 +56,7 @@ def test_each_variable_is_a_setting(environment: Mapping[str, str]) -> None:
 def test_a_sample_causes_no_warning(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings know each name in it."""
     monkeypatch.setenv("ENV_FILE", str(ROOT / name))
-    assert [] == unknown_names()
+    assert [] == unknown_settings()
 
 
 def test_variables_of_the_compose_files_cause_no_warning(
@@ -69,7 +69,7 @@ def test_variables_of_the_compose_files_cause_no_warning(
     assert "FACESTREAM_IMAGE" in asked
     (tmp_path / "shared.env").write_text("".join(f"{name}=x\n" for name in asked))
     monkeypatch.setenv("ENV_FILE", str(tmp_path / "shared.env"))
-    assert [] == unknown_names()
+    assert [] == unknown_settings()
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

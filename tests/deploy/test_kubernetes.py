@@ -7,7 +7,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from streams.config.settings import Settings
+from streams.config.settings import Settings, pinned_settings
 from streams.kafka.topics import topic_names
 from tests.deploy.files import MANIFESTS, manifest, manifests, our_pods, pod_environment, sample
 
@@ -85,8 +85,9 @@ def test_other_services_do_not_inject_settings(pod: dict[str, Any]) -> None:
 def test_the_kubelet_waits_longer_than_the_worker_drains() -> None:
     """The preStop pause and the worker's own stop timeout end before SIGKILL."""
     pod = manifest("Deployment", "worker")["spec"]["template"]["spec"]
-    default = Settings.model_fields["stop_timeout_s"].default
-    stop_timeout_s = float(pod_environment(pod).get("STOP_TIMEOUT_S", default))
+    drain = pod_environment(pod).get("DRAIN_TIMEOUT_S")
+    given = {} if drain is None else {"drain_timeout_s": drain}
+    stop_timeout_s = pinned_settings(**given).stop_timeout_s
     (container,) = pod["containers"]
     pre_stop_s = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod["terminationGracePeriodSeconds"] > pre_stop_s + stop_timeout_s + 10

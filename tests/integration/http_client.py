@@ -16,6 +16,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from streams.local.worker_process import WorkerProcess
+from streams.web.admission import REQUESTS_PER_THREAD
 from streams.web.openapi import COMMITTED
 from tools.pictures import portrait_bytes
 
@@ -70,7 +71,14 @@ def score_request(user_id: str, **fields: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def unfinished_request(worker: WorkerProcess) -> Iterator[socket.socket]:
+def unfinished_requests(worker: WorkerProcess) -> Iterator[list[socket.socket]]:
+    """Open as many as a worker with one thread accepts."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(_unfinished_request(worker)) for _ in range(REQUESTS_PER_THREAD)]
+
+
+@contextlib.contextmanager
+def _unfinished_request(worker: WorkerProcess) -> Iterator[socket.socket]:
     """Open a request and announce a body, but do not send the rest of it."""
     with socket.create_connection(("127.0.0.1", worker.port), timeout=30) as connection:
         head = (

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from schemas.fallback import FallbackReason
+from schemas.image_submitted import ImageSubmitted
+from streams.inference.circuit import MINIMUM
 from tests.failing_app import MODELS_FAIL
 from tests.integration.fallbacks import answered, assert_fallbacks, dead_letter_reasons, logged
 from tests.integration.http_client import call
@@ -26,6 +28,11 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield running
 
 
+def enough_events_to_open_the_circuit() -> list[ImageSubmitted]:
+    """When the models fail, each event is at least one failed attempt."""
+    return [image_event(f"user-{number}", portrait_bytes()) for number in range(MINIMUM)]
+
+
 async def test_the_circuit_opens_when_the_models_fail_and_closes_when_they_recover(
     stack: Stack,
 ) -> None:
@@ -34,17 +41,14 @@ async def test_the_circuit_opens_when_the_models_fail_and_closes_when_they_recov
     with stack.worker(
         app="tests.failing_app",
         ML_BACKOFF_MS="20",
-        CIRCUIT_MIN_ATTEMPTS="6",
-        CIRCUIT_WINDOW="6",
         CIRCUIT_PROBE_S="0.2",
     ) as worker:
         before = image_event("anna", portrait_bytes())
         assert "real" == (await answered(stack, before))[before.event_id].provenance
 
         models_fail.touch()
-        for user in ("ben", "cleo"):
-            event = image_event(user, portrait_bytes())
-            face = (await answered(stack, event))[event.event_id]
+        failing = await answered(stack, *enough_events_to_open_the_circuit())
+        for face in failing.values():
             assert face.fallback_reason in (
                 FallbackReason.INFERENCE_FAILED,
                 FallbackReason.CIRCUIT_OPEN,
@@ -87,8 +91,6 @@ async def test_an_open_circuit_shows_in_ml_status(stack: Stack) -> None:
     with stack.worker(
         app="tests.failing_app",
         ML_ATTEMPTS="1",
-        CIRCUIT_MIN_ATTEMPTS="2",
-        CIRCUIT_WINDOW="2",
         CIRCUIT_PROBE_S="0.2",
     ) as worker:
 
@@ -107,7 +109,7 @@ async def test_an_open_circuit_shows_in_ml_status(stack: Stack) -> None:
         assert healthy == status()
 
         models_fail.touch()
-        await answered(stack, *(image_event(f"user-{n}", portrait_bytes()) for n in range(2)))
+        await answered(stack, *enough_events_to_open_the_circuit())
         wait_until(
             lambda: metrics_of(worker)["facestream_circuit_state", "closed"] == 0,
             "the circuit is open",
@@ -128,13 +130,12 @@ async def test_an_open_circuit_shows_in_ml_status(stack: Stack) -> None:
 
 async def test_pictures_without_a_face_do_not_open_the_circuit(stack: Stack) -> None:
     """They are no failures of the models."""
-    with stack.worker(
-        CIRCUIT_MIN_ATTEMPTS="2", CIRCUIT_WINDOW="2", SIMULATED_ML_THRESHOLD="1"
-    ) as worker:
-        await answered(stack, *(image_event("anna", b"no picture %d" % n) for n in range(6)))
+    with stack.worker(SIMULATED_ML_THRESHOLD="1") as worker:
+        unreadable = [image_event("anna", b"no picture %d" % n) for n in range(MINIMUM)]
+        await answered(stack, *unreadable)
         event = image_event("ben", portrait_bytes())
         assert "real" == (await answered(stack, event))[event.event_id].provenance
-        await assert_fallbacks(stack, worker, FallbackReason.UNREADABLE_IMAGE, 6)
+        await assert_fallbacks(stack, worker, FallbackReason.UNREADABLE_IMAGE, MINIMUM)
         assert 0 == metrics_of(worker)["facestream_circuit_changes_total", "open"]
 
 

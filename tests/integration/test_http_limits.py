@@ -12,7 +12,7 @@ from tests.integration.http_client import (
     PORTRAIT,
     assert_refused,
     call,
-    unfinished_request,
+    unfinished_requests,
 )
 from tests.integration.stack import Stack, wait_until
 
@@ -42,14 +42,14 @@ def test_a_taken_legacy_port_stops_the_start(stack: Stack, tmp_path: Path) -> No
 def test_requests_beyond_the_limit_are_refused(stack: Stack) -> None:
     """They get 503 with ``Retry-After`` and do not queue."""
     body = {"image": PORTRAIT}
-    with stack.worker(HTTP_MAX_PENDING="2", ML_SERVICE_TIMEOUT="30000") as worker:
+    with stack.worker(INFERENCE_THREADS="1", ML_SERVICE_TIMEOUT="30000") as worker:
 
         def is_full() -> bool:
             return call(worker.url + DETECT, body).status == 503
 
         assert not is_full()
-        with unfinished_request(worker), unfinished_request(worker):
-            wait_until(is_full, "both requests are open")
+        with unfinished_requests(worker):
+            wait_until(is_full, "all requests are open")
             answer = call(worker.url + DETECT, body)
             assert_refused(answer, 503, "try again")
             assert int(answer.headers["retry-after"]) >= 1
@@ -61,12 +61,13 @@ def test_an_unfinished_body_times_out_and_frees_its_capacity(stack: Stack) -> No
     """The limit is the time that an attempt may take."""
     body = {"image": PORTRAIT}
     with (
-        stack.worker(HTTP_MAX_PENDING="1", ML_SERVICE_TIMEOUT="1500") as worker,
-        unfinished_request(worker) as connection,
+        stack.worker(INFERENCE_THREADS="1", ML_SERVICE_TIMEOUT="1500") as worker,
+        unfinished_requests(worker) as connections,
     ):
-        received = connection.recv(4096).decode()
-        assert "408" in received.splitlines()[0]
-        assert '"success":false' in received
+        for connection in connections:
+            received = connection.recv(4096).decode()
+            assert "408" in received.splitlines()[0]
+            assert '"success":false' in received
         assert call(worker.url + DETECT, body).status == 200
 
 

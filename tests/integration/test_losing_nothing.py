@@ -93,8 +93,8 @@ async def test_a_stop_during_a_rebalance_ends(stack: Stack) -> None:
 
 
 async def test_scoring_continues_without_an_index(stack: Stack) -> None:
-    """More events are answered than the in-flight window holds."""
+    """More events are answered than the in-flight windows hold (64 each)."""
     unreachable = f"http://127.0.0.1:{free_port()}"
-    with stack.worker(QDRANT_URL=unreachable, MAX_IN_FLIGHT="16"):
-        event_ids = await submit_many(stack, 80)
+    with stack.worker(QDRANT_URL=unreachable, INFERENCE_THREADS="1"):
+        event_ids = await submit_many(stack, 240)
         await all_answered(stack, event_ids)

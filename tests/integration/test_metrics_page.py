@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from streams.local.worker_process import WorkerProcess
-from tests.integration.http_client import PORTRAIT, call, unfinished_request
+from tests.integration.http_client import PORTRAIT, call, unfinished_requests
 from tests.integration.stack import Stack, answers_for, image_event, wait_until
 from tests.metrics_page import Series, metrics_of, series_of
 from tools.pictures import portrait_bytes
@@ -93,7 +93,7 @@ async def test_the_page_counts_and_times_events(stack: Stack) -> None:
 
 async def test_requests_to_the_http_api_are_counted_and_timed(stack: Stack) -> None:
     """Series have page and outcome, and an unknown page adds no series of its own."""
-    with stack.worker(HTTP_MAX_PENDING="1", ML_SERVICE_TIMEOUT="1500") as worker:
+    with stack.worker(INFERENCE_THREADS="1", ML_SERVICE_TIMEOUT="1500") as worker:
         picture = {"image": PORTRAIT}
 
         def count(page: str, outcome: str) -> float:
@@ -105,7 +105,7 @@ async def test_requests_to_the_http_api_are_counted_and_timed(stack: Stack) -> N
         scored = call(worker.url + "/api/attractiveness/score", {**picture, "userId": "ada"}).status
         assert scored in (200, 202)
         assert 404 == call(worker.url + "/api/made-up").status
-        with unfinished_request(worker):
+        with unfinished_requests(worker):
             wait_until(
                 lambda: call(worker.url + "/api/detect-face", picture).status == 503,
                 "the worker is full",

@@ -40,7 +40,7 @@ def log_of(worker: WorkerProcess) -> str:
         ("KAFKA_PARTITIONS", "none", "KAFKA_PARTITIONS"),
         ("KAFKA_BOOTSTRAP_SERVERS", "broker", "expected host:port"),
         ("IMAGE_URI_ALLOW", "nonsense", "nonsense"),
-        ("STOP_TIMEOUT_S", "3", "DRAIN_TIMEOUT_S"),
+        ("KAFKA_MIN_INSYNC_REPLICAS", "2", "KAFKA_REPLICATION"),
         ("ENV_FILE", "/nowhere/.env", "no such file"),
     ],
 )

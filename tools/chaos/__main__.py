@@ -97,7 +97,7 @@ def _overload(options: argparse.Namespace, folder: Path) -> int:
                 folder / f"piece-{number}",
                 min(options.piece, left),
                 options.bytes,
-                in_flight=options.in_flight,
+                threads=options.threads,
                 in_flight_mb=options.in_flight_mb,
             )
         )
@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     overload.add_argument("--events", type=int, default=100_000)
     overload.add_argument("--piece", type=int, default=10_000, help="events per broker")
     overload.add_argument("--bytes", type=int, default=100_000, help="size of a picture")
-    overload.add_argument("--in-flight", type=int, default=128)
+    overload.add_argument("--threads", type=int, default=2, help="inference threads")
     overload.add_argument("--in-flight-mb", type=int, default=128)
 
     soak = commands.add_parser("soak", help="sample a worker under a long steady load")

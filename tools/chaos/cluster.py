@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from streams.config.settings import Settings, load_settings
+from streams.config.settings import Settings, load_settings, pinned_settings
 from streams.kafka.topics import ensure_topics
 from streams.local.embedded_broker import free_port
 from streams.local.worker_process import WorkerProcess
@@ -22,7 +22,8 @@ from tools.chaos.proxy import KafkaProxy
 from tools.chaos.qdrant import FakeQdrant
 from tools.chaos.workers import APP, PARTITIONS, worker_process
 
-STOP_TIMEOUT_S = 25.0
+DRAIN_TIMEOUT_S = 8.0
+STOP_TIMEOUT_S = pinned_settings(drain_timeout_s=DRAIN_TIMEOUT_S).stop_timeout_s
 INDEX_TIMEOUT_S = 2
 ML_TIMEOUT_S = 1.5
 #: An older worker has imported its modules and handles SIGTERM.
@@ -33,9 +34,7 @@ NEVER_CONNECTED = "Unable to bootstrap from"
 
 #: Settings of the workers: short time-outs, so that a run meets many of them.
 SETTINGS = {
-    "KAFKA_REBALANCE_TIMEOUT_S": "15",
-    "DRAIN_TIMEOUT_S": "8",
-    "STOP_TIMEOUT_S": str(STOP_TIMEOUT_S),
+    "DRAIN_TIMEOUT_S": str(DRAIN_TIMEOUT_S),
     "ML_SERVICE_TIMEOUT": str(int(ML_TIMEOUT_S * 1000)),
     "ML_ATTEMPTS": "2",
     "ML_BACKOFF_MS": "100",

@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streams.runtime import EVENTS_PER_THREAD
 from tools.background import background
 from tools.chaos.clients import counting, producing, send_picture
 from tools.chaos.processes import usage
@@ -92,12 +93,12 @@ class _Samples:
 
 
 async def piece(
-    folder: Path, events: int, event_bytes: int, *, in_flight: int, in_flight_mb: int
+    folder: Path, events: int, event_bytes: int, *, threads: int, in_flight_mb: int
 ) -> Piece:
     """Publish a backlog, start a worker, and measure until all is answered and indexed."""
     settings = {
         "CHAOS_SCORER": "instant",
-        "MAX_IN_FLIGHT": str(in_flight),
+        "INFERENCE_THREADS": str(threads),
         "MAX_IN_FLIGHT_MB": str(in_flight_mb),
     }
     async with single(folder, **settings) as one:
@@ -115,7 +116,7 @@ async def piece(
         most_rss_mb=samples.most_rss_mb,
         most_held=samples.most_held,
         most_held_mb=samples.most_held_bytes / 1e6,
-        held_allowed=in_flight + POLLED_AHEAD,
+        held_allowed=EVENTS_PER_THREAD * threads + POLLED_AHEAD,
         held_mb_allowed=in_flight_mb * 1.048576 + POLLED_AHEAD * event_bytes / 1e6,
     )
 

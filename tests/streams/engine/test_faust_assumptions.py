@@ -332,16 +332,14 @@ async def test_a_fetch_waits_as_long_as_the_setting_says(broker: EmbeddedBroker)
     And it leaves out what a transaction took back.
     """
     created = create_app(
-        load_settings(
-            kafka_bootstrap_servers=broker.address, kafka_fetch_max_wait_ms=7, kafka_fetch_max_mb=3
-        )
+        load_settings(kafka_bootstrap_servers=broker.address, kafka_fetch_max_wait_ms=7)
     )
     thread = created.consumer._new_consumer_thread()
     consumer = thread._create_worker_consumer(created.transport)
     await consumer.start()
     try:
         assert consumer._fetcher._fetch_max_wait_ms == 7
-        assert consumer._fetcher._fetch_max_bytes == 3 * 2**20
+        assert consumer._fetcher._fetch_max_bytes == 2**20
         assert consumer._fetcher._isolation_level == READ_COMMITTED
     finally:
         await consumer.stop()

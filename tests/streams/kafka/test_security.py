@@ -75,49 +75,6 @@ def test_plain_text_said_by_name_overrules_credentials(monkeypatch: pytest.Monke
     assert client_options(load_settings())["security_protocol"] == "PLAINTEXT"
 
 
-@pytest.mark.parametrize(
-    ("variables", "says"),
-    [
-        ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "KAFKA_SECURITY_PROTOCOL"),
-        ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME"),
-        (
-            {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_USERNAME": "a"},
-            "KAFKA_SASL_PASSWORD",
-        ),
-        (USER, "KAFKA_SECURITY_PROTOCOL is not"),
-        ({"KAFKA_SSL_CA_FILE": "/nowhere"}, "KAFKA_SECURITY_PROTOCOL is not"),
-        (
-            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CA_FILE": "/nowhere"},
-            "KAFKA_SSL_CA_FILE=/nowhere: no such file",
-        ),
-        (
-            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_KEY_FILE": __file__},
-            "KAFKA_SSL_KEY_FILE needs KAFKA_SSL_CERT_FILE",
-        ),
-        (
-            {"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_KEY_PASSWORD": "secret"},
-            "KAFKA_SSL_KEY_PASSWORD needs KAFKA_SSL_CERT_FILE",
-        ),
-        ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, "KAFKA_SASL_MECHANISM"),
-        ({"KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_BOOTSTRAP_SERVERS": ""}, "embedded broker"),
-        (
-            {"KAFKA_MIN_INSYNC_REPLICAS": "2", "KAFKA_REPLICATION": "1"},
-            "KAFKA_MIN_INSYNC_REPLICAS must not be more than KAFKA_REPLICATION",
-        ),
-    ],
-)
-def test_settings_that_do_not_fit_are_named(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], says: str
-) -> None:
-    """And no secret is in the message."""
-    given(monkeypatch, SERVERS, variables)
-    with pytest.raises(ConfigurationError) as caught:
-        load_settings()
-    assert says in str(caught.value)
-    assert "hopper" not in str(caught.value)
-    assert "secret" not in str(caught.value)
-
-
 @pytest.mark.parametrize("variable", ["KAFKA_SSL_CA_FILE", "KAFKA_SSL_CERT_FILE"])
 def test_a_file_that_is_no_pem_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str

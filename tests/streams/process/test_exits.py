@@ -40,7 +40,7 @@ def test_a_stop_that_hangs_ends_the_process() -> None:
         "threading.Event().wait()\n"
     )
     assert process.returncode == EXIT_STOP_TOOK_TOO_LONG
-    assert "STOP_TIMEOUT_S" in process.stderr
+    assert "DRAIN_TIMEOUT_S" in process.stderr
 
 
 def test_a_stop_that_does_not_hang_is_not_held_up() -> None:
