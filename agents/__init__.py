@@ -1,1 +1,1 @@
-"""Thin shells: which event goes through which function."""
+"""Thin shells: which topic's events go through which handler."""

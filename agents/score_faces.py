@@ -2,85 +2,56 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-import structlog
-
 from streams.app import app
-from streams.dead_letters import keep
 from streams.engine.delivery import RawSchema
-from streams.engine.publishing import UnpublishableMessage
 from streams.inference.result_batches import MOST_TOGETHER
 from streams.kafka.topics import topic_names
 from streams.messages import Incoming
+from streams.scoring.handler import ScoringHandler
 from streams.scoring.scorer import Scorer
 from streams.scoring.shadow import ShadowScorer
 
-log = structlog.get_logger(__name__)
-
 runtime = app.runtime
 topics = topic_names(app.settings)
-metrics = runtime.metrics
 
 
-async def answer(incoming: Incoming) -> None:
-    """Publish an event's answers, and its shadow; return when the broker has them."""
+async def handle(incoming: Incoming) -> None:
+    """Answer one event, once the models are loaded."""
     await runtime.models_ready()
-    messages = await scorer.answers(incoming)
-    scored = time.perf_counter()
-    try:
-        await runtime.publisher.publish(messages)
-    except UnpublishableMessage as error:
-        if messages[0].topic == topics.simulated_fallback:
-            letter = messages[0]
-        else:
-            letter = scorer.too_large_to_answer(incoming, error)
-        await keep(runtime.publisher.publish, letter, incoming)
-    metrics.stage("publish", time.perf_counter() - scored)
-    if incoming.timestamp:
-        metrics.stage("total", time.time() - incoming.timestamp)
-    # After the answer, so that nobody waits for a shadow.
-    shadows = await shadow.records(incoming, messages)
-    if not shadows:
-        return
-    try:
-        await runtime.publisher.publish(shadows)
-    except UnpublishableMessage as error:
-        # The event is answered all the same.
-        log.warning(
-            "shadow cannot be published; left out",
-            problem=str(error),
-            partition=incoming.partition,
-            offset=incoming.offset,
-        )
-        metrics.operation("shadow", "failure")
+    await handler.handle(incoming)
 
 
-# Results wait for each other while as many attempts wait for a thread. Where pictures are fetched,
-# four a thread keep every thread busy meanwhile.
+# Enough events to fill a batch of results while another is scored, and four for each thread where
+# pictures are fetched.
 threads = app.settings.threads
 window = runtime.window(
-    topics.image_submitted, answer, concurrency=max(2 * MOST_TOGETHER + threads, 4 * threads)
+    topics.image_submitted, handle, concurrency=max(2 * MOST_TOGETHER + threads, 4 * threads)
 )
 
 scorer = Scorer(
     app.settings,
-    topics,
     runtime.pool,
     runtime.images,
-    runtime.assignment.is_leaving,
     circuit=runtime.circuit,
-    metrics=metrics,
+    is_leaving=runtime.assignment.is_leaving,
     on_wait=window.note_waiting,
 )
 shadow = ShadowScorer(
-    topics,
-    scorer,
+    topics.shadow_scored,
     runtime.pool,
+    scorer.pictures,
     enabled=app.settings.shadow_ml,
     circuit=runtime.circuit,
-    metrics=metrics,
+    is_leaving=runtime.assignment.is_leaving,
+)
+handler = ScoringHandler(
+    scorer,
+    shadow,
+    runtime.publisher.publish,
+    fallback_topic=topics.simulated_fallback,
+    metrics=runtime.metrics,
 )
 
 

@@ -1,4 +1,4 @@
-"""Sending an event to the fallback topic: its bytes untouched, its failure in headers."""
+"""Dead letters: events in the fallback topic, their bytes untouched, their failure in headers."""
 
 from __future__ import annotations
 
@@ -22,18 +22,8 @@ from streams.messages import Incoming, Outgoing
 log = structlog.get_logger(__name__)
 
 WORKER = socket.gethostname()
-#: Bytes of the largest key that a dead letter without its value keeps.
+#: Bytes of the largest key in a dead letter without its value.
 LARGEST_KEPT_KEY = 1024
-
-#: Reasons that whole crowds fall back for, by a setting or while the circuit is open. A log line
-#: for each event would come at the rate of the events; the counters and the headers tell of them.
-OF_CROWDS = frozenset(
-    {
-        FallbackReason.REAL_ML_DISABLED,
-        FallbackReason.ROLLED_OUT_TO_SIMULATED,
-        FallbackReason.CIRCUIT_OPEN,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +33,14 @@ class Failure:
     reason: FallbackReason
     detail: str
     attempts: int = 0
-    """How often the step that failed was tried; 0 when nothing was."""
+    """Attempts at the step that failed; 0 if there was none."""
 
 
 def fallback_message(incoming: Incoming, failure: Failure, topic: str) -> Outgoing:
-    """The dead letter for an event; produced back to its source topic, it is tried again.
+    """Return the dead letter for an event. Produced back to its source topic, it is tried again.
 
-    A record with neither key nor value is kept with an empty value: aiokafka refuses to produce
-    one that has neither, and it carries nothing but its headers anyway.
+    A record with neither key nor value gets an empty value, because aiokafka refuses to produce a
+    record without both.
     """
     nothing = incoming.key is None and incoming.value is None
     headers = FallbackHeaders(
@@ -71,14 +61,14 @@ def fallback_message(incoming: Incoming, failure: Failure, topic: str) -> Outgoi
     )
 
 
-async def keep(
+async def publish_dead_letter(
     publish: Callable[[Sequence[Outgoing]], Awaitable[None]], letter: Outgoing, incoming: Incoming
 ) -> None:
-    """Publish a dead letter, without its value where that does not fit the topic."""
+    """Publish a dead letter; without its value if that does not fit the topic."""
     try:
         await publish([letter])
     except UnpublishableMessage as error:
-        # The traceback would say no more.
+        # The message says all that a traceback would.
         log.warning(
             "event does not fit the fallback topic; left at its source",
             problem=str(error),
@@ -90,10 +80,10 @@ async def keep(
 
 
 def without_value(letter: Outgoing, incoming: Incoming) -> Outgoing:
-    """The dead letter of an event that does not fit the fallback topic: its failure, no more.
+    """Return the dead letter of an event that does not fit the fallback topic: only its failure.
 
-    The event stays where it is, at the source that the headers name; stopping over it would stop
-    every worker in turn. A large key is left there too, as it may be what does not fit.
+    The event stays at its source, which the headers name. A large key stays there too, because it
+    may be the part that does not fit. Raising an error would stop every worker in turn.
     """
     failure = FallbackHeaders.from_headers(letter.headers)
     key, size = letter.key, len(incoming.value or b"")

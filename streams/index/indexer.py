@@ -9,7 +9,7 @@ import structlog
 from schemas.codec import decode_scored_face
 from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackReason
-from streams.dead_letters import Failure, fallback_message, keep
+from streams.dead_letters import Failure, fallback_message, publish_dead_letter
 from streams.index.batch_writer import BatchWriter
 from streams.index.errors import IndexRejected
 from streams.index.face_changes import change_for
@@ -64,4 +64,4 @@ class Indexer:
         self._metrics.operation("index", "rejected")
         self._metrics.fallback(failure.reason)
         letter = fallback_message(incoming, failure, self._fallback_topic)
-        await keep(self._publish, letter, incoming)
+        await publish_dead_letter(self._publish, letter, incoming)

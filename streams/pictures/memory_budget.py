@@ -1,10 +1,9 @@
-"""Room for the pictures that events only point to: a bound on their bytes in memory.
+"""A memory budget for fetched pictures: a bound on their bytes.
 
-An event with an ``image_uri`` is small in the in-flight window, and its picture is not. How large
-it is shows only when it has arrived, so a fetch takes room for the largest picture there may be,
-and gives back what it did not need. Whoever has room never waits for more, and gives it back when
-its picture is scored, which no other event holds up: waiting for room ends. In a worker that is
-leaving, nobody waits for it.
+An event with an ``image_uri`` is small in the in-flight window, and its picture is not. Its size is
+known only once it has arrived, so a fetch reserves the largest picture and returns the rest. A
+holder never asks for more and returns its reservation when its picture is scored, so there is no
+deadlock. In a worker that is leaving, waiting ends with ``Abandoned``.
 """
 
 from __future__ import annotations
@@ -17,27 +16,27 @@ from dataclasses import dataclass
 
 from streams.errors import Abandoned
 
-#: How often who waits asks whether the worker is leaving.
-ASK_EVERY_S = 0.1
+#: How often a waiting fetch checks whether the worker is leaving.
+CHECK_EVERY_S = 0.1
 
 
 @dataclass(eq=False, slots=True)
-class Room:
-    """What one picture may take, in bytes."""
+class Reservation:
+    """The bytes reserved for one picture."""
 
     size: int
-    _of: PictureRoom
+    _budget: PictureBudget
 
     def shrink(self, size: int) -> None:
-        """The picture has arrived: it is ``size`` bytes, and the rest is free again."""
-        self._of.give_back(max(0, self.size - size))
+        """The picture has arrived with ``size`` bytes: return the rest."""
+        self._budget.release(max(0, self.size - size))
         self.size = min(self.size, size)
 
 
-class PictureRoom:
+class PictureBudget:
     """At most ``total`` bytes of pictures, of up to ``largest`` bytes each.
 
-    First come, first served. A picture that may be larger than ``total`` is let in alone.
+    First come, first served. A picture that may be larger than ``total`` is fetched alone.
     """
 
     def __init__(self, *, total: int, largest: int, is_leaving: Callable[[], bool]) -> None:
@@ -47,39 +46,39 @@ class PictureRoom:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
-    async def taken(self) -> AsyncIterator[Room]:
-        """Wait for room for one picture of the largest size, and hold it for the block.
+    async def reserved(self) -> AsyncIterator[Reservation]:
+        """Wait until the largest picture fits, and reserve it for the block.
 
-        Raises ``Abandoned`` when the worker is leaving before there is room.
+        Raises ``Abandoned`` when the worker is leaving before that.
         """
         if self._waiting or self._free < self._each:
             await self._turn()
         else:
             self._free -= self._each
-        room = Room(self._each, self)
+        reservation = Reservation(self._each, self)
         try:
-            yield room
+            yield reservation
         finally:
-            self.give_back(room.size)
+            self.release(reservation.size)
 
     async def _turn(self) -> None:
-        """Return when there is room, which is taken by then."""
+        """Wait for a reservation, which is made when this returns."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
             while not turn.done():
-                await asyncio.wait({turn}, timeout=ASK_EVERY_S)
+                await asyncio.wait({turn}, timeout=CHECK_EVERY_S)
                 if not turn.done() and self._is_leaving():
                     raise Abandoned
         except (asyncio.CancelledError, Abandoned):
             if turn.done():
-                self.give_back(self._each)
+                self.release(self._each)
             else:
                 self._waiting.remove(turn)
             raise
 
-    def give_back(self, size: int) -> None:
-        """``size`` bytes are free again; the next in line may have them."""
+    def release(self, size: int) -> None:
+        """Return ``size`` bytes, and serve the next in line."""
         self._free += size
         while self._waiting and self._free >= self._each:
             self._free -= self._each

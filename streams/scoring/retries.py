@@ -1,71 +1,55 @@
-"""Bounded retries with growing back-off and jitter, for what can succeed later."""
+"""Bounded retries with growing, jittered waits, for steps that may succeed later."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_incrementing,
-)
-from tenacity.wait import wait_random
-
-from streams.config.settings import Settings
+from streams.config.model_settings import ModelSettings
 from streams.engine.publishing import pause
+from streams.telemetry.handling import Handling
+from streams.telemetry.metrics import Tried
 
 T = TypeVar("T")
 
 
-async def with_retries(
-    attempt: Callable[[int], Awaitable[T]],
-    settings: Settings,
-    transient: tuple[type[Exception], ...],
-    is_leaving: Callable[[], bool],
-    on_retry: Callable[[], None],
-) -> T:
-    """``ML_ATTEMPTS`` attempts, ``ML_BACKOFF_MS`` times 1, 2, … between them, plus jitter.
+class Retries:
+    """``ML_ATTEMPTS`` attempts, with waits of ``ML_BACKOFF_MS`` times 1, 2, … plus jitter."""
 
-    ``attempt`` is given its number, from 1. ``on_retry`` is told of each attempt that will be made
-    again. The last error is raised as it is. Raises ``Abandoned`` instead of waiting on when the
-    worker is stopping or rebalancing.
-    """
-    try:
-        return await attempt(1)
-    except transient as error:
-        # The rest is tenacity's, whose machinery costs 0.1 ms: nothing for one that failed.
-        first = error
-    try:
-        async for again in _retrying(settings, transient, is_leaving, on_retry):
-            with again:
-                number = again.retry_state.attempt_number
-                if number == 1:
-                    raise first
+    def __init__(
+        self,
+        settings: ModelSettings,
+        *,
+        is_leaving: Callable[[], bool],
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``on_wait`` is called before each retry."""
+        self._attempts = settings.ml_attempts
+        self._step_s = settings.ml_backoff_ms / 1000
+        self._is_leaving = is_leaving
+        self._on_wait = on_wait
+
+    async def run(
+        self,
+        tried: Tried,
+        attempt: Callable[[int], Awaitable[T]],
+        transient: tuple[type[Exception], ...],
+        handling: Handling,
+    ) -> T:
+        """Call ``attempt`` with its number, from 1, until it succeeds or fails for good.
+
+        Raises the last error as it is, or ``Abandoned`` when the worker is leaving before a retry.
+        """
+        number = 1
+        while True:
+            try:
                 return await attempt(number)
-        raise AssertionError("retrying ends by a return or a raise")
-    finally:
-        # It holds its frames, and they it: the picture would stay until the next full collection.
-        del first
-
-
-def _retrying(
-    settings: Settings,
-    transient: tuple[type[Exception], ...],
-    is_leaving: Callable[[], bool],
-    on_retry: Callable[[], None],
-) -> AsyncRetrying:
-    def before_sleep(_: RetryCallState) -> None:
-        on_retry()
-
-    step = settings.ml_backoff_ms / 1000
-    return AsyncRetrying(
-        stop=stop_after_attempt(settings.ml_attempts),
-        wait=wait_incrementing(start=step, increment=step) + wait_random(0, step / 4),
-        retry=retry_if_exception_type(transient),
-        sleep=lambda seconds: pause(seconds, is_leaving),
-        before_sleep=before_sleep,
-        reraise=True,
-    )
+            except transient:
+                if number >= self._attempts:
+                    raise
+            handling.retry(tried)
+            self._on_wait()
+            jitter = random.uniform(0, self._step_s / 4)  # noqa: S311 - no secret
+            await pause(self._step_s * number + jitter, self._is_leaving)
+            number += 1

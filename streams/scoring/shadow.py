@@ -1,4 +1,4 @@
-"""Shadow scoring: what would the real models have said of who is answered simulated?
+"""Shadow scoring: the real scores of users who are answered simulated.
 
 Only users whom the rollout has not reached are shadowed. An event that asks for simulated scores
 itself (``use_real_ml: false``) is not, and ``USE_REAL_ML=false`` turns shadows off too.
@@ -6,6 +6,7 @@ itself (``use_real_ml: false``) is not, and ``USE_REAL_ML=false`` turns shadows 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -13,88 +14,87 @@ import structlog
 from models.pipeline import ScoredImage
 from models.quality.formulas import FORMULA_VERSION
 from schemas.cloud_events import output_headers
-from schemas.codec import decode_image_submitted, encode_shadow_scored
+from schemas.codec import encode_shadow_scored
 from schemas.fallback import FallbackReason
-from schemas.headers import last_value
 from schemas.image_submitted import ImageSubmitted
 from schemas.scored_face import Timings
 from schemas.shadow_scored import ShadowScored
 from streams.inference.circuit import Circuit
-from streams.inference.pool import InferencePool
-from streams.kafka.topics import TopicNames
-from streams.messages import Incoming, Outgoing
-from streams.scoring.scorer import SCORING_ERRORS, SOURCE, Attempts, Scorer, model_names, reason_for
-from streams.telemetry.metrics import Metrics, outcome_of
+from streams.messages import Headers, Incoming, Outgoing
+from streams.scoring.face_messages import SOURCE, model_names
+from streams.scoring.outcome import FellBack
+from streams.scoring.picture_source import PictureSource
+from streams.scoring.reasons import SCORING_ERRORS, reason_for
+from streams.scoring.scorer import Pool, abandoned_by_a_stop
+from streams.telemetry.handling import Handling
+from streams.telemetry.metrics import outcome_of
 
 log = structlog.get_logger(__name__)
 
-ROLLED_OUT = FallbackReason.ROLLED_OUT_TO_SIMULATED.value.encode()
-
 
 class ShadowScorer:
-    """Scores events for the topic ``shadow-scored``, once each.
+    """Scores events for the topic ``shadow-scored``, with one attempt each.
 
     A picture behind a claim check is fetched with the usual retries.
     """
 
     def __init__(
         self,
-        topics: TopicNames,
-        scorer: Scorer,
-        pool: InferencePool,
+        topic: str,
+        pool: Pool,
+        pictures: PictureSource,
         *,
         enabled: bool,
         circuit: Circuit,
-        metrics: Metrics,
+        is_leaving: Callable[[], bool],
     ) -> None:
-        self._topics = topics
-        self._scorer = scorer
+        self._topic = topic
         self._pool = pool
+        self._pictures = pictures
         self._enabled = enabled
         self._circuit = circuit
-        self._metrics = metrics
+        self._is_leaving = is_leaving
 
-    async def records(self, incoming: Incoming, answers: list[Outgoing]) -> list[Outgoing]:
-        """The shadow of an event whose ``answers`` are published; empty when it has none.
+    async def messages(
+        self, outcome: FellBack, incoming: Incoming, handling: Handling
+    ) -> list[Outgoing]:
+        """Return the shadow of an event that was answered; empty where it has none.
 
-        Nothing is tried while the circuit is open.
+        While the circuit is open no event is shadowed.
         """
-        if not self._enabled or not self._circuit.is_closed or not _is_rolled_out(answers):
+        event = outcome.event
+        rolled_out = outcome.failure.reason is FallbackReason.ROLLED_OUT_TO_SIMULATED
+        if event is None or not (self._enabled and self._circuit.is_closed and rolled_out):
             return []
-        event = decode_image_submitted(incoming.value, incoming.key, incoming.headers)
         try:
-            async with self._scorer.picture_of(event, Attempts()) as (image, fetch_ms):
-                with self._scorer.leaving_alone():
+            async with self._pictures.picture_of(event, handling) as image:
+                with abandoned_by_a_stop(self._is_leaving):
                     scored = await self._pool.score(
                         image, min_confidence=event.min_confidence, max_faces=event.max_faces
                     )
         except SCORING_ERRORS as error:
             reason = reason_for(error)
-            self._metrics.operation("shadow", outcome_of(reason))
+            handling.finished("shadow", outcome_of(reason))
             log.debug("shadow refused", reason=reason.value, event_id=str(event.event_id))
-            record = ShadowScored(
-                event_id=event.event_id,
-                face_count=0,
-                fallback_reason=reason,
-                scored_at=datetime.now(UTC),
-            )
+            record = _refused(event, reason)
         else:
-            self._metrics.operation("shadow", "success")
-            record = self._record(event, scored, fetch_ms)
-        return [
-            Outgoing(
-                topic=self._topics.shadow_scored,
-                key=str(record.event_id).encode(),
-                value=encode_shadow_scored(record),
-                headers=output_headers(
-                    incoming.headers,
-                    id=record.event_id,
-                    type="shadow-scored",
-                    source=SOURCE,
-                    time=record.scored_at,
-                ),
-            )
-        ]
+            handling.finished("shadow", "success")
+            record = self._record(event, scored, handling.milliseconds("fetch"))
+        return [self._message(record, incoming.headers)]
+
+    def _message(self, record: ShadowScored, sender_headers: Headers) -> Outgoing:
+        return Outgoing(
+            topic=self._topic,
+            key=str(record.event_id).encode(),
+            value=encode_shadow_scored(record),
+            headers=output_headers(
+                sender_headers,
+                id=record.event_id,
+                type="shadow-scored",
+                source=SOURCE,
+                time=record.scored_at,
+            ),
+        )
 
     def _record(
         self, event: ImageSubmitted, scored: ScoredImage, fetch_ms: float | None
@@ -116,6 +116,10 @@ class ShadowScorer:
         )
 
 
-def _is_rolled_out(answers: list[Outgoing]) -> bool:
-    # The headers of an answer are ours alone, those of a dead letter end with our failure.
-    return last_value(answers[0].headers, "fallback_reason") == ROLLED_OUT
+def _refused(event: ImageSubmitted, reason: FallbackReason) -> ShadowScored:
+    return ShadowScored(
+        event_id=event.event_id,
+        face_count=0,
+        fallback_reason=reason,
+        scored_at=datetime.now(UTC),
+    )

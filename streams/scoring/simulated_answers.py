@@ -1,27 +1,29 @@
-"""What happens to a dead letter: where it can be read, it is answered with simulated scores."""
+"""Answers dead letters with simulated scores, where their user can be read."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
 
 from models.simulated import simulate
-from schemas.cloud_events import output_headers
-from schemas.codec import decode_image_submitted, encode_scored_face, identify
+from schemas.codec import decode_image_submitted, identify
 from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackHeaders, FallbackReason
 from schemas.scored_face import ScoredFace, face_id_of
-from streams.dead_letters import OF_CROWDS
+from streams.engine.publishing import UnpublishableMessage
 from streams.kafka.topics import TopicNames
 from streams.messages import Incoming, Outgoing
+from streams.scoring.face_messages import face_message
+from streams.scoring.handler import Publish
+from streams.telemetry.handling import BULK_REASONS, Handling
+from streams.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-SOURCE = "facestream"
-
-#: In the place of the version of the scoring formulas.
+#: The formula version of simulated scores.
 SIMULATION_VERSION = "simulated-1"
 
 
@@ -36,31 +38,31 @@ class SimulatedAnswers:
         embedding_size: int,
         legacy_results: bool = False,
     ) -> None:
-        """``legacy_results``: with the older names as well (RESULT_FORMAT)."""
+        """``legacy_results``: add the older names (RESULT_FORMAT)."""
         self._topics = topics
         self._legacy_results = legacy_results
         self._enabled = enabled
         self._embedding_size = embedding_size
 
     def answers(self, incoming: Incoming) -> list[Outgoing]:
-        """The simulated scored-face event for a dead letter.
+        """Return the simulated scored-face event for a dead letter.
 
-        Empty when simulated answers are off, when the dead letter is not of an image-submitted
-        event, or when nobody can be read from it who would wait for an answer.
+        The list is empty when simulated answers are off, when the dead letter is of another topic
+        than image-submitted, or when its user cannot be read.
         """
         where = {"partition": incoming.partition, "offset": incoming.offset}
         try:
             failure = FallbackHeaders.from_headers(incoming.headers)
         except InvalidEvent as error:
             log.warning(
-                "dead letter without our headers; left as it is", problem=str(error), **where
+                "dead letter without failure headers; left as it is", problem=str(error), **where
             )
             return []
         if not self._enabled or failure.source_topic != self._topics.image_submitted:
             return []
         identity = identify(incoming.value, incoming.key, incoming.headers)
         if identity is None:
-            log.warning("dead letter of nobody we can read; kept, not answered", **where)
+            log.warning("dead letter without a readable user; kept, not answered", **where)
             return []
 
         image_sha256 = _picture_digest(incoming)
@@ -88,7 +90,7 @@ class SimulatedAnswers:
             scored_at=now,
             metadata=identity.metadata,
         )
-        write = log.debug if record.fallback_reason in OF_CROWDS else log.info
+        write = log.debug if record.fallback_reason in BULK_REASONS else log.info
         write(
             "answered with simulated scores",
             reason=record.fallback_reason,
@@ -97,23 +99,44 @@ class SimulatedAnswers:
             **where,
         )
         return [
-            Outgoing(
+            face_message(
+                record,
                 topic=self._topics.scored_face,
-                key=record.user_id.encode(),
-                value=encode_scored_face(record, legacy=self._legacy_results),
-                headers=output_headers(
-                    incoming.headers,
-                    id=str(record.face_id),
-                    type="scored-face",
-                    source=SOURCE,
-                    time=now,
-                ),
+                sender_headers=incoming.headers,
+                legacy=self._legacy_results,
             )
         ]
 
 
+class SimulatedHandler:
+    """Gives every dead letter its simulated answer."""
+
+    def __init__(
+        self, answers: Callable[[], SimulatedAnswers], publish: Publish, metrics: Metrics
+    ) -> None:
+        """``answers`` is called for each dead letter, because the models load after the start."""
+        self._answers = answers
+        self._publish = publish
+        self._metrics = metrics
+
+    async def handle(self, incoming: Incoming) -> None:
+        """Return when the broker has the answer."""
+        handling = Handling(incoming, self._metrics)
+        messages = self._answers().answers(incoming)
+        try:
+            await self._publish(messages)
+        except UnpublishableMessage as error:
+            # Its metadata leave no room for scores. It stays in the fallback topic.
+            log.warning(
+                "dead letter cannot be answered; kept", problem=str(error), **handling.fields
+            )
+            handling.finished("simulated", "failure")
+        else:
+            handling.finished("simulated", "success" if messages else "rejected")
+
+
 def _picture_digest(incoming: Incoming) -> str | None:
-    """The sha256 of the picture that the event carries, where it carries a readable one."""
+    """Return the sha256 of the event's picture, if it carries a readable one."""
     try:
         event = decode_image_submitted(incoming.value, incoming.key, incoming.headers)
     except InvalidEvent:

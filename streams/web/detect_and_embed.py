@@ -22,7 +22,7 @@ from schemas.legacy_result import DetectedFace
 from schemas.scored_face import BoundingBox
 from streams.errors import Busy, InferenceTimeout
 from streams.runtime import Runtime
-from streams.scoring.scorer import landmarks_of
+from streams.scoring.face_messages import landmarks_of
 from streams.web.admission import Intake
 from streams.web.answers import record_answer
 from streams.web.request_body import read_body

@@ -18,14 +18,16 @@ from schemas.codec import decode_image_submitted, decode_scored_face, identify
 from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackHeaders, without_failure
 from streams.config.settings import load_settings
-from streams.dead_letters import LARGEST_KEPT_KEY, keep, without_value
+from streams.dead_letters import LARGEST_KEPT_KEY, without_value
 from streams.engine.publishing import UnpublishableMessage
 from streams.inference.circuit import Circuit
 from streams.inference.pool import InferencePool, load_models
 from streams.kafka.topics import HEADER_ROOM, largest_message, topic_names
 from streams.messages import Incoming, Outgoing
 from streams.pictures.picture_store import ImageStore
+from streams.scoring.handler import ScoringHandler
 from streams.scoring.scorer import Scorer
+from streams.scoring.shadow import ShadowScorer
 from streams.scoring.simulated_answers import SimulatedAnswers
 from streams.telemetry.metrics import Metrics
 from tools.fuzz.hostile_events import (
@@ -86,9 +88,9 @@ class RecordingPublisher:
 
 @dataclass
 class Handler:
-    """Scorer and simulated answers put together as the worker does, but for the broker."""
+    """The scoring handler and simulated answers as in the worker, without a broker."""
 
-    scorer: Scorer
+    scoring: ScoringHandler
     simulated: SimulatedAnswers
     fallback_topic: str
     folders: Folders
@@ -116,31 +118,14 @@ class Handler:
         self.site.trespasses.clear()
         self.publisher.published.clear()
         async with asyncio.timeout(LONGEST_S):
-            answers = await self.scorer.answers(event)
-        assert answers
-        letter = await self._published(event, answers)
-        if letter is None:
-            self._check_faces(event, answers)
+            await self.scoring.handle(event)
+        published = list(self.publisher.published)
+        assert published
+        if published[0].topic == self.fallback_topic:
+            await self._check_dead_letter(event, published)
         else:
-            await self._check_dead_letter(event, letter)
+            self._check_faces(event, published)
         self._check_secrecy(event)
-
-    async def _published(self, event: Incoming, answers: list[Outgoing]) -> Outgoing | None:
-        """The dead letter of the event, if it has one; published as the agent does it."""
-        letter = answers[0] if answers[0].topic == self.fallback_topic else None
-        if letter is None:
-            try:
-                await self.publisher.publish(answers)
-            except UnpublishableMessage as error:
-                self.ends["too large to answer"] += 1
-                letter = self.scorer.too_large_to_answer(event, error)
-        else:
-            assert answers == [letter]
-        if letter is not None:
-            await keep(self.publisher.publish, letter, event)
-            # The way out of what does not fit must itself fit, needed or not.
-            assert without_value(letter, event).size < HEADER_ROOM
-        return letter
 
     def _check_faces(self, event: Incoming, answers: list[Outgoing]) -> None:
         self.ends["real"] += 1
@@ -153,19 +138,21 @@ class Handler:
             assert answer.key == record.user_id.encode()
             _check_headers(answer)
 
-    async def _check_dead_letter(self, event: Incoming, letter: Outgoing) -> None:
-        failure = FallbackHeaders.from_headers(letter.headers)
+    async def _check_dead_letter(self, event: Incoming, published: list[Outgoing]) -> None:
+        (kept,) = published
+        failure = FallbackHeaders.from_headers(kept.headers)
         self.ends[failure.fallback_reason.value] += 1
-        empty = b"" if event.key is None and event.value is None else event.value
-        assert (letter.key, letter.value) == (event.key, empty)
-        assert without_failure(letter.headers) == without_failure(event.headers)
-        (kept,) = self.publisher.published
-        if kept != letter:
+        if "left at its source" in failure.fallback_detail:
             self.ends["left at its source"] += 1
-            assert letter.size > self.publisher.largest(letter.topic)
-            assert kept.key == (letter.key if len(letter.key or b"") <= LARGEST_KEPT_KEY else None)
+            assert kept.key == (event.key if len(event.key or b"") <= LARGEST_KEPT_KEY else None)
             assert kept.value == b""
             assert not without_failure(kept.headers)
+        else:
+            empty = b"" if event.key is None and event.value is None else event.value
+            assert (kept.key, kept.value) == (event.key, empty)
+            assert without_failure(kept.headers) == without_failure(event.headers)
+        # A dead letter without its value must fit every topic, whether it is needed or not.
+        assert without_value(kept, event).size < HEADER_ROOM
         await self._check_simulated(kept)
 
     async def _check_simulated(self, letter: Outgoing) -> None:
@@ -241,13 +228,22 @@ def handler(pipeline: FacePipeline, base: Path, **changes: Any) -> Iterator[Hand
         )
         pool = InferencePool(lambda: pipeline, threads=1, timeout_s=LONGEST_S)
         runner.run(pool.start())
-        scorer = Scorer(
-            settings,
-            topics,
+        circuit = Circuit(threshold=0, window=1, minimum=1)
+        scorer = Scorer(settings, pool, images, circuit=circuit, is_leaving=lambda: False)
+        shadow = ShadowScorer(
+            topics.shadow_scored,
             pool,
-            images,
-            lambda: False,
-            circuit=Circuit(threshold=0, window=1, minimum=1),
+            scorer.pictures,
+            enabled=settings.shadow_ml,
+            circuit=circuit,
+            is_leaving=lambda: False,
+        )
+        publisher = RecordingPublisher(lambda topic: largest_message(settings, topic))
+        scoring = ScoringHandler(
+            scorer,
+            shadow,
+            publisher.publish,
+            fallback_topic=topics.simulated_fallback,
             metrics=Metrics(),
         )
         simulated = SimulatedAnswers(
@@ -255,14 +251,14 @@ def handler(pipeline: FacePipeline, base: Path, **changes: Any) -> Iterator[Hand
         )
         try:
             yield Handler(
-                scorer,
+                scoring,
                 simulated,
                 topics.simulated_fallback,
                 folders,
                 site,
                 log,
                 runner,
-                RecordingPublisher(lambda topic: largest_message(settings, topic)),
+                publisher,
             )
         finally:
             runner.run(pool.stop())

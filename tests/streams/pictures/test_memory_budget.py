@@ -1,4 +1,4 @@
-"""The bytes of fetched pictures are bounded, and nobody waits for room for ever."""
+"""The bytes of fetched pictures are bounded, and every wait for the budget ends."""
 
 from __future__ import annotations
 
@@ -12,25 +12,22 @@ import pytest
 
 from models.errors import NoFaceFound
 from streams.errors import Abandoned
-from streams.pictures.memory_budget import PictureRoom
+from streams.pictures.memory_budget import PictureBudget
 from tests.fakes import incoming
-from tests.streams.scoring.test_scorer import scorer
+from tests.streams.scoring.test_scorer import answers, scorer
 
 MIB = 1024 * 1024
 LARGEST = 400_000
-#: As large as pictures turn out to be.
+#: The size of the pictures that arrive.
 SIZE = 100_000
 EVENTS = 30
 
 
 @dataclass
 class Held:
-    """Fetches and scores when it is told to, and knows how many bytes there are meanwhile.
+    """A store and a pool that count the bytes of pictures; one under way counts as the largest."""
 
-    A picture that is on its way counts as the largest.
-    """
-
-    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    may_score: asyncio.Event = field(default_factory=asyncio.Event)
     bytes_now: int = 0
     most_bytes: int = 0
     fetching: int = 0
@@ -47,7 +44,7 @@ class Held:
         return bytes(SIZE)
 
     async def score(self, image: bytes, **_: Any) -> Any:
-        await self.may_go_on.wait()
+        await self.may_score.wait()
         self._hold(-len(image))
         self.scored += 1
         raise NoFaceFound(1, 1)
@@ -58,36 +55,36 @@ class Held:
 
 
 async def until_quiet() -> None:
-    """Everything that can run has run."""
+    """Let everything run that can."""
     for _ in range(200):
         await asyncio.sleep(0)
 
 
 async def test_fetched_pictures_take_no_more_memory_than_the_events_may() -> None:
-    """MAX_IN_FLIGHT_MB holds for them too, however many events are worked on; all are done."""
+    """MAX_IN_FLIGHT_MB bounds fetched pictures too, and every event is still scored."""
     held = Held()
     judge = scorer(held, held, max_in_flight_mb=1, max_image_bytes=LARGEST)
     value = {"event_id": str(uuid4()), "user_id": "u", "image_uri": "s3://pictures/1.jpg"}
     message = incoming(json.dumps(value).encode())
-    working = [asyncio.create_task(judge.answers(message)) for _ in range(EVENTS)]
+    working = [asyncio.create_task(answers(judge, message)) for _ in range(EVENTS)]
     await until_quiet()
-    # As many as leave room for one more of the largest size, none of them scored yet.
+    # As many pictures as leave room for one more of the largest size; none is scored yet.
     assert held.bytes_now == 7 * SIZE
-    held.may_go_on.set()
-    answers = await asyncio.wait_for(asyncio.gather(*working), 20)
-    assert len(answers) == EVENTS == held.scored
+    held.may_score.set()
+    ended = await asyncio.wait_for(asyncio.gather(*working), 20)
+    assert len(ended) == EVENTS == held.scored
     assert held.most_bytes <= MIB
     assert held.most_fetching == MIB // LARGEST
 
 
-async def test_a_picture_that_may_be_larger_than_all_room_is_alone() -> None:
+async def test_a_picture_that_may_exceed_the_budget_is_fetched_alone() -> None:
     """A small MAX_IN_FLIGHT_MB slows fetching down and does not stop it."""
-    room = PictureRoom(total=10, largest=100, is_leaving=lambda: False)
+    budget = PictureBudget(total=10, largest=100, is_leaving=lambda: False)
     inside = most = 0
 
     async def one() -> None:
         nonlocal inside, most
-        async with room.taken():
+        async with budget.reserved():
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(0)
@@ -98,12 +95,12 @@ async def test_a_picture_that_may_be_larger_than_all_room_is_alone() -> None:
 
 
 @pytest.mark.parametrize("when", ["while it waits", "as its turn comes", "after its turn came"])
-async def test_who_is_cancelled_leaves_no_hole(when: str) -> None:
-    """A rebalance cancels handlers at any moment; their room is free afterwards."""
-    room = PictureRoom(total=10, largest=10, is_leaving=lambda: False)
+async def test_a_cancelled_wait_leaks_no_bytes(when: str) -> None:
+    """A rebalance cancels handlers at any moment; their bytes are free afterwards."""
+    budget = PictureBudget(total=10, largest=10, is_leaving=lambda: False)
 
     async def hold() -> None:
-        async with room.taken():
+        async with budget.reserved():
             await asyncio.Event().wait()
 
     first, second = asyncio.create_task(hold()), asyncio.create_task(hold())
@@ -121,33 +118,33 @@ async def test_who_is_cancelled_leaves_no_hole(when: str) -> None:
             await asyncio.sleep(0)
         second.cancel()
     await asyncio.gather(first, second, return_exceptions=True)
-    async with asyncio.timeout(5), room.taken() as mine:
-        assert mine.size == 10
+    async with asyncio.timeout(5), budget.reserved() as reservation:
+        assert reservation.size == 10
 
 
 async def test_first_come_first_served() -> None:
-    """A free place goes to who waits longest, not to who comes at the right moment."""
-    room = PictureRoom(total=10, largest=10, is_leaving=lambda: False)
+    """Free bytes go to the longest wait, not to a late comer."""
+    budget = PictureBudget(total=10, largest=10, is_leaving=lambda: False)
     order: list[int] = []
 
     async def one(number: int) -> None:
-        async with room.taken() as mine:
+        async with budget.reserved() as reservation:
             order.append(number)
-            mine.shrink(4)
+            reservation.shrink(4)
             await asyncio.sleep(0)
 
     await asyncio.wait_for(asyncio.gather(*(one(number) for number in range(6))), 10)
     assert order == list(range(6))
 
 
-async def test_nobody_waits_for_room_in_a_worker_that_is_leaving() -> None:
-    """A drain lasts as long as its longest handler; who has room goes on."""
+async def test_waits_end_in_a_worker_that_is_leaving() -> None:
+    """A drain lasts as long as its longest handler; a handler with a reservation finishes."""
     leaving: list[None] = []
-    room = PictureRoom(total=10, largest=10, is_leaving=lambda: bool(leaving))
+    budget = PictureBudget(total=10, largest=10, is_leaving=lambda: bool(leaving))
     may_end = asyncio.Event()
 
     async def one() -> None:
-        async with room.taken():
+        async with budget.reserved():
             await may_end.wait()
 
     working = [asyncio.create_task(one()) for _ in range(3)]
@@ -163,5 +160,5 @@ async def test_nobody_waits_for_room_in_a_worker_that_is_leaving() -> None:
     leaving.clear()
     may_end.set()
     await working[0]
-    async with asyncio.timeout(5), room.taken() as mine:
-        assert mine.size == 10
+    async with asyncio.timeout(5), budget.reserved() as reservation:
+        assert reservation.size == 10

@@ -10,21 +10,22 @@ from uuid import uuid4
 import pytest
 
 import agents.score_faces
-import streams.scoring.scorer
+import streams.telemetry.handling
 from models.errors import InferenceFailed, UnreadableImage
 from models.pipeline import FacePipeline, ScoredImage
 from schemas.codec import encode_image_submitted
-from schemas.fallback import FallbackHeaders, FallbackReason
+from schemas.fallback import FallbackReason
 from schemas.image_submitted import ImageSubmitted
 from streams.config.settings import Settings, load_settings
+from streams.dead_letters import Failure
 from streams.errors import InferenceTimeout
 from streams.inference.circuit import Circuit, CircuitState
 from streams.inference.pool import InferencePool
-from streams.kafka.topics import topic_names
-from streams.messages import Outgoing
 from streams.pictures.errors import ImageTimeout, ImageUnavailable
+from streams.scoring.outcome import FellBack
 from streams.scoring.scorer import Scorer
 from streams.scoring.shadow import ShadowScorer
+from streams.telemetry.handling import Handling
 from streams.telemetry.metrics import Metrics
 from tests.fakes import FakeImages, FakeLog, FakePool, incoming
 from tests.metrics_page import Series, series_of
@@ -101,10 +102,14 @@ class Scoring:
     metrics: Metrics
     waits: list[None]
 
-    async def failure(self, event: ImageSubmitted) -> FallbackHeaders:
+    async def failure(self, event: ImageSubmitted) -> Failure:
         """Score an event that must fall back, and return its failure."""
-        (message,) = await self.scorer.answers(as_message(event))
-        return FallbackHeaders.from_headers(message.headers)
+        message = as_message(event)
+        handling = Handling(message, self.metrics)
+        outcome = await self.scorer.score(message, handling)
+        assert isinstance(outcome, FellBack)
+        handling.fell_back(outcome.failure.reason, outcome.failure.detail)
+        return outcome.failure
 
     @property
     def series(self) -> Series:
@@ -131,12 +136,10 @@ def scoring(settings: Settings) -> Callable[..., Scoring]:
         waits: list[None] = []
         scorer = Scorer(
             settings,
-            topic_names(settings),
             pool,  # type: ignore[arg-type]
-            store,  # type: ignore[arg-type]
-            lambda: False,
+            store,
             circuit=circuit,
-            metrics=metrics,
+            is_leaving=lambda: False,
             on_wait=lambda: waits.append(None),
         )
         return Scoring(scorer, pool, store, circuit, metrics, waits)
@@ -154,8 +157,8 @@ async def test_a_time_out_is_tried_three_times_and_counted(scoring: Callable[...
     one = scoring(*[InferenceTimeout(5)] * 3)
     failure = await one.failure(image_event())
     assert (FallbackReason.INFERENCE_TIMEOUT, 3) == (
-        failure.fallback_reason,
-        failure.fallback_attempts,
+        failure.reason,
+        failure.attempts,
     )
     assert 2 == one.series["facestream_retries_total", "real_ml"]
     assert 3 == one.series["facestream_timeouts_total", "real_ml"]
@@ -173,7 +176,7 @@ async def test_a_picture_store_that_is_away_is_tried_again(scoring: Callable[...
     ]
     one = scoring(images=away)
     failure = await one.failure(image_event(image_uri=uri))
-    assert FallbackReason.IMAGE_UNAVAILABLE == failure.fallback_reason
+    assert FallbackReason.IMAGE_UNAVAILABLE == failure.reason
     assert 2 == one.series["facestream_retries_total", "fetch"]
     assert 1 == one.series["facestream_timeouts_total", "fetch"]
     assert 0 == one.series["facestream_retries_total", "real_ml"]
@@ -194,7 +197,7 @@ def test_the_window_of_the_agent_is_told_of_attempts_that_are_made_again() -> No
     """Liveness looks at it."""
     window = agents.score_faces.window
     window.state.last_progress = 0
-    agents.score_faces.scorer._on_wait()
+    agents.score_faces.scorer._retries._on_wait()
     assert window.state.last_progress > 0
 
 
@@ -205,7 +208,7 @@ async def test_while_the_circuit_is_open_nothing_is_fetched_or_tried(
     one = scoring(images=[b"picture"])
     open_circuit(one.circuit)
     failure = await one.failure(image_event(image_uri="s3://pictures/anna.jpg"))
-    assert (FallbackReason.CIRCUIT_OPEN, 0) == (failure.fallback_reason, failure.fallback_attempts)
+    assert (FallbackReason.CIRCUIT_OPEN, 0) == (failure.reason, failure.attempts)
     assert ([], []) == (one.pool.asked, one.images.asked)
     assert 0 == one.series["facestream_operations_total", "real_ml", "failure"]
 
@@ -215,7 +218,7 @@ async def test_what_crowds_fall_back_for_is_no_line_in_the_log(
 ) -> None:
     """A rollout at 0 %, USE_REAL_ML=false and an open circuit would write one for each event."""
     log = FakeLog()
-    monkeypatch.setattr(streams.scoring.scorer, "log", log)
+    monkeypatch.setattr(streams.telemetry.handling, "log", log)
     one = scoring(UnreadableImage("broken"))
     await one.failure(image_event())
     await one.failure(image_event(use_real_ml=False))
@@ -247,7 +250,7 @@ async def test_an_event_that_was_fetched_meanwhile_says_that_the_models_were_not
 
     one.images.fetch = fetch_and_open  # type: ignore[method-assign]
     failure = await one.failure(image_event(image_uri=uri))
-    assert (FallbackReason.CIRCUIT_OPEN, 0) == (failure.fallback_reason, failure.fallback_attempts)
+    assert (FallbackReason.CIRCUIT_OPEN, 0) == (failure.reason, failure.attempts)
 
 
 async def test_an_event_that_waits_to_try_again_gives_up_when_the_circuit_opens(
@@ -265,7 +268,7 @@ async def test_an_event_that_waits_to_try_again_gives_up_when_the_circuit_opens(
 
     one.pool.score = score_and_open  # type: ignore[method-assign]
     failure = await one.failure(image_event())
-    assert (FallbackReason.CIRCUIT_OPEN, 1) == (failure.fallback_reason, failure.fallback_attempts)
+    assert (FallbackReason.CIRCUIT_OPEN, 1) == (failure.reason, failure.attempts)
     assert 1 == len(one.pool.asked)
     assert 1 == one.series["facestream_operations_total", "real_ml", "failure"]
 
@@ -282,7 +285,6 @@ async def test_an_event_that_waits_to_try_again_gives_up_when_the_circuit_opens(
 )
 async def test_who_is_shadowed(
     scoring: Callable[..., Scoring],
-    settings: Settings,
     *,
     reason: FallbackReason,
     enabled: bool,
@@ -294,14 +296,16 @@ async def test_who_is_shadowed(
     if is_open:
         open_circuit(one.circuit)
     shadow = ShadowScorer(
-        topic_names(settings),
-        one.scorer,
+        "shadow-scored",
         one.pool,  # type: ignore[arg-type]
+        one.scorer.pictures,
         enabled=enabled,
         circuit=one.circuit,
-        metrics=one.metrics,
+        is_leaving=lambda: False,
     )
-    answer = Outgoing("simulated-fallback", b"anna", b"", [("fallback_reason", reason.encode())])
-    records = await shadow.records(as_message(image_event()), [answer])
+    event = image_event()
+    message = as_message(event)
+    outcome = FellBack(Failure(reason, "detail"), event)
+    records = await shadow.messages(outcome, message, Handling(message, one.metrics))
     assert shadowed == bool(one.pool.asked) == bool(records)
     assert all(record.topic == "shadow-scored" for record in records)

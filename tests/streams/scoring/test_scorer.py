@@ -9,7 +9,6 @@ import json
 import threading
 import weakref
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,6 @@ from uuid import UUID
 import pytest
 from PIL import Image
 
-import agents.score_faces
 from models.errors import (
     ImageTooLarge,
     InferenceFailed,
@@ -32,11 +30,10 @@ from schemas.codec import decode_scored_face
 from schemas.fallback import FallbackHeaders, FallbackReason
 from schemas.scored_face import face_id_of
 from streams.config.settings import Settings, load_settings
-from streams.engine.publishing import UnpublishableMessage
+from streams.dead_letters import fallback_message
 from streams.errors import Abandoned, InferenceTimeout
 from streams.inference.circuit import Circuit
 from streams.inference.pool import InferencePool, load_models
-from streams.kafka.topics import topic_names
 from streams.messages import Incoming, Outgoing
 from streams.pictures.picture_store import (
     FetchedImageTooLarge,
@@ -44,10 +41,12 @@ from streams.pictures.picture_store import (
     ImageMissing,
     ImageUnavailable,
 )
-from streams.scoring.retries import with_retries
+from streams.scoring.outcome import FellBack
+from streams.scoring.retries import Retries
 from streams.scoring.scorer import Scorer
+from streams.telemetry.handling import Handling
 from streams.telemetry.metrics import Metrics
-from tests.fakes import FakeImages, FakePool, FakePublisher, incoming
+from tests.fakes import FakeImages, FakePool, incoming
 from tests.models.generated_graphs import quality_model
 from tools.pictures import encoded, portrait, portrait_bytes
 
@@ -67,13 +66,19 @@ def scorer(pool: Any, images: Any = None, *, leaving: bool = False, **changes: A
     store: Any = images or FakeImages()
     return Scorer(
         chosen,
-        topic_names(chosen),
         pool,
         store,
-        lambda: leaving,
         circuit=Circuit(threshold=0, window=1, minimum=1),
-        metrics=Metrics(),
+        is_leaving=lambda: leaving,
     )
+
+
+async def answers(one: Scorer, message: Incoming) -> list[Outgoing]:
+    """The messages that would be published for an event."""
+    outcome = await one.score(message, Handling(message, Metrics()))
+    if isinstance(outcome, FellBack):
+        return [fallback_message(message, outcome.failure, "simulated-fallback")]
+    return list(outcome.faces)
 
 
 def event(image: bytes | None = None, **fields: Any) -> bytes:
@@ -83,9 +88,9 @@ def event(image: bytes | None = None, **fields: Any) -> bytes:
     ).encode()
 
 
-def failure_of(answers: list[Outgoing]) -> FallbackHeaders:
+def failure_of(sent: list[Outgoing]) -> FallbackHeaders:
     """The one dead letter's failure; its bytes must be those of the event."""
-    (letter,) = answers
+    (letter,) = sent
     assert letter.topic == "simulated-fallback"
     return FallbackHeaders.from_headers(letter.headers)
 
@@ -112,7 +117,7 @@ async def test_a_picture_becomes_a_face_that_carries_the_event(pool: InferencePo
     value = event(
         portrait_bytes(), submitted_at="2024-05-01T12:00:00Z", metadata={"a": 1}, extra=[None]
     )
-    (answer,) = await scorer(pool).answers(incoming(value))
+    (answer,) = await answers(scorer(pool), incoming(value))
     face = decode_scored_face(answer.value)
     assert (answer.topic, answer.key) == ("scored-face", b"user-1")
     assert (face.event_id, face.user_id, face.provenance) == (EVENT_ID, "user-1", "real")
@@ -137,7 +142,7 @@ async def test_a_chosen_quality_model_is_published_beside_the_quality(tmp_path: 
     chosen = load_settings(face_quality="judge", model_path=tmp_path, model_cache=tmp_path)
     judged = InferencePool(lambda: load_models(chosen), threads=1, timeout_s=60.0)
     await judged.start()
-    (answer,) = await scorer(judged).answers(incoming(event(portrait_bytes())))
+    (answer,) = await answers(scorer(judged), incoming(event(portrait_bytes())))
     await judged.stop()
     face = decode_scored_face(answer.value)
     assert face.measures.learned_quality is not None
@@ -154,7 +159,7 @@ async def test_a_chosen_quality_model_is_published_beside_the_quality(tmp_path: 
 async def test_each_face_of_a_picture_is_a_message_of_its_own(pool: InferencePool) -> None:
     """With its own id, the same ids at every delivery, and the key of its user."""
     value = event(two_people(), max_faces=5)
-    first, second = await scorer(pool).answers(incoming(value, key=None))
+    first, second = await answers(scorer(pool), incoming(value, key=None))
     faces = [decode_scored_face(answer.value) for answer in (first, second)]
     assert [face.face_index for face in faces] == [0, 1]
     assert [face.face_count for face in faces] == [2, 2]
@@ -163,7 +168,7 @@ async def test_each_face_of_a_picture_is_a_message_of_its_own(pool: InferencePoo
     assert [dict(answer.headers)["ce_id"] for answer in (first, second)] == [
         str(face.face_id).encode() for face in faces
     ]
-    again = await scorer(pool).answers(incoming(value, partition=0, offset=7))
+    again = await answers(scorer(pool), incoming(value, partition=0, offset=7))
     assert [decode_scored_face(answer.value).face_id for answer in again] == [
         face.face_id for face in faces
     ]
@@ -174,7 +179,7 @@ async def test_answers_say_what_they_are_and_carry_the_trace(pool: InferencePool
     message = incoming(
         event(portrait_bytes()), headers=(("traceparent", TRACE), ("x-internal", b"1"))
     )
-    (answer,) = await scorer(pool).answers(message)
+    (answer,) = await answers(scorer(pool), message)
     headers = dict(answer.headers)
     assert headers["traceparent"] == TRACE
     assert (headers["ce_type"], headers["ce_source"]) == (b"scored-face", b"facestream")
@@ -185,7 +190,7 @@ async def test_answers_say_what_they_are_and_carry_the_trace(pool: InferencePool
 async def test_the_time_spent_in_the_topic_is_told(pool: InferencePool) -> None:
     """Negative where the sender's clock is ahead of ours; that is no reason to fail."""
     message = incoming(event(portrait_bytes()), timestamp=32503680000.0)
-    (answer,) = await scorer(pool).answers(message)
+    (answer,) = await answers(scorer(pool), message)
     timings = decode_scored_face(answer.value).timings_ms
     assert timings is not None
     assert timings.queued is not None
@@ -195,7 +200,7 @@ async def test_the_time_spent_in_the_topic_is_told(pool: InferencePool) -> None:
 async def test_what_the_event_asks_for_reaches_the_models() -> None:
     """min_confidence and max_faces."""
     pool = FakePool([NoFaceFound(1, 1)])
-    await scorer(pool).answers(incoming(event(b"picture", min_confidence=0.25, max_faces=7)))
+    await answers(scorer(pool), incoming(event(b"picture", min_confidence=0.25, max_faces=7)))
     assert pool.asked == [(b"picture", 0.25, 7)]
 
 
@@ -214,12 +219,12 @@ async def test_what_cannot_succeed_falls_back_at_once(
 ) -> None:
     """With its reason, the error's words, and the event's own bytes."""
     pool, message = FakePool([error]), incoming(event(b"picture"))
-    answers = await scorer(pool).answers(message)
-    failure = failure_of(answers)
+    sent = await answers(scorer(pool), message)
+    failure = failure_of(sent)
     assert failure.fallback_reason is reason
     assert failure.fallback_detail == str(error)
     assert failure.fallback_attempts == 1
-    assert answers[0].value == message.value
+    assert sent[0].value == message.value
 
 
 @pytest.mark.parametrize(
@@ -235,7 +240,7 @@ async def test_what_may_succeed_later_is_tried_again_before_it_falls_back(
 ) -> None:
     """ML_ATTEMPTS in all; how many there were is told."""
     pool = FakePool([error] * 3)
-    failure = failure_of(await scorer(pool).answers(incoming(event(b"picture"))))
+    failure = failure_of(await answers(scorer(pool), incoming(event(b"picture"))))
     assert failure.fallback_reason is reason
     assert failure.fallback_attempts == len(pool.asked) == 3
 
@@ -246,7 +251,7 @@ async def test_a_failure_that_passes_is_no_failure(
     """The event is answered for real."""
     real = pipeline.score(portrait_bytes(), min_confidence=0.7, max_faces=1)
     flaky = FakePool([InferenceTimeout(5.0), InferenceTimeout(5.0), real], pipeline)
-    (answer,) = await scorer(flaky).answers(incoming(event(portrait_bytes())))
+    (answer,) = await answers(scorer(flaky), incoming(event(portrait_bytes())))
     assert decode_scored_face(answer.value).provenance == "real"
 
 
@@ -264,7 +269,9 @@ async def test_an_attempt_that_failed_leaves_nothing_for_the_garbage_collector()
     gc.collect()
     gc.disable()
     try:
-        await with_retries(attempt, settings(), (InferenceTimeout,), lambda: False, lambda: None)
+        retries = Retries(settings(), is_leaving=lambda: False)
+        handling = Handling(incoming(), Metrics())
+        await retries.run("real_ml", attempt, (InferenceTimeout,), handling)
         assert [one() for one in kept] == [None, None]
     finally:
         gc.enable()
@@ -273,7 +280,7 @@ async def test_an_attempt_that_failed_leaves_nothing_for_the_garbage_collector()
 async def test_a_last_attempt_may_fail_otherwise_than_the_first() -> None:
     """The reason is that of the last, and so is the count."""
     pool = FakePool([InferenceTimeout(5.0), NoFaceFound(1, 1)])
-    failure = failure_of(await scorer(pool).answers(incoming(event(b"picture"))))
+    failure = failure_of(await answers(scorer(pool), incoming(event(b"picture"))))
     assert failure.fallback_reason is FallbackReason.NO_FACE
     assert failure.fallback_attempts == 2
 
@@ -281,16 +288,17 @@ async def test_a_last_attempt_may_fail_otherwise_than_the_first() -> None:
 async def test_a_last_attempt_that_a_stop_cuts_off_is_abandoned() -> None:
     """It was cancelled with the pool: the picture has not failed, and must not fall back."""
     with pytest.raises(Abandoned):
-        await scorer(FakePool([InferenceTerminated()]), leaving=True, ml_attempts=1).answers(
-            incoming(event(b"picture"))
+        await answers(
+            scorer(FakePool([InferenceTerminated()]), leaving=True, ml_attempts=1),
+            incoming(event(b"picture")),
         )
 
 
 async def test_a_retry_is_abandoned_when_the_worker_leaves() -> None:
     """Then another worker scores the event; it must not fall back."""
     with pytest.raises(Abandoned):
-        await scorer(FakePool([InferenceTimeout(5.0)] * 3), leaving=True).answers(
-            incoming(event(b"picture"))
+        await answers(
+            scorer(FakePool([InferenceTimeout(5.0)] * 3), leaving=True), incoming(event(b"picture"))
         )
 
 
@@ -311,7 +319,7 @@ async def test_an_invalid_event_falls_back_without_asking_the_models(
 ) -> None:
     """What is wrong is said; nothing was tried."""
     pool = FakePool([])
-    failure = failure_of(await scorer(pool).answers(incoming(value)))
+    failure = failure_of(await answers(scorer(pool), incoming(value)))
     assert failure.fallback_reason is FallbackReason.INVALID_EVENT
     assert says in failure.fallback_detail
     assert failure.fallback_attempts == 0
@@ -334,7 +342,7 @@ async def test_real_scoring_needs_both_the_setting_and_the_event(
     """An event may decline real scoring; it cannot insist on it."""
     pool = FakePool([NoFaceFound(1, 1)])
     value = event(b"picture", use_real_ml=asked)
-    failure = failure_of(await scorer(pool, use_real_ml=setting).answers(incoming(value)))
+    failure = failure_of(await answers(scorer(pool, use_real_ml=setting), incoming(value)))
     assert bool(pool.asked) == real
     if not real:
         assert failure.fallback_reason is FallbackReason.REAL_ML_DISABLED
@@ -346,7 +354,7 @@ async def test_a_claim_check_is_fetched_and_scored(pool: InferencePool) -> None:
     """The time that fetching took is told."""
     images = FakeImages([portrait_bytes()])
     message = incoming(event(image_uri=URI, image_sha256=DIGEST))
-    (answer,) = await scorer(pool, images).answers(message)
+    (answer,) = await answers(scorer(pool, images), message)
     face = decode_scored_face(answer.value)
     assert images.asked == [URI]
     assert face.image_sha256 == DIGEST
@@ -368,8 +376,8 @@ async def test_a_claim_check_that_gives_no_picture_falls_back(
 ) -> None:
     """Only a place that is away is asked again."""
     images = FakeImages([error] * attempts)
-    answers = await scorer(FakePool([]), images).answers(incoming(event(image_uri=URI)))
-    failure = failure_of(answers)
+    sent = await answers(scorer(FakePool([]), images), incoming(event(image_uri=URI)))
+    failure = failure_of(sent)
     assert failure.fallback_reason is reason
     assert failure.fallback_detail == str(error)
     assert failure.fallback_attempts == len(images.asked) == attempts
@@ -378,11 +386,11 @@ async def test_a_claim_check_that_gives_no_picture_falls_back(
 async def test_a_place_that_comes_back_gives_its_picture(pool: InferencePool) -> None:
     """And the attempts at fetching are not counted against scoring."""
     images = FakeImages([ImageUnavailable(URI, "away")] * 2 + [portrait_bytes()])
-    (answer,) = await scorer(pool, images).answers(incoming(event(image_uri=URI)))
+    (answer,) = await answers(scorer(pool, images), incoming(event(image_uri=URI)))
     assert answer.topic == "scored-face"
     images = FakeImages([ImageUnavailable(URI, "away")] * 2 + [b"picture"])
     blank = FakePool([NoFaceFound(1, 1)])
-    failure = failure_of(await scorer(blank, images).answers(incoming(event(image_uri=URI))))
+    failure = failure_of(await answers(scorer(blank, images), incoming(event(image_uri=URI))))
     assert failure.fallback_attempts == 1
 
 
@@ -390,7 +398,7 @@ async def test_a_fetch_is_abandoned_when_the_worker_leaves() -> None:
     """As scoring is."""
     images = FakeImages([ImageUnavailable(URI, "away")] * 3)
     with pytest.raises(Abandoned):
-        await scorer(FakePool([]), images, leaving=True).answers(incoming(event(image_uri=URI)))
+        await answers(scorer(FakePool([]), images, leaving=True), incoming(event(image_uri=URI)))
 
 
 @pytest.mark.parametrize(
@@ -406,8 +414,8 @@ async def test_a_picture_that_is_not_the_promised_one_is_not_scored(
 ) -> None:
     """Inline the event contradicts itself; behind a claim check the picture is not there."""
     pool = FakePool([])
-    answers = await scorer(pool, FakeImages([b"picture"])).answers(incoming(value))
-    failure = failure_of(answers)
+    sent = await answers(scorer(pool, FakeImages([b"picture"])), incoming(value))
+    failure = failure_of(sent)
     assert failure.fallback_reason is reason
     assert "image_sha256: expected 0000" in failure.fallback_detail
     assert hashlib.sha256(b"picture").hexdigest() in failure.fallback_detail
@@ -417,101 +425,11 @@ async def test_a_picture_that_is_not_the_promised_one_is_not_scored(
 async def test_a_digest_in_capitals_is_the_same_digest(pool: InferencePool) -> None:
     """Hexadecimal has two ways to write it."""
     message = incoming(event(portrait_bytes(), image_sha256=DIGEST.upper()))
-    (answer,) = await scorer(pool).answers(message)
+    (answer,) = await answers(scorer(pool), message)
     assert answer.topic == "scored-face"
 
 
 async def test_a_bug_is_not_taken_for_a_failure() -> None:
     """It stops the worker, and the event stays where it is."""
     with pytest.raises(ZeroDivisionError):
-        await scorer(FakePool([ZeroDivisionError()])).answers(incoming(event(b"picture")))
-
-
-class RefusingPublisher(FakePublisher):
-    """Takes nothing for some topics, as if their limit were very low."""
-
-    def __init__(self, *topics: str, times: int = 10**9) -> None:
-        super().__init__()
-        self._topics = topics
-        self._times = times
-        self.tries = 0
-
-    async def publish(self, messages: Any) -> None:
-        self.tries += 1
-        refused = self.tries <= self._times
-        if refused and any(message.topic in self._topics for message in messages):
-            raise UnpublishableMessage("too large")
-        await super().publish(messages)
-
-
-async def handled_by_the_agent(
-    monkeypatch: pytest.MonkeyPatch, publisher: FakePublisher, outgoing: Outgoing
-) -> None:
-    """Run the agent's handler on an event that the scorer answers so."""
-
-    class Answers:
-        async def answers(self, message: Incoming) -> list[Outgoing]:
-            return [outgoing]
-
-        too_large_to_answer = agents.score_faces.scorer.too_large_to_answer
-
-    monkeypatch.setattr(agents.score_faces, "scorer", Answers())
-    monkeypatch.setattr(agents.score_faces.runtime, "publisher", publisher)
-    agents.score_faces.runtime._models_ready.set()
-    await agents.score_faces.answer(incoming(event(b"picture")))
-
-
-async def test_an_event_whose_answer_is_too_large_becomes_a_dead_letter(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It would come again for ever otherwise."""
-    publisher = RefusingPublisher("scored-face")
-    await handled_by_the_agent(monkeypatch, publisher, Outgoing("scored-face", b"", b"", []))
-    failure = failure_of(publisher.published)
-    assert failure.fallback_reason is FallbackReason.INVALID_EVENT
-    assert "too large" in failure.fallback_detail
-    assert publisher.published[0].value == event(b"picture")
-
-
-async def test_a_dead_letter_that_is_too_large_is_kept_without_its_value(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Stopping over it would stop every worker in turn; its headers say where it was left."""
-    headers = FallbackHeaders(
-        fallback_reason=FallbackReason.NO_FACE,
-        fallback_detail="no face",
-        fallback_attempts=1,
-        source_topic="image-submitted",
-        source_partition=3,
-        source_offset=5,
-        failed_at=datetime.now(UTC),
-        worker="here",
-    ).to_headers()
-    letter = Outgoing("simulated-fallback", b"key", b"x" * 100, headers)
-    publisher = RefusingPublisher("simulated-fallback", times=2)
-    await handled_by_the_agent(monkeypatch, publisher, letter)
-    [kept] = publisher.published
-    assert kept.value == b""
-    assert kept.key == b"key"
-    failure = failure_of([kept])
-    assert (failure.source_partition, failure.source_offset) == (3, 5)
-    assert "left at its source" in failure.fallback_detail
-
-
-async def test_a_shadow_that_is_too_large_does_not_stop_the_worker(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The event is answered by then; its shadow is counted as failed and left out."""
-
-    class Shadows:
-        async def records(self, *_: Any) -> list[Outgoing]:
-            return [Outgoing("shadow-scored", b"", b"x" * 100, [])]
-
-    monkeypatch.setattr(agents.score_faces, "shadow", Shadows())
-    failed = ("facestream_operations_total", {"operation": "shadow", "outcome": "failure"})
-    registry = agents.score_faces.metrics.registry
-    before = registry.get_sample_value(*failed) or 0
-    publisher = RefusingPublisher("shadow-scored")
-    await handled_by_the_agent(monkeypatch, publisher, Outgoing("scored-face", b"", b"", []))
-    assert [message.topic for message in publisher.published] == ["scored-face"]
-    assert registry.get_sample_value(*failed) == before + 1
+        await answers(scorer(FakePool([ZeroDivisionError()])), incoming(event(b"picture")))

@@ -12,19 +12,21 @@ from uuid import UUID
 
 import pytest
 
-import agents.answer_simulated
 import streams.scoring.simulated_answers
 from models.simulated import simulate
 from schemas.codec import decode_scored_face
 from schemas.fallback import FallbackReason
 from schemas.image_submitted import derived_event_id
 from schemas.scored_face import ScoredFace, face_id_of
-from streams.dead_letters import OF_CROWDS, Failure, fallback_message
+from streams.dead_letters import Failure, fallback_message
 from streams.engine.publishing import UnpublishableMessage
 from streams.kafka.topics import TopicNames
 from streams.messages import Incoming, Outgoing
-from streams.scoring.simulated_answers import SIMULATION_VERSION, SimulatedAnswers
+from streams.scoring.simulated_answers import SIMULATION_VERSION, SimulatedAnswers, SimulatedHandler
+from streams.telemetry.handling import BULK_REASONS
+from streams.telemetry.metrics import Metrics
 from tests.fakes import FakeLog, FakePublisher, incoming
+from tests.metrics_page import series_of
 
 TOPICS = TopicNames("image-submitted", "scored-face", "simulated-fallback", "shadow-scored")
 EVENT_ID = UUID("3f2b8c1e-9c1d-4f5e-8a44-0c9f6f3f7a10")
@@ -73,7 +75,7 @@ def test_an_answer_for_what_crowds_fall_back_for_is_no_line_in_the_log(
     log = FakeLog()
     monkeypatch.setattr(streams.scoring.simulated_answers, "log", log)
     answers(dead(event(), reason))
-    assert ["debug" if reason in OF_CROWDS else "info"] == [line["level"] for line in log.lines]
+    assert ["debug" if reason in BULK_REASONS else "info"] == [line["level"] for line in log.lines]
 
 
 def test_a_dead_letter_is_answered_with_scores_marked_simulated() -> None:
@@ -178,16 +180,13 @@ class RefusingPublisher(FakePublisher):
         raise UnpublishableMessage("too large")
 
 
-async def test_a_dead_letter_whose_answer_is_too_large_is_kept_and_not_answered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An event that is all metadata fits its topic, its answer does not: no reason to stop."""
-    agent, publisher = agents.answer_simulated, RefusingPublisher()
-    monkeypatch.setattr(agent.runtime, "publisher", publisher)
-    monkeypatch.setattr(
-        agent, "answers", lambda: SimulatedAnswers(TOPICS, enabled=True, embedding_size=8)
-    )
-    agent.runtime._models_ready.set()
+async def test_a_dead_letter_whose_answer_is_too_large_is_kept_and_not_answered() -> None:
+    """An event that is all metadata fits its topic, and its answer does not."""
+    publisher, metrics = RefusingPublisher(), Metrics()
+    simulated = SimulatedAnswers(TOPICS, enabled=True, embedding_size=8)
+    handler = SimulatedHandler(lambda: simulated, publisher.publish, metrics)
     letter = dead(event())
-    await agent.answer(incoming(letter.value, headers=letter.headers))
+    await handler.handle(incoming(letter.value, headers=letter.headers))
     assert len(publisher.published) == 1
+    series = series_of(metrics.registry.collect())
+    assert series["facestream_operations_total", "simulated", "failure"] == 1

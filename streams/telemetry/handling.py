@@ -1,0 +1,102 @@
+"""The handling of one event: its stage times, attempts, outcome and log fields in one object.
+
+Code that works on an event tells this object what happened. Metrics take the stage times, retries
+and outcomes from it, log lines its fields; a trace can later take its span from it too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import structlog
+
+from schemas.fallback import FallbackReason
+from streams.messages import Incoming
+from streams.telemetry.metrics import Metrics, Operation, Outcome, Stage, Tried
+
+log = structlog.get_logger(__name__)
+
+#: Reasons for which many events fall back together: a setting, or an open circuit. A log line for
+#: each would come at the rate of the events, so those lines are debug lines. Counters and headers
+#: hold the same facts.
+BULK_REASONS = frozenset(
+    {
+        FallbackReason.REAL_ML_DISABLED,
+        FallbackReason.ROLLED_OUT_TO_SIMULATED,
+        FallbackReason.CIRCUIT_OPEN,
+    }
+)
+
+
+class Handling:
+    """What happened to one event so far."""
+
+    def __init__(self, incoming: Incoming, metrics: Metrics) -> None:
+        self.attempts = 0
+        """Attempts at the current step; 0 before the first."""
+        self.fields: dict[str, object] = {
+            "partition": incoming.partition,
+            "offset": incoming.offset,
+        }
+        """What a log line about the event says besides its message."""
+        self.stages: dict[Stage, float] = {}
+        """Seconds spent in each stage."""
+        self._published_at = incoming.timestamp
+        self._metrics = metrics
+
+    def identified(self, event_id: object, user_id: str) -> None:
+        """The event was decoded."""
+        self.fields |= {"event_id": str(event_id), "user_id": user_id}
+
+    def stage(self, stage: Stage, seconds: float) -> None:
+        """The event has left a stage."""
+        self.stages[stage] = seconds
+        self._metrics.stage(stage, seconds)
+
+    def stages_ms(self, milliseconds: Mapping[str, float]) -> None:
+        """The picture was scored; its stages by name, in milliseconds."""
+        self._metrics.stages_ms(milliseconds)
+
+    @contextmanager
+    def timed(self, stage: Stage) -> Iterator[None]:
+        """Measure a stage; a stage that fails is not counted."""
+        started = time.perf_counter()
+        yield
+        self.stage(stage, time.perf_counter() - started)
+
+    def left_queue(self) -> None:
+        """The event's work begins: the stage ``queued``, if its producer gave a time."""
+        self._since_published("queued")
+
+    def answered(self) -> None:
+        """The broker has the event's answer: the stage ``total``."""
+        self._since_published("total")
+
+    def _since_published(self, stage: Stage) -> None:
+        if self._published_at:
+            self.stage(stage, time.time() - self._published_at)
+
+    def milliseconds(self, stage: Stage) -> float | None:
+        """Return the time of a stage; None if the event did not pass it."""
+        seconds = self.stages.get(stage)
+        return None if seconds is None else seconds * 1000
+
+    def retry(self, tried: Tried) -> None:
+        """A failed attempt will be made again."""
+        self._metrics.retry(tried)
+
+    def timeout(self, tried: Tried) -> None:
+        """An attempt took too long."""
+        self._metrics.timeout(tried)
+
+    def finished(self, operation: Operation, outcome: Outcome) -> None:
+        """An operation on the event has ended."""
+        self._metrics.operation(operation, outcome)
+
+    def fell_back(self, reason: FallbackReason, detail: str) -> None:
+        """The event goes to the fallback topic: counted and logged, once."""
+        write = log.debug if reason in BULK_REASONS else log.info
+        write("event falls back", reason=reason.value, detail=detail, **self.fields)
+        self._metrics.fallback(reason)
