@@ -20,10 +20,10 @@ from rich.console import Console
 
 from benchmarks.measuring import measure
 from benchmarks.plan import Plan, quick
-from benchmarks.reach import key_lines
 from benchmarks.report import show, write_page
 from benchmarks.results import read_results, write_results
 from benchmarks.scaling_page import write_scaling_page
+from benchmarks.targets import key_lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

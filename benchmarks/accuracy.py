@@ -16,8 +16,8 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from benchmarks.accuracy_data import Data, read_data
 from benchmarks.accuracy_figures import Measured, key_values, left_out
 from benchmarks.accuracy_models import Measurable, measurable, pipeline_of
-from benchmarks.accuracy_reach import reached
 from benchmarks.accuracy_report import write_report
+from benchmarks.accuracy_targets import reached
 from benchmarks.measure_detection import (
     Detection,
     Turned,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.accuracy_figures import Measured, far_text, key_values, left_out
-from benchmarks.accuracy_reach import reached
+from benchmarks.accuracy_targets import reached
 from benchmarks.measure_verification import ENOUGH_ABOVE, FAR, REJECTED
 from benchmarks.verification import Share
 

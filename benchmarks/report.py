@@ -13,8 +13,8 @@ from benchmarks.contenders import Run
 from benchmarks.latency import LatencyRound
 from benchmarks.plot import draw
 from benchmarks.ratios import percentile, ratios, spread
-from benchmarks.reach import figures, key_lines
 from benchmarks.results import Results
+from benchmarks.targets import figures, key_lines
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 PLOT = "benchmarks.png"
@@ -136,7 +136,7 @@ def _figure_rows(results: Results) -> list[Row]:
     words = {True: "yes", False: "no", None: ""}
     return [
         [
-            f"{figure.key.name}: {figure.key.what}",
+            f"{figure.key.name}: {figure.key.description}",
             f"{figure.value.median:.{figure.key.digits}f}",
             f"{figure.value.low:.{figure.key.digits}f} to "
             f"{figure.value.high:.{figure.key.digits}f}",

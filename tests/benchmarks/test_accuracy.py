@@ -13,8 +13,8 @@ from PIL import Image
 from benchmarks.accuracy import main
 from benchmarks.accuracy_data import Picture, carried_labels, read_data
 from benchmarks.accuracy_models import measurable, pipeline_of
-from benchmarks.accuracy_reach import reached
 from benchmarks.accuracy_report import BEGIN, END
+from benchmarks.accuracy_targets import reached
 from benchmarks.measure_detection import faces_among, measure_detection
 from models.manifest import FALSE_ACCEPT_RATES, manifest
 from models.pictures.decoding import decode_reduced

@@ -11,9 +11,9 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.contenders import Run
 from benchmarks.latency import LatencyRound
-from benchmarks.reach import KEYS, figures, key_lines
 from benchmarks.report import BEGIN, END, write_page
 from benchmarks.results import Results, SetFacts, read_results, write_results
+from benchmarks.targets import KEYS, figures, key_lines
 
 
 def run(images_s: float, cpu_ms: float, rss_mb: float = 0.0) -> Run:
