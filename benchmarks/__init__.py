@@ -1,1 +1,1 @@
-"""Measurements on labelled pictures and under load; nothing of the service imports them."""
+"""Measure accuracy on labelled pictures, and cost under load. The service does not import this."""

@@ -1,7 +1,7 @@
-"""`make bench`: the stream beside its limit and beside what people would use instead.
+"""``make bench``: compare the stream with the bare models and with alternatives.
 
-docs/benchmarks.md says what is measured and how. CPU time is the steadiest figure on a shared
-machine; images a second are given beside it.
+``docs/benchmarks.md`` describes what is measured and how. CPU time varies least on a shared
+machine; images per second are reported too.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from benchmarks.targets import key_lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Status 1 when a contender stopped answering; the others were measured all the same."""
+    """Run the command; exit with 1 if a contender failed, after measuring the others."""
     options = _options(arguments)
     notes = Console(file=sys.stderr, highlight=False)
     if options.render:
         results = read_results(options.json)
     else:
         plan = _plan(options)
-        # Large on purpose: what the embedded index costs then is measured.
+        # The embedded index is large on purpose, to measure its cost.
         warnings.filterwarnings("ignore", message="Local mode is not recommended")
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             write_scaling_page(results, options.scaling_page)
         except ValueError as error:
-            print(f"{options.scaling_page} stays as it was: {error}", file=sys.stderr)
+            print(f"{options.scaling_page} was not changed: {error}", file=sys.stderr)
             return 1
     return 1 if results.failed else 0
 
@@ -63,20 +63,28 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     default = Plan()
     parser.add_argument("--repeats", type=int, default=default.repeats)
-    parser.add_argument("--events", type=int, default=default.events, help="of the fastest")
+    parser.add_argument(
+        "--events", type=int, default=default.events, help="events of the fastest contenders"
+    )
     parser.add_argument("--sets", default=",".join(default.sets), help="picture sets, main first")
-    parser.add_argument("--only", default="", help="contenders and parts whose names begin so")
+    parser.add_argument("--only", default="", help="prefixes of contenders and parts")
     parser.add_argument("--peers", default="", help="deepface")
-    parser.add_argument("--deepface-python", default=sys.executable, help="has deepface")
-    parser.add_argument("--data", type=Path, help="folder of JPEGs in place of the main set")
+    parser.add_argument(
+        "--deepface-python", default=sys.executable, help="an interpreter with deepface"
+    )
+    parser.add_argument("--data", type=Path, help="folder of JPEGs that replaces the main set")
     parser.add_argument("--quick", action="store_true", help="three minutes")
     parser.add_argument("--json", type=Path, default=Path("var/bench/results.json"))
-    parser.add_argument("--page", type=Path, help="page to write tables and plot into")
-    parser.add_argument("--scaling-page", type=Path, help="page to write the sizing into")
+    parser.add_argument("--page", type=Path, help="page that gets tables and plot")
+    parser.add_argument("--scaling-page", type=Path, help="page that gets the sizing")
     parser.add_argument(
-        "--again", default="", help="sets and parts to measure again, into an earlier run's JSON"
+        "--again",
+        default="",
+        help="sets and parts to measure again into an earlier run's JSON",
     )
-    parser.add_argument("--render", action="store_true", help="measure nothing: show the JSON")
+    parser.add_argument(
+        "--render", action="store_true", help="only show the JSON and write the pages"
+    )
     return parser.parse_args(arguments)
 
 

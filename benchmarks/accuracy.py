@@ -1,6 +1,6 @@
-"""`make accuracy DATA=folder`: how right the models are, into docs/accuracy.md and key=value lines.
+"""``make accuracy DATA=folder``: measure the models, into docs/accuracy.md and key=value lines.
 
-`accuracy_data.py` says what the folder holds.
+``accuracy_data.py`` describes the folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.accuracy_data import Data, read_data
 from benchmarks.accuracy_figures import Measured, key_values, left_out
 from benchmarks.accuracy_models import Measurable, measurable, pipeline_of
 from benchmarks.accuracy_report import write_report
-from benchmarks.accuracy_targets import reached
+from benchmarks.accuracy_targets import verdicts
 from benchmarks.measure_detection import (
     Detection,
     Turned,
@@ -31,10 +31,11 @@ DEFAULT_DETECTOR, DEFAULT_EMBEDDER = "yunet", "sface"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the figures and targets, and write the page if one is given."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with index.csv and *_pairs.csv")
     parser.add_argument("--models", default="", help="only these, by name, separated by commas")
-    parser.add_argument("--page", type=Path, help="page to write the tables into")
+    parser.add_argument("--page", type=Path, help="page that gets the tables")
     options = parser.parse_args(arguments)
     data, settings = read_data(options.data), current()
     only = tuple(name for name in options.models.split(",") if name)
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = key_values(measured)
     for key, value in values.items():
         print(f"{key}={value}")
-    for target in reached(values):
+    for target in verdicts(values):
         print(target.line())
     return 0
 
@@ -79,7 +80,7 @@ def _measure(data: Data, settings: Settings, models: Measurable, progress: Progr
 
 
 class Tick:
-    """Counts pictures on a line of the progress display."""
+    """Count pictures on a line of the progress display."""
 
     def __init__(self, progress: Progress, what: str) -> None:
         self._progress = progress

@@ -1,14 +1,14 @@
-"""The folder that `make accuracy DATA=…` measures on.
+"""Read the folder of labelled pictures that ``make accuracy DATA=…`` measures on.
 
-`index.csv` has a row a picture: `set` and `file` (its path in the folder) are needed, `identity`
-and `n_faces` (how many faces there are; 0 makes it a picture without a face) may be empty, further
-columns are ignored. `faces.csv` may say where they are, a row a face: `file`, `left`, `top`,
-`width`, `height`, source pixels; it overrides `n_faces`. Every `<name>_pairs.csv` has labelled
-pairs: `fold`, `file_a`, `file_b` and `same` (1 or 0); two pictures of one person lie in one folder,
-or have one identity in the index.
+``index.csv`` has a row per picture: ``set`` and ``file`` (path in the folder) are required;
+``identity`` and ``n_faces`` (0 for a picture without a face) may be empty; other columns are
+ignored. ``faces.csv`` is optional and has a row per face: ``file``, ``left``, ``top``, ``width``,
+``height`` in source pixels; it overrides ``n_faces``. Each ``<name>_pairs.csv`` has labelled pairs:
+``fold``, ``file_a``, ``file_b`` and ``same`` (1 or 0). Pictures of one person are in one folder or
+have one identity in the index.
 
-For public pictures that their publishers have labelled, `labels/` has the boxes: where a folder
-says nothing of a picture's faces, they are known by its sha256, wherever it lies.
+``labels/`` has the boxes of public pictures that their publishers labelled. They apply, by the
+picture's sha256, when the folder does not describe a picture's faces.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Picture:
-    """One row of `index.csv`; `n_faces` is None where nobody counted, `boxes` empty where nobody
-    said where they are."""
+    """A row of ``index.csv``; ``n_faces`` is None and ``boxes`` empty if unknown."""
 
     set: str
     file: str
@@ -40,7 +39,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pair:
-    """One row of a pair list."""
+    """A row of a pair list."""
 
     fold: str
     file_a: str
@@ -50,7 +49,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Data:
-    """`pairs`: by the name of their list."""
+    """The pictures and the pairs of a folder; ``pairs`` by the name of their list."""
 
     folder: Path
     pictures: tuple[Picture, ...]
@@ -65,9 +64,9 @@ class Data:
 
 
 def read_data(folder: Path, labels: Mapping[str, tuple[Box, ...]] | None = None) -> Data:
-    """`labels`: boxes by the sha256 of their picture, in place of `carried_labels`.
+    """Read the folder; ``labels`` (boxes by sha256) defaults to ``carried_labels``.
 
-    Raises SystemExit with what is missing or wrong in the folder.
+    Raises ``SystemExit`` when a file or a column is missing.
     """
     index = folder / "index.csv"
     lists = sorted(folder.glob("*_pairs.csv"))
@@ -82,7 +81,7 @@ def read_data(folder: Path, labels: Mapping[str, tuple[Box, ...]] | None = None)
 
 
 def carried_labels() -> dict[str, tuple[Box, ...]]:
-    """The faces of public pictures, by the sha256 of the picture (labels/README.md)."""
+    """Return the faces of public pictures by the picture's sha256 (``labels/README.md``)."""
     found: dict[str, tuple[Box, ...]] = {}
     for path in resources.files("benchmarks").joinpath("labels").iterdir():
         if path.name.endswith(".csv"):

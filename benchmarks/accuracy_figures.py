@@ -1,4 +1,4 @@
-"""What one run of `make accuracy` measured, and the figures that machines read of it."""
+"""The results of a run of ``make accuracy``, and their key=value lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.measure_verification import FAR, REJECTED, Verification
 
 @dataclass(frozen=True)
 class Measured:
-    """Everything that one run measured."""
+    """All results of a run."""
 
     verification: dict[tuple[str, str], Verification]
     detection: dict[str, Detection]
@@ -22,8 +22,14 @@ class Measured:
 
 
 def key_values(measured: Measured) -> dict[str, str]:
-    """What machines read; shares in percent. Several lists of pairs: their keys begin with its
-    name."""
+    """Return all key=value pairs; shares in percent.
+
+    With several pair lists, each list's keys begin with its name.
+    """
+    return {**_verification_values(measured), **_detection_values(measured)}
+
+
+def _verification_values(measured: Measured) -> dict[str, str]:
     values: dict[str, str] = {}
     several = len({name for name, _ in measured.verification}) > 1
     for (name, embedder), found in measured.verification.items():
@@ -37,6 +43,11 @@ def key_values(measured: Measured) -> dict[str, str]:
             at_20, mean = misses[REJECTED.index(0.2)] * 100, np.mean(misses) * 100
             values[f"{of}misses_reject20_{word}_{embedder}"] = f"{at_20:.2f}"
             values[f"{of}misses_reject_mean_{word}_{embedder}"] = f"{mean:.2f}"
+    return values
+
+
+def _detection_values(measured: Measured) -> dict[str, str]:
+    values: dict[str, str] = {}
     for detector, seen in measured.detection.items():
         for name, count in seen.by_set.items():
             values[f"recall_{detector}_{name}"] = f"{count.recall * 100:.2f}"
@@ -50,11 +61,11 @@ def key_values(measured: Measured) -> dict[str, str]:
 
 
 def left_out(measured: Measured) -> list[str]:
-    """Which pictures count nowhere, or have no turned copies, and why."""
+    """List the pictures that were not measured, or not turned, with the reason."""
     lines = [f"cannot be read: {file}" for file in _unreadable(measured)]
     for detector, angles in measured.turned.items():
         for file in next(iter(angles.values())).left_out:
-            lines.append(f"{detector}: no copies turned, for no face is found upright: {file}")
+            lines.append(f"{detector}: not turned, because no upright face is found: {file}")
     return lines
 
 
@@ -63,10 +74,10 @@ def _unreadable(measured: Measured) -> list[str]:
 
 
 def known_rates(found: Verification) -> list[float]:
-    """Of FAR, those for which there are impostor pairs enough."""
+    """Return the rates of ``FAR`` that enough impostor pairs support."""
     return [rate for rate in FAR if found.is_enough_for(rate)]
 
 
 def far_text(rate: float) -> str:
-    """As in 1e-3."""
+    """Format a rate like ``1e-3``."""
     return f"{rate:.0e}".replace("e-0", "e-")

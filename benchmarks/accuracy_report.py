@@ -1,4 +1,4 @@
-"""docs/accuracy.md and its plots, from what was measured."""
+"""Write the tables and plots of ``docs/accuracy.md``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.accuracy_figures import Measured, far_text, key_values, left_out
-from benchmarks.accuracy_targets import reached
-from benchmarks.measure_verification import ENOUGH_ABOVE, FAR, REJECTED
+from benchmarks.accuracy_targets import verdicts
+from benchmarks.measure_verification import ENOUGH_ABOVE, FAR, REJECTED, Verification
 from benchmarks.verification import Share
 
 TOO_FEW = "too few pairs"
@@ -17,14 +17,14 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 def write_report(measured: Measured, page: Path, images: Path) -> None:
-    """Replace what stands between the marks of the page, and draw the plots."""
+    """Replace the text between the page's markers, and draw the plots."""
     images.mkdir(parents=True, exist_ok=True)
     plots = _plots(measured, images)
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     parts = (_verification(measured), plots, _detection(measured), _turned(measured))
-    ends = (_left_out(measured), _reach(measured))
+    ends = (_left_out(measured), _targets(measured))
     body = "\n".join(line for part in (*parts, *ends) for line in part)
     page.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
 
@@ -39,74 +39,71 @@ def _percent(part: Share) -> str:
 
 
 def _verification(measured: Measured) -> list[str]:
-    lines = ["", "## Verification"]
-    head = ["pairs", "embedder", "accuracy %", "folds", "AUC"]
-    head += [f"TAR % at FAR {far_text(rate)}" for rate in FAR]
-    lines += _table(
-        head,
-        (
-            [
-                f"{name} ({found.pairs})",
-                embedder,
-                f"{found.accuracy * 100:.2f}",
-                ", ".join(f"{value * 100:.2f}" for value in found.accuracies),
-                f"{found.area:.5f}",
-                *(
-                    _percent(found.tar[rate]) if found.is_enough_for(rate) else TOO_FEW
-                    for rate in FAR
-                ),
-            ]
-            for (name, embedder), found in measured.verification.items()
-        ),
-    )
+    lines = ["", "## Verification", *_accuracies(measured)]
     lines += [
-        "Cosine at each false accept rate, from all pairs of pictures of different people, where "
-        f"at least {ENOUGH_ABOVE} of them lie above it:"
+        "Cosine threshold for each false accept rate, over all pairs of pictures of different "
+        f"people. A rate is reported if at least {ENOUGH_ABOVE} pairs are above its threshold:"
     ]
-    lines += _table(
-        ["embedder", "impostor pairs", *(far_text(rate) for rate in FAR)],
-        (
-            [
-                embedder,
-                f"{len(found.impostors):,}",
-                *(
-                    f"{found.thresholds[rate]:.3f}" if found.is_enough_for(rate) else TOO_FEW
-                    for rate in FAR
-                ),
-            ]
-            for (_, embedder), found in measured.verification.items()
-        ),
-    )
-    lines += ["## Quality", "", "Misses in % after leaving out the worst faces by:"]
+    lines += _thresholds(measured)
+    lines += ["## Quality", "", "Missed genuine pairs in %, after the worst faces are left out by:"]
     for (name, embedder), found in measured.verification.items():
-        for what, rejecting in (
-            ("one picture of each pair damaged, at FAR 1e-3", found.rejecting),
-            ("pairs as they are, at FAR 1e-4, by the worse picture", found.rejecting_as_is),
-        ):
-            lines += ["", f"{embedder}, {name}, {what}:"]
-            lines += _table(
-                ["left out", *(f"{part:.0%}" for part in REJECTED), "mean"],
-                (
-                    [
-                        signal,
-                        *(f"{value * 100:.1f}" for value in misses),
-                        f"{np.mean(misses) * 100:.2f}",
-                    ]
-                    for signal, misses in rejecting.items()
-                ),
-            )
-        lines += ["Calibration: mean quality of a class, and the share in % that matched:"]
-        lines += _table(
-            ["quality", "matched at FAR 1e-4", "faces"],
-            ([f"{q:.2f}", _percent(part), str(n)] for q, part, n in found.calibration),
-        )
+        lines += _rejection(f"{embedder}, {name}", found)
     return lines
 
 
+def _accuracies(measured: Measured) -> list[str]:
+    head = ["pairs", "embedder", "accuracy %", "folds", "AUC"]
+    head += [f"TAR % at FAR {far_text(rate)}" for rate in FAR]
+    rows = (
+        [
+            f"{name} ({found.pairs})",
+            embedder,
+            f"{found.accuracy * 100:.2f}",
+            ", ".join(f"{value * 100:.2f}" for value in found.accuracies),
+            f"{found.area:.5f}",
+            *(_percent(found.tar[rate]) if found.is_enough_for(rate) else TOO_FEW for rate in FAR),
+        ]
+        for (name, embedder), found in measured.verification.items()
+    )
+    return _table(head, rows)
+
+
+def _thresholds(measured: Measured) -> list[str]:
+    rows = (
+        [
+            embedder,
+            f"{len(found.impostors):,}",
+            *(
+                f"{found.thresholds[rate]:.3f}" if found.is_enough_for(rate) else TOO_FEW
+                for rate in FAR
+            ),
+        ]
+        for (_, embedder), found in measured.verification.items()
+    )
+    return _table(["embedder", "impostor pairs", *(far_text(rate) for rate in FAR)], rows)
+
+
+def _rejection(title: str, found: Verification) -> list[str]:
+    lines: list[str] = []
+    for what, rejecting in (
+        ("one picture of each pair damaged, at FAR 1e-3", found.rejecting),
+        ("undamaged pairs, at FAR 1e-4, by the worse picture", found.rejecting_as_is),
+    ):
+        rows = (
+            [signal, *(f"{value * 100:.1f}" for value in misses), f"{np.mean(misses) * 100:.2f}"]
+            for signal, misses in rejecting.items()
+        )
+        head = ["left out", *(f"{part:.0%}" for part in REJECTED), "mean"]
+        lines += ["", f"{title}, {what}:", *_table(head, rows)]
+    lines += ["Calibration: mean quality of a class, and the share of it that matched, in %:"]
+    rows = ([f"{q:.2f}", _percent(part), str(n)] for q, part, n in found.calibration)
+    return [*lines, *_table(["quality", "matched at FAR 1e-4", "faces"], rows)]
+
+
 def _detection(measured: Measured) -> list[str]:
-    lines = ["## Detection", "", "With the whole search, at the default minimum of 0.7:"]
+    lines = ["## Detection", "", "With the full search, at the default `min_confidence` of 0.7:"]
     lines += _table(
-        ["detector", "set", "found of faces", "more than there are", "pictures"],
+        ["detector", "set", "found of faces", "surplus", "pictures"],
         (
             [
                 detector,
@@ -119,7 +116,7 @@ def _detection(measured: Measured) -> list[str]:
             for name, count in seen.by_set.items()
         ),
     )
-    lines += ["Sets whose faces nobody has counted; what was found:"]
+    lines += ["Faces found in sets without labels:"]
     lines += _table(
         ["detector", "set", "found", "pictures"],
         (
@@ -136,7 +133,7 @@ def _detection(measured: Measured) -> list[str]:
             for d, seen in measured.detection.items()
         ),
     )
-    lines += ["One look at one size, in place of the search:"]
+    lines += ["A single detection at one size, without the search:"]
     lines += _table(
         ["detector", "longest side", "found of faces", "false faces"],
         (
@@ -149,7 +146,11 @@ def _detection(measured: Measured) -> list[str]:
 
 
 def _turned(measured: Measured) -> list[str]:
-    lines = ["## Turned pictures", "", "Copies of all one-face pictures, cosine to the upright:"]
+    lines = [
+        "## Turned pictures",
+        "",
+        "Turned copies of all one-face pictures, and their cosine to the upright one:",
+    ]
     return lines + _table(
         ["detector", "turned by", "found", "cosine, median", "lowest 5 %"],
         (
@@ -172,18 +173,18 @@ def _left_out(measured: Measured) -> list[str]:
     lines += [f"- not measured: {reason}." for reason in measured.models.refused.values()]
     if measured.models.missing:
         names = ", ".join(measured.models.missing)
-        lines.append(f"- not measured, for their weights were not there: {names}.")
+        lines.append(f"- not measured, because the weights were not available: {names}.")
     return [*lines, ""]
 
 
-def _reach(measured: Measured) -> list[str]:
+def _targets(measured: Measured) -> list[str]:
     return [
         "## Targets",
         *_table(
             ["what", "target", "measured", ""],
             (
-                [one.target.what, one.target.wanted, one.value or "-", one.verdict]
-                for one in reached(key_values(measured))
+                [one.target.description, one.target.wanted, one.value or "-", one.outcome]
+                for one in verdicts(key_values(measured))
             ),
         ),
     ]

@@ -1,4 +1,4 @@
-"""The targets that accuracy has to reach, each said as reached or not."""
+"""The accuracy targets, and whether a run reached them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Target:
-    """Of one `key=value` line: at least `bound`, or at most; of a share like 43/46 the first number
-    counts, and both are asked for where `all_of_them`."""
+    """A bound for one ``key=value`` line, at least or at most.
+
+    Of a share like 43/46 the first number counts; ``all_of_them`` requires both to be equal.
+    """
 
     key: str
-    what: str
+    description: str
     bound: float
     at_least: bool = True
     all_of_them: bool = False
@@ -25,14 +27,15 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Reached:
-    """`value`: as printed; None where this run did not measure it."""
+class Verdict:
+    """A target and its printed value, None if this run did not measure it."""
 
     target: Target
     value: str | None
 
     @property
-    def verdict(self) -> str:
+    def outcome(self) -> str:
+        """Return ``reached``, ``NOT-REACHED`` or ``not-measured``."""
         if self.value is None:
             return "not-measured"
         part, _, whole = self.value.partition("/")
@@ -47,12 +50,12 @@ class Reached:
 
     def line(self) -> str:
         wanted = self.target.wanted.replace("≥ ", "at least ").replace("≤ ", "at most ")
-        return f"reach_{self.target.key}={self.verdict} ({self.value or '-'}, wanted {wanted})"
+        return f"reach_{self.target.key}={self.outcome} ({self.value or '-'}, wanted {wanted})"
 
 
-def reached(values: Mapping[str, str]) -> list[Reached]:
-    """Every target, by what was measured."""
-    return [Reached(target, values.get(target.key)) for target in TARGETS]
+def verdicts(values: Mapping[str, str]) -> list[Verdict]:
+    """Judge each target by the measured values."""
+    return [Verdict(target, values.get(target.key)) for target in TARGETS]
 
 
 TARGETS = (

@@ -1,10 +1,10 @@
-"""The limit: our own pipeline in a loop over pictures in memory. No Kafka, no index.
+"""The upper bound: the pipeline in a loop over pictures in memory, without Kafka and index.
 
-Run as a process of its own: `python -m benchmarks.bare FOLDER --threads 2 --pictures 400`, which
+``python -m benchmarks.bare FOLDER --threads 2 --pictures 400`` runs it in its own process, which
 prints one line of JSON.
 
-One after the other; with a pause before each; or at random moments, so many a second, which wait
-for a thread where all are busy.
+Pictures come one after the other, with a pause before each, or as a Poisson stream. In a stream
+they wait for a thread when all are busy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from models.pictures.decoding import DecodeLimits
 from models.pipeline import FacePipeline
 
 MIN_CONFIDENCE = 0.7
-"""The default of an event."""
+"""The default of ``min_confidence`` in an event."""
 
 
 def main() -> int:
@@ -37,8 +37,8 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=200)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--pause-ms", type=float, default=0.0, help="before each picture")
-    how.add_argument("--rate", type=float, help="pictures a second, a Poisson stream")
-    parser.add_argument("--seed", type=int, default=0, help="of the stream's moments")
+    how.add_argument("--rate", type=float, help="pictures per second of a Poisson stream")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the stream")
     options = parser.parse_args()
     files = [path.read_bytes() for path in sorted(options.folder.iterdir())]
     pipeline = load_pipeline(model_path=None, cache_dir=options.cache, limits=DecodeLimits())
@@ -79,7 +79,7 @@ def _at_rate(
     rate: float,
     seed: int,
 ) -> list[tuple[float, int]]:
-    """As a Poisson stream of events comes to a worker; each counts from when it was due."""
+    """Score pictures as a Poisson stream; each latency counts from when the picture was due."""
     due, results = time.perf_counter(), []
     for picture, gap in zip(pictures, poisson_gaps(rate, seed), strict=False):
         due += gap
@@ -89,7 +89,7 @@ def _at_rate(
 
 
 def poisson_gaps(rate: float, seed: int) -> Iterator[float]:
-    """Seconds from one event to the next, `rate` a second on average, without end."""
+    """Yield the seconds from one event to the next, ``rate`` per second on average, endlessly."""
     rng = random.Random(seed)  # noqa: S311 - a load
     while True:
         yield rng.expovariate(rate)
@@ -98,7 +98,7 @@ def poisson_gaps(rate: float, seed: int) -> Iterator[float]:
 def _score(
     pipeline: FacePipeline, picture: bytes, max_faces: int, due: float | None
 ) -> tuple[float, int]:
-    """Milliseconds from when it was due, or from now, and the faces."""
+    """Return the milliseconds since the picture was due (by default now), and its faces."""
     started = time.perf_counter() if due is None else due
     found = pipeline.score(picture, min_confidence=MIN_CONFIDENCE, max_faces=max_faces)
     return (time.perf_counter() - started) * 1000, len(found.faces)

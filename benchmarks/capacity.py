@@ -1,4 +1,4 @@
-"""What a load needs: the arithmetic of docs/scaling.md, from the measured cost of one event."""
+"""Compute what a load needs from the measured cost of an event, for ``docs/scaling.md``."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import math
 from dataclasses import dataclass
 
 USED = 0.7
-"""Share of the cores that a steady load may use: the rest catches up after a restart or a burst."""
+"""Share of the cores for a steady load; the rest catches up after a restart or a burst."""
 
-CORES_A_WORKER = 2
-PARTITIONS_A_WORKER = 2
-"""As many for each: a worker with one more than others sets the pace of all."""
+CORES_PER_WORKER = 2
+PARTITIONS_PER_WORKER = 2
+"""The same for all workers: one with more partitions than others limits the group."""
 REPLICATION = 3
 RETAINED_H = 24
 BROKER_WRITES_MB_S = 100.0
-"""Planned for one broker, copies of other brokers' partitions among them: an assumption, for disk
-and network of an ordinary cloud machine. Nothing here measured it."""
+"""Planned writes of one broker, replicas included. An assumption for a common cloud machine, not
+measured."""
 QDRANT_OVERHEAD = 1.5
-"""Qdrant's own rule for memory: vectors * dimensions * 4 bytes * 1.5."""
+"""Qdrant's rule for memory: vectors * dimensions * 4 bytes * 1.5."""
 FLOAT_BYTES = 4
 CLAIM_CHECK_KB = 0.6
-"""An event that carries `image_uri` in place of the picture."""
+"""Size of an event with ``image_uri`` instead of a picture."""
 
 
 @dataclass(frozen=True)
 class EventCost:
-    """One event, measured: CPU of the worker and of the models in it, sizes on the wire.
+    """The measured cost of an event: CPU of the worker and of its models, sizes on the wire.
 
-    stream_ms: CPU of the stream alone, with a stand-in for the models; None: not measured.
+    ``stream_ms``: CPU of the stream with a stub in place of the models; None if not measured.
     """
 
     cpu_ms: float
@@ -38,19 +38,21 @@ class EventCost:
 
     @property
     def per_core(self) -> float:
-        """Images a second of one core that does nothing else."""
+        """Images per second of one fully used core."""
         return 1000 / self.cpu_ms
 
     @property
     def most_threads(self) -> int | None:
-        """Inference threads that the stream of one worker keeps busy, at most: all of its Python
-        shares one lock, so that it has one core's time. None where it was not measured."""
+        """Maximum of inference threads that one worker's stream keeps busy; None if not measured.
+
+        The interpreter lock limits the worker's Python code to one core.
+        """
         return None if self.stream_ms is None else math.floor(self.models_ms / self.stream_ms)
 
 
 @dataclass(frozen=True)
 class Needs:
-    """Of one load. MB and GB are decimal; Kafka's disk holds all replicas."""
+    """The needs of a load; MB and TB are decimal, and the disk holds all replicas."""
 
     images_s: float
     cores: int
@@ -62,30 +64,33 @@ class Needs:
     brokers: int
     disk_tb: float
     disk_claim_tb: float
-    faces_a_day_m: float
+    faces_per_day_m: float
 
 
 def needs(images_s: float, cost: EventCost) -> Needs:
-    """For pictures in the event, one face each, and every answer read by the index and a client."""
+    """Compute the needs of a load.
+
+    Events carry pictures of one face; the index and one client read each answer.
+    """
     cores = math.ceil(round(images_s * cost.cpu_ms / 1000 / USED, 6))
-    workers = math.ceil(cores / CORES_A_WORKER)
+    workers = math.ceil(cores / CORES_PER_WORKER)
     written = images_s * (cost.picture_kb + cost.answer_kb) / 1000
     claims = images_s * (CLAIM_CHECK_KB + cost.answer_kb) / 1000
     return Needs(
         images_s=images_s,
         cores=cores,
         workers=workers,
-        partitions=PARTITIONS_A_WORKER * workers,
+        partitions=PARTITIONS_PER_WORKER * workers,
         in_mb_s=images_s * cost.picture_kb / 1000,
         out_mb_s=images_s * (cost.picture_kb + 2 * cost.answer_kb) / 1000,
         broker_write_mb_s=written * REPLICATION,
         brokers=max(REPLICATION, math.ceil(written * REPLICATION / BROKER_WRITES_MB_S)),
         disk_tb=written * REPLICATION * RETAINED_H * 3600 / 1e6,
         disk_claim_tb=claims * REPLICATION * RETAINED_H * 3600 / 1e6,
-        faces_a_day_m=images_s * 86_400 / 1e6,
+        faces_per_day_m=images_s * 86_400 / 1e6,
     )
 
 
 def qdrant_gb(points: float, dimensions: int) -> float:
-    """Memory for vectors held in RAM, payload aside."""
+    """Return the memory of vectors in RAM, without payload."""
     return points * dimensions * FLOAT_BYTES * QDRANT_OVERHEAD / 1e9

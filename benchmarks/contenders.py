@@ -1,4 +1,4 @@
-"""Each contender's whole job on the same pictures, once: what `measuring.py` repeats."""
+"""Run each contender's whole job once on the same pictures; ``measuring.py`` repeats it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from benchmarks.picture_sets import PictureSet
 from benchmarks.process_usage import Watch
 from benchmarks.topic_load import (
     AnswerReader,
-    Filler,
-    Ground,
-    Stuck,
+    BenchBroker,
+    NoProgress,
+    TopicFiller,
     before_pause,
+    bench_broker,
     first_of,
-    ground,
 )
 from streams.config.settings import pinned_settings
 from streams.local.worker_process import WorkerProcess
 
 ROOT = Path(__file__).parents[1]
 WARM = 150
-"""Answers before measuring begins: by then caches are warm and every buffer has its size."""
+"""Answers before the measurement begins: caches are then warm and buffers have their size."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """One picture set, its files in `folder` as well, and how many events are measured."""
+    """A picture set, also written to ``folder``, and the number of events to measure."""
 
     set: PictureSet
     folder: Path
@@ -46,7 +46,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Run:
-    """What one contender did once. CPU of all threads of all its processes, system included."""
+    """One run of a contender. CPU covers all threads of its processes, user and system."""
 
     events: int
     seconds: float
@@ -62,16 +62,16 @@ class Run:
 
     @property
     def cpu_ms(self) -> float:
-        """CPU milliseconds an image."""
+        """CPU milliseconds per image."""
         return 1000 * self.cpu_s / self.events
 
 
 Contender = Callable[[Load, Path], Awaitable[Run]]
-"""Runs once, with a folder for what it keeps."""
+"""Runs once, with a folder for its files."""
 
 
 def bare(threads: int) -> Contender:
-    """Our pipeline in a loop, in a process of its own."""
+    """Run the pipeline in a loop, in its own process."""
 
     async def run(load: Load, _: Path) -> Run:
         return await asyncio.to_thread(bare_run, load, threads, load.events)
@@ -82,7 +82,7 @@ def bare(threads: int) -> Contender:
 def bare_run(
     load: Load, threads: int, pictures: int, warm: int | None = None, how: Sequence[str] = ()
 ) -> Run:
-    """`how`: more options of `benchmarks.bare`. Raises CalledProcessError."""
+    """Run ``benchmarks.bare`` with the options ``how``. Raises ``CalledProcessError``."""
     command = [sys.executable, "-m", "benchmarks.bare", str(load.folder)]
     command += ["--cache", str(pinned_settings().model_cache)]
     command += ["--threads", str(threads), "--max-faces", str(load.set.max_faces)]
@@ -100,31 +100,31 @@ def bare_run(
 
 
 def facestream(*, binary: bool) -> Contender:
-    """The worker as it ships, on a full topic."""
+    """Run the worker with default settings on a full topic."""
 
     async def run(load: Load, folder: Path) -> Run:
-        async with ground(folder) as place:
-            with worker_on(place) as worker:
+        async with bench_broker(folder) as bench:
+            with worker_on(bench) as worker:
                 return await consumed(
-                    place,
+                    bench,
                     load,
                     binary=binary,
                     pids=[worker.pid],
-                    check=lambda: must_run(worker),
+                    check=lambda: raise_if_ended(worker),
                     finished=lambda faces: indexed(worker, faces),
                 )
 
     return run
 
 
-def must_run(worker: WorkerProcess) -> None:
-    """Raises Stuck when the worker has ended."""
+def raise_if_ended(worker: WorkerProcess) -> None:
+    """Raise ``NoProgress`` if the worker has ended."""
     if worker.poll() is not None:
-        raise Stuck(f"the worker ended with status {worker.poll()}; see {worker.log_file}")
+        raise NoProgress(f"the worker ended with status {worker.poll()}; see {worker.log_file}")
 
 
 async def consumed(
-    place: Ground,
+    bench: BenchBroker,
     load: Load,
     *,
     binary: bool,
@@ -132,16 +132,15 @@ async def consumed(
     check: Callable[[], None],
     finished: Callable[[int], Awaitable[None]] | None = None,
 ) -> Run:
-    """What the processes take for a topic full of events.
+    """Measure how the processes consume a topic full of events.
 
-    First they warm up: models, index and group are there, every library is imported. Then the
-    topic is filled, in a fraction of a second, and what is answered from the end of a burst on
-    counts: time to the last answer, CPU until `finished` returns, which waits for what is done
-    after the answers: writing so many faces to the index.
+    First they warm up, until models, index and group are ready. Then the topic is filled at once.
+    Answers count from the end of a burst on: time until the last answer, CPU until ``finished``
+    returns, which waits until so many faces are in the index.
     """
     async with (
-        Filler(place, load.set, binary=binary) as filler,
-        AnswerReader(place, check) as reader,
+        TopicFiller(bench, load.set, binary=binary) as filler,
+        AnswerReader(bench, check) as reader,
     ):
         await filler.publish(load.warm)
         faces = (await reader.until(load.warm)).faces
@@ -155,7 +154,7 @@ async def consumed(
                 await finished(answers.faces)
             done = time.time()
     if answers.simulated:
-        raise Stuck(f"{answers.simulated} events were not scored")
+        raise NoProgress(f"{answers.simulated} events were not scored")
     moments = answers.moments()[load.warm :]
     first = before_pause(moments, first_of(moments, full))
     start, end = moments[first], moments[-1]
@@ -163,7 +162,7 @@ async def consumed(
     return Run(
         events=events,
         seconds=end - start,
-        # Without anything to do after the answers, what follows them is waiting.
+        # If there is no work after the answers, the time after them is idle.
         cpu_s=watch.cpu_between(start, done if finished else end),
         faces_per_image=answers.faces / len(answers.at),
         rss_mb=watch.rss_between(start, end),

@@ -1,7 +1,7 @@
-"""Whether an event costs more behind a long backlog, or beside a full index.
+"""Measure whether an event costs more with a long backlog or a full index.
 
-With a stand-in for the models (`stub_app.py`): their share does not depend on either, and would
-hide what does. Binary mode, small pictures, embedded index.
+A stub replaces the models (``stub_app.py``), whose cost depends on neither and would hide a
+difference. Binary mode, small pictures, embedded index.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from uuid import UUID, uuid4
 
 import numpy as np
 
-from benchmarks.contenders import WARM, must_run
+from benchmarks.contenders import WARM, raise_if_ended
 from benchmarks.facestream_worker import indexed, worker_on
 from benchmarks.picture_sets import PictureSet
 from benchmarks.process_usage import Watch
 from benchmarks.topic_load import (
     LONGER_THAN_A_BURST,
-    Filler,
-    Ground,
-    Stuck,
+    BenchBroker,
+    NoProgress,
+    TopicFiller,
     answers_of,
     before_pause,
+    bench_broker,
     first_of,
-    ground,
 )
 from models.manifest import describe
 from schemas.scored_face import face_id_of
@@ -40,7 +40,7 @@ from streams.index.vector_index import VectorIndex
 from streams.local.worker_process import WorkerProcess
 
 MEASURED = 850
-"""Events: with those to warm up, the shorter backlog is 1,000."""
+"""Measured events; with those of the warm-up, the shorter backlog is 1,000."""
 
 PICTURE_BYTES = 4096
 USERS = 1000
@@ -49,23 +49,23 @@ OPEN_WITHIN_S = 180.0
 
 
 def small_pictures() -> PictureSet:
-    """Bytes that only the stand-in takes for pictures."""
+    """Return bytes that only the stub accepts as pictures."""
     rng = random.Random(5)  # noqa: S311 - a load
     pictures = tuple(rng.randbytes(PICTURE_BYTES) for _ in range(101))
-    return PictureSet("small", "4 kB for a stand-in of the models", pictures, 1)
+    return PictureSet("small", "4 kB for a stub of the models", pictures, 1)
 
 
 async def cpu_ms_behind(backlog: int, folder: Path) -> float:
-    """CPU milliseconds an event of the first 1,000 of a backlog."""
-    async with ground(folder) as place:
-        async with Filler(place, small_pictures(), binary=True) as filler:
+    """Return the CPU milliseconds per event of the first 1,000 of a backlog."""
+    async with bench_broker(folder) as bench:
+        async with TopicFiller(bench, small_pictures(), binary=True) as filler:
             await filler.publish(backlog)
-        with worker_on(place, app="benchmarks.stub_app") as worker, Watch([worker.pid]) as watch:
+        with worker_on(bench, app="benchmarks.stub_app") as worker, Watch([worker.pid]) as watch:
             # The group takes seconds to form; the index is open by then.
             opening = asyncio.create_task(asyncio.to_thread(_until_open, worker))
-            answers = await answers_of(place, WARM + MEASURED, lambda: must_run(worker))
+            answers = await answers_of(bench, WARM + MEASURED, lambda: raise_if_ended(worker))
             opened = await opening
-            # What the worker does next is not counted, so it need not finish.
+            # Later work of the worker is not counted, so it need not finish.
             worker.kill()
     moments = answers.moments()[: WARM + MEASURED]
     first = before_pause(moments, max(WARM, first_of(moments, opened)))
@@ -74,38 +74,38 @@ async def cpu_ms_behind(backlog: int, folder: Path) -> float:
 
 
 class GrowingIndexes:
-    """A worker beside each of several indexes, which are full already; they take turns.
+    """Workers with indexes of different sizes, measured in turn.
 
-    Each measurement adds its 1,000 faces, so that the small one does grow, to some thousands.
+    Each measurement adds its 1,000 faces, so the small index grows to some thousands.
     """
 
     def __init__(self, folder: Path, sizes: Sequence[int]) -> None:
         self._folder = folder
         self._sizes = sizes
         self._stack = AsyncExitStack()
-        self._running: dict[int, tuple[Ground, WorkerProcess]] = {}
+        self._running: dict[int, tuple[BenchBroker, WorkerProcess]] = {}
         self._answered: dict[int, int] = dict.fromkeys(sizes, 0)
 
     async def __aenter__(self) -> GrowingIndexes:
         for size in self._sizes:
-            place = await self._stack.enter_async_context(ground(self._folder / str(size)))
-            await filled_index(size, place.folder / "index-worker")
-            worker = self._stack.enter_context(worker_on(place, app="benchmarks.stub_app"))
+            bench = await self._stack.enter_async_context(bench_broker(self._folder / str(size)))
+            await filled_index(size, bench.folder / "index-worker")
+            worker = self._stack.enter_context(worker_on(bench, app="benchmarks.stub_app"))
             await asyncio.to_thread(_until_open, worker)
-            self._running[size] = place, worker
+            self._running[size] = bench, worker
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     async def cpu_ms(self, size: int) -> float:
-        """CPU milliseconds an event that is written to the index of this size. Raises Stuck."""
-        place, worker = self._running[size]
+        """Return the CPU milliseconds per event indexed. Raises ``NoProgress``."""
+        bench, worker = self._running[size]
         before, self._answered[size] = self._answered[size], self._answered[size] + WARM + MEASURED
         with Watch([worker.pid]) as watch:
-            async with Filler(place, small_pictures(), binary=True) as filler:
+            async with TopicFiller(bench, small_pictures(), binary=True) as filler:
                 await filler.publish(WARM + MEASURED)
-            answers = await answers_of(place, self._answered[size], lambda: must_run(worker))
+            answers = await answers_of(bench, self._answered[size], lambda: raise_if_ended(worker))
             await indexed(worker, answers.faces)
             done = time.time()
         moments = answers.moments()[before:]
@@ -114,18 +114,18 @@ class GrowingIndexes:
 
 
 def _until_open(worker: WorkerProcess) -> float:
-    """Returns when that was, in seconds since the epoch."""
+    """Wait until the index is open, and return the time in seconds since the epoch."""
     worker.wait_ready(OPEN_WITHIN_S)
     until = time.monotonic() + OPEN_WITHIN_S
     while not (worker.get("/health/ready")[1] or {}).get("index"):
         if time.monotonic() > until:
-            raise Stuck(f"the index was not open in {OPEN_WITHIN_S:.0f} s")
+            raise NoProgress(f"the index was not open in {OPEN_WITHIN_S:.0f} s")
         time.sleep(0.1)
     return time.time()
 
 
 async def filled_index(points: int, folder: Path) -> None:
-    """An embedded index with so many faces of the default models."""
+    """Create an embedded index with a number of faces of the default models."""
     detector, embedder = describe("yunet"), describe("sface")
     contract = contract_of(detector, embedder)
     settings = pinned_settings(qdrant_path=folder)

@@ -1,4 +1,4 @@
-"""Pictures made worse, as cameras and senders do."""
+"""Degrade pictures as cameras and senders do."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ DAMAGES: tuple[Damage, ...] = (
 
 
 def turned(image: Pixels, degrees: int) -> Pixels:
-    """Clockwise, the picture grown so that nothing is cut off; right angles are exact."""
+    """Turn clockwise; the picture grows so that nothing is cut off, right angles are exact."""
     if degrees % 90 == 0:
         return np.ascontiguousarray(np.rot90(image, -degrees // 90))
     height, width = image.shape[:2]

@@ -1,7 +1,7 @@
-"""The plain consumer with `DeepFace.represent` (SFace, yunet), on the same weights as ours.
+"""The plain consumer with ``DeepFace.represent`` (SFace, yunet), on the same weights.
 
-Runs under an interpreter that has deepface, which need not have us. DEEPFACE_HOME names the folder
-whose `.deepface/weights` holds the weights: DeepFace would download them otherwise.
+Its interpreter needs deepface and not facestream. ``DEEPFACE_HOME`` names the folder whose
+``.deepface/weights`` holds the weights; otherwise DeepFace downloads them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.plain_consumer import consume, consumer_arguments
 
 
 def score(image: bytes, max_faces: int) -> list[dict[str, Any]]:
-    """As its documentation does it: one call does everything."""
+    """Score with one call, as in DeepFace's documentation."""
     pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
     found = DeepFace.represent(
         pixels, model_name="SFace", detector_backend="yunet", max_faces=max_faces

@@ -1,8 +1,8 @@
 """The older plan's design: detection and embedding as two HTTP services, called in turn.
 
-`python -m benchmarks.face_services detect|embed` serves one of them, `consume` is the consumer.
-Both are sent the whole picture as base64 JSON, as the plan has it; so the second, told
-`aligned: false`, finds the face again. Both run OpenCV's classes in a thread for each core.
+``python -m benchmarks.face_services detect|embed`` serves one of them, ``consume`` is the consumer.
+As in the plan, each gets the whole picture as base64 JSON with ``aligned: false``, so the second
+detects the face again. Both run OpenCV's classes with one thread per core.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TIMEOUT_S = 30.0
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Until it is killed."""
+    """Serve until killed."""
     scorer = OpenCvScorer(options.detector, options.embedder, side=0)
     work = _detect if options.role == "detect" else _embed
     pool = ThreadPoolExecutor(os.cpu_count())
@@ -59,7 +59,7 @@ def _pixels(body: dict[str, Any]) -> Any:
 
 
 def call_services(options: argparse.Namespace) -> None:
-    """Consume until killed; as the plan's worker, it takes the first face."""
+    """Consume until killed; like the plan's worker, use the first face."""
     client = httpx.Client(timeout=TIMEOUT_S)
 
     def post(url: str, **body: object) -> Any:

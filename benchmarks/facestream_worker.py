@@ -1,4 +1,4 @@
-"""The real worker on a benchmark's broker."""
+"""Start the real worker on a benchmark's broker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.topic_load import Ground, Stuck
+from benchmarks.topic_load import BenchBroker, NoProgress
 from streams.local.embedded_broker import free_port
 from streams.local.worker_process import WorkerProcess
 
@@ -19,24 +19,24 @@ INDEXED_WITHIN_S = 60.0
 
 @contextmanager
 def worker_on(
-    place: Ground,
+    bench: BenchBroker,
     name: str = "worker",
     *,
     app: str = "streams.app",
-    talks: bool = False,
+    verbose: bool = False,
     **settings: str,
 ) -> Iterator[WorkerProcess]:
-    """A worker as it ships; of several on one broker each has its own embedded index.
+    """Create a worker with default settings and its own embedded index.
 
-    Its log has warnings alone, unless it `talks`.
+    It logs warnings only, unless it is ``verbose``.
     """
-    environment = place.environment | {"QDRANT_PATH": str(place.folder / f"index-{name}")}
-    environment["LOG_LEVEL"] = "info" if talks else "warning"
+    environment = bench.environment | {"QDRANT_PATH": str(bench.folder / f"index-{name}")}
+    environment["LOG_LEVEL"] = "info" if verbose else "warning"
     worker = WorkerProcess(
         environment | settings,
         port=free_port(),
-        log_file=place.folder / f"{name}.log",
-        faust_log_level="info" if talks else "warn",
+        log_file=bench.folder / f"{name}.log",
+        faust_log_level="info" if verbose else "warn",
         app=app,
     )
     with worker:
@@ -44,16 +44,16 @@ def worker_on(
 
 
 async def indexed(worker: WorkerProcess, faces: int) -> None:
-    """Return when the worker has written so many faces to its index. Raises Stuck."""
+    """Wait until the worker has indexed a number of faces. Raises ``NoProgress``."""
     until = time.monotonic() + INDEXED_WITHIN_S
     while await asyncio.to_thread(faces_indexed, worker) < faces:
         if time.monotonic() > until:
-            raise Stuck(f"not all of {faces} faces were indexed in {INDEXED_WITHIN_S:.0f} s")
+            raise NoProgress(f"not all of {faces} faces were indexed in {INDEXED_WITHIN_S:.0f} s")
         await asyncio.sleep(0.05)
 
 
 def faces_indexed(worker: WorkerProcess) -> int:
-    """By the worker's own count."""
+    """Return the worker's own count."""
     with urllib.request.urlopen(f"{worker.url}/metrics", timeout=10) as page:  # noqa: S310 - our own http URL
         families = text_string_to_metric_families(page.read().decode())
     wanted = {"operation": "index", "outcome": "success"}

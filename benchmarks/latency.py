@@ -1,10 +1,10 @@
-"""How long one event takes from its sender to the reader of its answer, beside the bare pipeline.
+"""Measure the time from sending an event to reading its answer, and compare the bare pipeline.
 
-The bare pipeline and the worker take turns, in several rounds. Binary mode.
+The bare pipeline and the worker alternate in several rounds. Binary mode.
 
-A picture that comes after a pause takes the models longer, as the caches have others' data by then.
-So beside their time in a loop stands what they take when pictures come as the worker's events do:
-one at a time with a pause, or a pool of threads under the same load.
+Models are slower after a pause, because other data replaced theirs in the processor's caches. So
+the bare pipeline is measured in a loop, with a pause before each picture, and as a pool of threads
+under the worker's load.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.bare import poisson_gaps
 from benchmarks.contenders import Load, bare_run
 from benchmarks.facestream_worker import worker_on
 from benchmarks.ratios import percentile
-from benchmarks.topic_load import Filler, Ground, ground
+from benchmarks.topic_load import BenchBroker, TopicFiller, bench_broker
 from tools.kafka.apache_kafka import ApacheKafka
 
 READY_S = 60.0
@@ -35,11 +35,11 @@ FEWEST = 10
 
 @dataclass(frozen=True)
 class FetchWaits:
-    """How long the broker may hold a fetch of the reader of answers, and of the worker.
+    """Maximum fetch waits of the answer reader and of the worker.
 
-    The embedded broker looks for new records after half of it, and not before; Kafka answers a
-    fetch as soon as there is a record. So short waits take this peculiarity out of what is
-    measured. They cost CPU, of which one event at a time leaves enough; under load they are longer.
+    Kafka answers a fetch as soon as there is a record; the embedded broker only looks for records
+    after half of the wait. Short waits keep this delay out of the figures. They cost CPU, so they
+    are longer under load.
     """
 
     reader_ms: int
@@ -51,17 +51,17 @@ LOADED_WAITS = FetchWaits(reader_ms=10, worker_ms=10)
 DEFAULT_WAITS = FetchWaits(reader_ms=500, worker_ms=500)
 
 LOADED_SHARE = 0.6
-"""Of what the worker can do."""
+"""Share of the worker's measured throughput."""
 
 
 @dataclass(frozen=True)
 class LatencyRound:
-    """Milliseconds of each picture.
+    """Milliseconds of each picture in one round.
 
-    `bare_ms`, `alone_ms`: the bare models in a loop, and one event at a time. `loaded_ms`: of a
-    stream of events, where measured. `paced_ms`, `pool_ms`: the bare models with a pause before
-    each picture, at least as long as one event at a time makes it, and a pool of them for that
-    stream of events, `loaded_rate` a second.
+    ``bare_ms``: bare models in a loop; ``paced_ms``: with a pause before each picture, at least as
+    long as between events sent one at a time; ``pool_ms``: a pool of them under the load of
+    ``loaded_ms``. ``alone_ms``: the worker, one event at a time; ``loaded_ms``: the worker under a
+    Poisson stream of ``loaded_rate`` events per second, empty if not measured.
     """
 
     bare_ms: tuple[float, ...]
@@ -74,9 +74,9 @@ class LatencyRound:
 
 @dataclass(frozen=True)
 class LatencyPlan:
-    """How many rounds, how many events in each, and the load's events a second; none: no load.
+    """Number of rounds, events per round, and events per second of the load; None for no load.
 
-    `threads`: of the worker, and of the pool beside it.
+    ``threads`` is the size of the worker's and of the bare models' pool.
     """
 
     rounds: int
@@ -89,7 +89,7 @@ class LatencyPlan:
 async def measure_latency(
     load: Load, plan: LatencyPlan, folder: Path, say: Callable[[str], None]
 ) -> list[LatencyRound]:
-    """On the embedded broker. Raises TimeoutError when an answer does not come."""
+    """Measure on the embedded broker. Raises ``TimeoutError`` when an answer is missing."""
     measure = _Measure(load, plan, ALONE_WAITS, LOADED_WAITS, say)
     rounds = []
     for number in range(plan.rounds):
@@ -101,9 +101,9 @@ async def measure_latency(
 async def measure_on_kafka(
     load: Load, plan: LatencyPlan, folder: Path, say: Callable[[str], None]
 ) -> list[LatencyRound]:
-    """On Apache Kafka, at the default waits.
+    """Measure on Apache Kafka with default fetch waits.
 
-    Raises NoKafkaHere where it cannot run, and TimeoutError when an answer does not come.
+    Raises ``NoKafkaHere`` if it cannot run here, ``TimeoutError`` when an answer is missing.
     """
     rounds = []
     kafka = ApacheKafka(folder / "kafka", heap_mb=512)
@@ -129,7 +129,7 @@ class _Measure:
 
     async def round(self, number: int, folder: Path) -> LatencyRound:
         plan = self.plan
-        # Nothing else runs beside the bare models, no worker that waits for events either.
+        # No worker runs beside the bare models, not even an idle one.
         bare = await self._bare(1, plan.alone)
         async with self._worker_and_client(folder / "alone", self.alone_waits) as client:
             alone = await client.alone(plan.alone)
@@ -155,26 +155,26 @@ class _Measure:
 
     @asynccontextmanager
     async def _worker_and_client(self, folder: Path, waits: FetchWaits) -> AsyncIterator[_Client]:
-        async with ground(folder, self.broker) as place:
-            with worker_on(place, KAFKA_FETCH_MAX_WAIT_MS=str(waits.worker_ms)) as worker:
+        async with bench_broker(folder, self.broker) as bench:
+            with worker_on(bench, KAFKA_FETCH_MAX_WAIT_MS=str(waits.worker_ms)) as worker:
                 await asyncio.to_thread(worker.wait_ready, READY_S)
-                async with _client(place, self.load, waits.reader_ms) as client:
+                async with _client(bench, self.load, waits.reader_ms) as client:
                     await client.alone(self.load.warm)
                     yield client
 
 
 @asynccontextmanager
-async def _client(place: Ground, load: Load, fetch_wait_ms: int) -> AsyncIterator[_Client]:
+async def _client(bench: BenchBroker, load: Load, fetch_wait_ms: int) -> AsyncIterator[_Client]:
     consumer = AIOKafkaConsumer(
-        place.topics.scored_face,
-        bootstrap_servers=place.broker,
+        bench.topics.scored_face,
+        bootstrap_servers=bench.broker,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         fetch_max_wait_ms=fetch_wait_ms,
     )
     await consumer.start()
     try:
-        async with Filler(place, load.set, binary=True) as filler:
+        async with TopicFiller(bench, load.set, binary=True) as filler:
             client = _Client(filler, consumer)
             reading = asyncio.create_task(client.read())
             try:
@@ -187,9 +187,9 @@ async def _client(place: Ground, load: Load, fetch_wait_ms: int) -> AsyncIterato
 
 
 class _Client:
-    """Sends events, and notes when their answers are read; an event's last face counts."""
+    """Send events and record when their answers are read; an event's last face counts."""
 
-    def __init__(self, filler: Filler, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, filler: TopicFiller, consumer: AIOKafkaConsumer) -> None:
         self._filler = filler
         self._consumer = consumer
         self._answered: dict[str, asyncio.Future[float]] = {}
@@ -206,9 +206,9 @@ class _Client:
                     future.set_result(time.perf_counter())
 
     async def alone(self, events: int) -> tuple[float, ...]:
-        """Milliseconds of each event, the next sent when the one before is answered.
+        """Send each event after the previous answer, and return the milliseconds of each.
 
-        Fewer events where they take longer than ALONE_S together.
+        Stops early after ``ALONE_S`` seconds.
         """
         found: list[float] = []
         until = time.perf_counter() + ALONE_S
@@ -217,9 +217,9 @@ class _Client:
         return tuple(found)
 
     async def at_rate(self, events: int, rate: float, seed: int) -> tuple[float, ...]:
-        """Milliseconds of each event of a Poisson stream, whether or not the worker keeps up.
+        """Send a Poisson stream and return the milliseconds of each event.
 
-        From when each was due: a sender that is held up hides nothing.
+        They count from when the event was due, so that a delayed sender does not hide a wait.
         """
         due, tasks = time.perf_counter(), []
         for gap in itertools.islice(poisson_gaps(rate, seed), events):

@@ -1,4 +1,4 @@
-"""Pictures with known numbers of faces through one detector."""
+"""Measure one detector on pictures with known numbers of faces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ANGLES = (90, 180, 270, 45)
 
 @dataclass
 class Count:
-    """Faces found of faces there are, and pictures. `surplus`: found beside them."""
+    """Faces found, labelled faces, and pictures; ``surplus`` counts additional detections."""
 
     found: int = 0
     faces: int = 0
@@ -35,8 +35,11 @@ class Count:
 
 @dataclass
 class Detection:
-    """`by_set`: with the whole search. `by_size`: one look at that longest side, all sets.
-    `uncounted`: faces found in sets where nobody counted them."""
+    """Counts of one detector.
+
+    ``by_set``: with the full search. ``by_size``: one detection at that longest side, all sets.
+    ``uncounted``: faces found in sets without labels.
+    """
 
     by_set: dict[str, Count] = field(default_factory=dict)
     by_size: dict[int, Count] = field(default_factory=dict)
@@ -49,7 +52,7 @@ class Detection:
 
 
 def measure_detection(pipeline: FacePipeline, data: Data, tick: Callable[[], None]) -> Detection:
-    """Each file as a worker gets it; one look at one size, of all its pixels."""
+    """Measure each file as a worker decodes it, and single detections on all its pixels."""
     result = Detection()
     for picture in data.pictures:
         tick()
@@ -93,11 +96,11 @@ def _add(count: Count, right: int, faces: int, found: int) -> None:
 
 
 def faces_among(found: Sequence[Box], picture: Picture) -> int:
-    """How many of a picture's faces were found.
+    """Count the found faces of a picture.
 
-    Where its boxes are known, each face needs a box of its own, of which it holds the centre and
-    which holds its centre: labellers differ in how much of a head is face. Where only their number
-    is known, that many at most.
+    With labelled boxes, each face needs its own detection, and each box must hold the other's
+    centre: labellers differ in how much of a head is face. With only a number, detections count up
+    to that number.
     """
     if not picture.boxes:
         return min(len(found), picture.n_faces or 0)
@@ -131,8 +134,11 @@ def _by_size(pipeline: FacePipeline, pixels: NDArray[np.uint8]) -> dict[int, Seq
 
 @dataclass(frozen=True)
 class Turned:
-    """Copies of one-face pictures turned by an angle; `cosines` to the upright embeddings.
-    `left_out`: files that cannot be read, or in which no upright face is found."""
+    """Copies of one-face pictures, turned by an angle.
+
+    ``cosines``: similarities to the upright embeddings. ``left_out``: files that cannot be read, or
+    without an upright detection.
+    """
 
     pictures: int
     cosines: tuple[float, ...]
@@ -150,7 +156,7 @@ class Turned:
 def measure_turned(
     pipeline: FacePipeline, data: Data, tick: Callable[[], None]
 ) -> dict[int, Turned]:
-    """Of the one-face pictures whose face is found upright."""
+    """Measure turned copies of the one-face pictures with an upright detection."""
     cosines: dict[int, list[float]] = {angle: [] for angle in ANGLES}
     pictures = 0
     left_out: list[str] = []

@@ -1,4 +1,4 @@
-"""Labelled pairs through one embedder: every number that docs/accuracy.md has of it."""
+"""Measure one embedder on labelled pairs, for ``docs/accuracy.md``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from models.pipeline import Face, FacePipeline
 
 FAR = (1e-2, 1e-3, 1e-4, 1e-5)
 ENOUGH_ABOVE = 10
-"""Impostor pairs that have to lie above a threshold before it is given: fewer, and it is chance."""
+"""Minimum of impostor pairs above a threshold; with fewer the threshold is left to chance."""
 
 REJECTED = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 DAMAGED_PAIRS = 600
@@ -51,11 +51,11 @@ def _signals(assessed: bool) -> dict[str, Callable[[Face], float]]:
 
 @dataclass(frozen=True)
 class Verification:
-    """Of one embedder on one list.
+    """Results of one embedder on one pair list.
 
-    `rejecting`: of each signal, misses at FAR 1e-3 at each of REJECTED, on genuine pairs of which
-    one picture is damaged. `rejecting_as_is`: at FAR 1e-4 on the genuine pairs as they are, by the
-    worse of the two pictures. `calibration`: (quality, matched, pairs) by class.
+    ``rejecting``: misses by signal at FAR 1e-3, at each share of ``REJECTED``, on genuine pairs
+    with one damaged picture. ``rejecting_as_is``: at FAR 1e-4 on undamaged genuine pairs, by the
+    worse of the two pictures. ``calibration``: (quality, matched, pairs) by class.
     """
 
     accuracies: tuple[float, ...]
@@ -71,7 +71,7 @@ class Verification:
     calibration: list[tuple[float, Share, int]]
 
     def is_enough_for(self, rate: float) -> bool:
-        """Whether there are impostor pairs enough to tell the threshold of this rate."""
+        """Return whether enough impostor pairs support the threshold of this rate."""
         return rate * len(self.impostors) >= ENOUGH_ABOVE
 
     @property
@@ -82,7 +82,7 @@ class Verification:
 def measure_verification(
     pipeline: FacePipeline, data: Data, pairs: Sequence[Pair], tick: Callable[[], None]
 ) -> Verification:
-    """`tick` is called for every picture that was scored."""
+    """Measure all pairs; ``tick`` is called for each scored picture."""
     faces: dict[str, Face | None] = {}
     for file in sorted({file for pair in pairs for file in (pair.file_a, pair.file_b)}):
         faces[file] = main_face(pipeline, data.read(file))
@@ -117,7 +117,7 @@ def _similarity(one: Face | None, other: Face | None) -> float:
 
 
 def _impostors(data: Data, faces: dict[str, Face | None]) -> Scores:
-    """The cosine of every two pictures of different people: many more than the labelled pairs."""
+    """Return the cosines of all pairs of different people, many more than the labelled pairs."""
     found = [(file, face) for file, face in faces.items() if face is not None]
     vectors = np.stack([face.embedding for _, face in found])
     people = np.array([data.identity_of(file) for file, _ in found])
@@ -132,7 +132,7 @@ def _damaged(
     faces: dict[str, Face | None],
     tick: Callable[[], None],
 ) -> list[tuple[Face, float]]:
-    """Faces of damaged pictures with their similarity to another picture of the person."""
+    """Return faces of damaged pictures and their similarity to another picture of the person."""
     step = max(1, len(genuine) // DAMAGED_PAIRS)
     result = []
     for number, pair in enumerate(genuine[::step]):
@@ -160,7 +160,7 @@ def _as_they_are(
 def _rejecting(
     judged: Sequence[tuple[tuple[Face, ...], float]], threshold: float, *, assessed: bool
 ) -> dict[str, list[float]]:
-    """By each signal of the worst of a pair's judged faces."""
+    """Compute misses after rejection by each signal of the worst judged face of a pair."""
     scores = np.array([similarity for _, similarity in judged])
     return {
         name: misses_after_rejecting(

@@ -1,4 +1,4 @@
-"""The plain consumer with OpenCV's own face classes, on the same weights as ours."""
+"""The plain consumer with OpenCV's face classes, on the same weights as facestream."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Pixels = NDArray[Any]
 
 
 class OpenCvScorer:
-    """FaceDetectorYN and FaceRecognizerSF, which are not for several threads: each has its own.
+    """``FaceDetectorYN`` and ``FaceRecognizerSF``, one of each per thread.
 
-    `side`: the picture's longest side for detection; 0: as it is.
+    ``side``: the picture's longest side for detection; 0 for its own size.
     """
 
     def __init__(self, detector: str, embedder: str, side: int) -> None:
@@ -46,7 +46,7 @@ class OpenCvScorer:
         ]
 
     def detect(self, pixels: Pixels) -> NDArray[np.float32]:
-        """(n, 15): box, five landmarks, score, in pixels of the picture, the best first."""
+        """Return (n, 15): box, five landmarks, score, in pixels of the picture, best first."""
         height, width = pixels.shape[:2]
         scale = min(1.0, self._side / max(height, width)) if self._side else 1.0
         small = pixels if scale == 1.0 else cv2.resize(pixels, None, fx=scale, fy=scale)
@@ -60,7 +60,7 @@ class OpenCvScorer:
         return found[np.argsort(-found[:, 14])]
 
     def embed(self, pixels: Pixels, face: NDArray[np.float32]) -> list[float]:
-        """128 numbers of length 1."""
+        """Return an embedding of 128 numbers, L2-normalised."""
         recognizer = self._recognizer()
         vector = np.asarray(recognizer.feature(recognizer.alignCrop(pixels, face)))[0]
         return [float(number) for number in vector / np.linalg.norm(vector)]
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=0, help="longest side for detection")
     options = parser.parse_args()
     if options.threads:
-        cv2.setNumThreads(1)  # the pool has the cores already
+        cv2.setNumThreads(1)  # the pool already uses all cores
     consume(options, OpenCvScorer(options.detector, options.embedder, options.side))
 
 

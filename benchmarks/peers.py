@@ -1,4 +1,4 @@
-"""What people would use instead, each on the same weights as ours, as `contenders.py` has it."""
+"""The alternatives to facestream as contenders, each on the same weights."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 import onnx
 
 from benchmarks.contenders import ROOT, Contender, Load, Run, consumed
-from benchmarks.topic_load import Ground, Stuck, ground
+from benchmarks.topic_load import BenchBroker, NoProgress, bench_broker
 from models.weights import find_weights
 from streams.local.child_process import end_with_parent
 from streams.local.embedded_broker import free_port
 
 SAME_SIDE = 320
-"""The longest side at which ours looks for one face first (`models/detection/yunet.py`)."""
+"""The longest side of facestream's first detection (``models/detection/yunet.py``)."""
 
 DEEPFACE_FILES = (
     "face_detection_yunet_2023mar.onnx",
@@ -30,7 +30,7 @@ DEEPFACE_FILES = (
 
 @dataclass(frozen=True)
 class PeerWeights:
-    """YuNet and SFace as files that OpenCV loads."""
+    """Paths of YuNet and SFace files that OpenCV can load."""
 
     detector: Path
     embedder: Path
@@ -41,9 +41,9 @@ class PeerWeights:
 
 
 def peer_weights(folder: Path) -> PeerWeights:
-    """The published files; SFace without the stale graph inputs on which OpenCV 5 stumbles.
+    """Write the published weights, SFace without the stale graph inputs that OpenCV 5 rejects.
 
-    Lies where DeepFace looks below `folder`, as DEEPFACE_HOME.
+    They are where DeepFace looks for them if ``DEEPFACE_HOME`` is ``folder``.
     """
     into = folder / ".deepface" / "weights"
     into.mkdir(parents=True, exist_ok=True)
@@ -56,13 +56,13 @@ def peer_weights(folder: Path) -> PeerWeights:
 
 
 def opencv(weights: PeerWeights, *, threads: int, same_size: bool) -> Contender:
-    """FaceDetectorYN and FaceRecognizerSF; 0 threads: one event after the other."""
+    """Run the OpenCV consumer; with 0 threads it handles one event after the other."""
     command = ["-m", "benchmarks.opencv_consumer", *weights.options, "--threads", str(threads)]
     return _consuming([*command, "--side", str(SAME_SIDE if same_size else 0)])
 
 
 def deepface(weights: PeerWeights, python: str) -> Contender:
-    """`DeepFace.represent`, one event after the other: TensorFlow brings threads of its own."""
+    """Run the DeepFace consumer, one event after the other: TensorFlow has its own threads."""
     home = weights.detector.parents[2]
     return _consuming(
         ["-m", "benchmarks.deepface_consumer"],
@@ -72,7 +72,7 @@ def deepface(weights: PeerWeights, python: str) -> Contender:
 
 
 def deepface_missing(python: str) -> str | None:
-    """Why DeepFace cannot be measured with this interpreter, or None."""
+    """Return why this interpreter cannot run DeepFace, or None."""
     check = "import deepface, aiokafka, qdrant_client"
     try:
         ended = subprocess.run(  # noqa: S603 - the interpreter that the caller names
@@ -84,10 +84,10 @@ def deepface_missing(python: str) -> str | None:
 
 
 def two_services(weights: PeerWeights, *, threads: int) -> Contender:
-    """Two HTTP services, and a consumer that calls them for so many pictures at once."""
+    """Run two HTTP services and a consumer that calls them for several pictures at once."""
 
     async def run(load: Load, folder: Path) -> Run:
-        async with ground(folder) as place:
+        async with bench_broker(folder) as bench:
             module, urls = ["-m", "benchmarks.face_services"], []
             with ExitStack() as stack:
                 processes = []
@@ -97,8 +97,8 @@ def two_services(weights: PeerWeights, *, threads: int) -> Contender:
                     command = [*module, role, "--port", str(port), *weights.options]
                     processes.append(stack.enter_context(_running(command, folder / role)))
                 command = [*module, "consume", *urls, "--threads", str(threads)]
-                processes.append(stack.enter_context(_consumer(command, place)))
-                return await _answered(place, load, processes, folder)
+                processes.append(stack.enter_context(_consumer(command, bench)))
+                return await _answered(bench, load, processes, folder)
 
     return run
 
@@ -109,33 +109,35 @@ def _consuming(
     environment: Mapping[str, str] | None = None,
 ) -> Contender:
     async def run(load: Load, folder: Path) -> Run:
-        async with ground(folder) as place:
-            with _consumer(command, place, python, environment) as process:
-                return await _answered(place, load, [process], folder)
+        async with bench_broker(folder) as bench:
+            with _consumer(command, bench, python, environment) as process:
+                return await _answered(bench, load, [process], folder)
 
     return run
 
 
 async def _answered(
-    place: Ground, load: Load, processes: Sequence[subprocess.Popen[bytes]], folder: Path
+    bench: BenchBroker, load: Load, processes: Sequence[subprocess.Popen[bytes]], folder: Path
 ) -> Run:
     def check() -> None:
         for process in processes:
             if process.poll() is not None:
-                raise Stuck(f"a peer ended with status {process.poll()}; its log is in {folder}")
+                raise NoProgress(
+                    f"a peer ended with status {process.poll()}; its log is in {folder}"
+                )
 
     pids = [one.pid for one in processes]
-    return await consumed(place, load, binary=False, pids=pids, check=check)
+    return await consumed(bench, load, binary=False, pids=pids, check=check)
 
 
 def _consumer(
     command: Sequence[str],
-    place: Ground,
+    bench: BenchBroker,
     python: str = sys.executable,
     environment: Mapping[str, str] | None = None,
 ) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    arguments = ["--broker", place.broker, "--index", str(place.folder / "index")]
-    return _running([*command, *arguments], place.folder / "consumer", python, environment)
+    arguments = ["--broker", bench.broker, "--index", str(bench.folder / "index")]
+    return _running([*command, *arguments], bench.folder / "consumer", python, environment)
 
 
 @contextmanager
@@ -146,7 +148,7 @@ def _running(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     with log.with_suffix(".log").open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own command
+        process = subprocess.Popen(  # noqa: S603 - a fixed command
             [python, *command],
             cwd=ROOT,
             env={**os.environ, **(environment or {})},

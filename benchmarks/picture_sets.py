@@ -1,6 +1,6 @@
-"""The pictures that contenders are measured on: the demo's two portraits in made-up scenes.
+"""The pictures of the benchmark: the demo's two portraits in generated scenes.
 
-The same every time: what is measured may not depend on the day. `from_folder` takes real ones.
+They are the same in every run. ``from_folder`` uses real pictures instead.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class PictureSet:
-    """JPEG files, and how many faces of each an event asks for."""
+    """JPEG files, and the ``max_faces`` of their events."""
 
     name: str
     what: str
@@ -45,12 +45,12 @@ class PictureSet:
 
 
 def vga(count: int = 64) -> PictureSet:
-    """640 x 480 with one face, 60 to 240 pixels wide."""
+    """Generate 640 x 480 pictures with one face, 60 to 240 pixels wide."""
     return _made("vga", "640×480, one face", (640, 480), count, lambda _: 1, scales=(0.7, 1.3))  # noqa: RUF001
 
 
 def full_hd(count: int = 24) -> PictureSet:
-    """1920 x 1080 with three to five faces, 45 to 160 pixels wide."""
+    """Generate 1920 x 1080 pictures with three to five faces, 45 to 160 pixels wide."""
     return _made(
         "1080p",
         "1920×1080, three to five faces",  # noqa: RUF001
@@ -62,7 +62,7 @@ def full_hd(count: int = 24) -> PictureSet:
 
 
 def phone(count: int = 10) -> PictureSet:
-    """4032 x 3024, as a phone takes them, with one face, 280 to 750 pixels wide."""
+    """Generate 4032 x 3024 pictures, a phone's size, with one face 280 to 750 pixels wide."""
     return _made("12mp", "4032×3024, one face", (4032, 3024), count, lambda _: 1, scales=(3.0, 4.5))  # noqa: RUF001
 
 
@@ -70,10 +70,10 @@ SETS: dict[str, Callable[[], PictureSet]] = {"vga": vga, "1080p": full_hd, "12mp
 
 
 def from_folder(folder: Path) -> PictureSet:
-    """The JPEGs of a folder in which our models find a face, for one face each.
+    """Read the JPEGs of a folder in which facestream finds a face, one face each.
 
-    Names the others on stderr: ours could not do its job on them, though another contender might.
-    Raises SystemExit when none is left.
+    Names the others on stderr: another contender might find a face in them. Raises ``SystemExit``
+    when none is left.
     """
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
     pipeline = load_pipeline(
@@ -89,10 +89,10 @@ def from_folder(folder: Path) -> PictureSet:
         else:
             pictures.append(picture)
     if not pictures:
-        raise SystemExit(f"{folder}: no .jpg or .jpeg with a face in it")
+        raise SystemExit(f"{folder}: no .jpg or .jpeg in which a face is found")
     return PictureSet(
         OWN,
-        f"{len(pictures)} of {len(paths)} JPEGs of a folder, those in which our models find a face",
+        f"{len(pictures)} of {len(paths)} JPEGs of a folder, those with a face",
         tuple(pictures),
         1,
     )
@@ -107,7 +107,7 @@ def _made(
     *,
     scales: tuple[float, float],
 ) -> PictureSet:
-    """`scales`: of the portraits, whose faces are some 85 and 180 pixels wide."""
+    """Generate a set; ``scales`` resize the portraits, whose faces are 85 and 180 pixels wide."""
     numbers = [faces(np.random.default_rng((7, index))) for index in range(count)]
     pictures = tuple(_scene(index, size, number, scales) for index, number in enumerate(numbers))
     return PictureSet(name, what, pictures, max(numbers))
@@ -137,7 +137,7 @@ def _alternating(index: int) -> Iterator[str]:
 
 
 def _person(rng: Rng, name: str, scale: float) -> tuple[Image.Image, Image.Image]:
-    """A portrait in another light and size, half of them mirrored, and its soft outline."""
+    """Vary a portrait's light, size and orientation, and return it with a soft outline."""
     file = resources.files("streams").joinpath("demo_pictures", f"{name}.jpg").read_bytes()
     person = Image.open(io.BytesIO(file)).convert("RGB")
     if rng.random() < 0.5:
@@ -151,7 +151,7 @@ def _person(rng: Rng, name: str, scale: float) -> tuple[Image.Image, Image.Image
 
 
 def _background(rng: Rng, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Soft patches of colour with texture: some 100 kB at 640 x 480, as photographs have."""
+    """Draw soft patches of colour with texture: 100 kB at 640 x 480, like photographs."""
     width, height = size
     soft = rng.integers(60, 200, (5, 6, 3)).astype(np.float32)
     texture = rng.normal(0, 14, (height // 8, width // 8, 3)).astype(np.float32)
@@ -161,7 +161,7 @@ def _background(rng: Rng, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _grain(rng: Rng, size: tuple[int, int]) -> NDArray[np.int16]:
-    """What a sensor adds. A tile is repeated: making 12 million numbers takes long."""
+    """Make sensor noise from a repeated tile: 12 million random numbers would be slow."""
     width, height = size
     side = 512
     tile = rng.normal(0, 3, (side, side, 3)).round().astype(np.int16)

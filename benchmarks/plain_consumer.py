@@ -1,8 +1,8 @@
-"""The consumer that people write who do not have facestream, with any scorer.
+"""A plain consumer with any scorer, as one would write it without facestream.
 
-Needs aiokafka and qdrant-client alone, so that it runs where a peer is installed without us. It
-reads image-submitted, scores, upserts into a local index and publishes scored-face. It is as good
-as facestream at none of the rest: an event that fails stops it, offsets are committed by the clock.
+It needs only aiokafka and qdrant-client, so that it runs in a peer's own environment. It reads
+``image-submitted``, scores, upserts into a local index and publishes ``scored-face``. It has none
+of facestream's guarantees: a failing event stops it, and offsets are committed on a timer.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ COLLECTION = "faces"
 DIMENSION = 128
 BATCH = 64
 
-#: Picture and most faces to what each face has: `bounding_box` and `embedding`, plain lists.
+#: Maps a picture and ``max_faces`` to the ``bounding_box`` and ``embedding`` of each face.
 Score = Callable[[bytes, int], list[dict[str, Any]]]
 
 
 def consumer_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Add what every such consumer is told."""
+    """Add the options of every plain consumer."""
     parser.add_argument("--broker", required=True)
     parser.add_argument("--index", required=True, help="folder")
-    parser.add_argument("--threads", type=int, default=0, help="0: one event after the other")
+    parser.add_argument("--threads", type=int, default=0, help="0 for one event after the other")
     return parser
 
 
 def consume(options: argparse.Namespace, score: Score) -> None:
-    """Until it is killed."""
+    """Consume until killed."""
     asyncio.run(_consume(options, score))
 
 
@@ -68,7 +68,7 @@ async def _consume(options: argparse.Namespace, score: Score) -> None:
 
 @dataclass(frozen=True)
 class Event:
-    """What is read of an image-submitted event."""
+    """The fields of an image-submitted event that a plain consumer reads."""
 
     event_id: str
     user_id: str
@@ -77,7 +77,7 @@ class Event:
 
 
 def parsed(value: bytes) -> Event:
-    """Of the message's value."""
+    """Parse the value of a message."""
     event = json.loads(value)
     return Event(
         event["event_id"],
@@ -136,7 +136,7 @@ def _must_not_fail(task: asyncio.Task[None]) -> None:
 
 
 def _batches(index: QdrantClient) -> Callable[[list[PointStruct]], Awaitable[None]]:
-    """Upserts what has gathered while the last upsert went on, in one thread."""
+    """Upsert in one thread whatever arrived during the previous upsert."""
     writer, queue = ThreadPoolExecutor(1), asyncio.Queue[Any]()
 
     async def write() -> None:
@@ -164,7 +164,7 @@ def _batches(index: QdrantClient) -> Callable[[list[PointStruct]], Awaitable[Non
 
 
 def points_of(event: Event, faces: list[dict[str, Any]]) -> list[PointStruct]:
-    """The points of an event's faces."""
+    """Create the points of an event's faces."""
     return [
         PointStruct(
             id=_face_id(event, number),
@@ -176,7 +176,7 @@ def points_of(event: Event, faces: list[dict[str, Any]]) -> list[PointStruct]:
 
 
 def answers_of(event: Event, faces: list[dict[str, Any]]) -> list[bytes]:
-    """One scored-face message a face, as far as a plain consumer fills it in; one without any."""
+    """Create a scored-face message per face, with few of its fields; one if there is no face."""
     common = {"event_id": event.event_id, "user_id": event.user_id, "face_count": len(faces)}
     answers = [
         {**common, "face_id": _face_id(event, number), "face_index": number, **face}

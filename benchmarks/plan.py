@@ -1,4 +1,4 @@
-"""What a run measures, with how many events, in which order."""
+"""Plan a run: what is measured, with how many events, in which order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.picture_sets import SETS, PictureSet, from_folder
 
 PARTS = ("latency", "kafka", "scaling", "growth", "start")
 
-#: Of the events: what is slower gets fewer, so that each takes about as long.
+#: Share of the events; slower contenders get fewer, so that each takes about as long.
 SLOWER = {
     "bare-1-thread": 0.5,
     "opencv-sequential": 0.5,
@@ -23,7 +23,7 @@ SLOWER = {
     "two-services": 0.3,
     "deepface": 0.3,
 }
-#: Of the events on a set, and who is measured on it besides the main one.
+#: Share of the events on the other sets, and the contenders measured on them.
 LARGER_PICTURES = 0.15
 SLOW_ON_LARGER = {"opencv-threads": 0.05}
 ON_LARGER = ("bare", "facestream-json", "facestream-binary", "opencv-threads")
@@ -32,9 +32,10 @@ IN_QUICK = ("bare", "facestream-json", "facestream-binary", "opencv-threads")
 
 @dataclass(frozen=True)
 class Plan:
-    """`only`: names of contenders and parts, or how they begin; none: all of them.
+    """The options of a run.
 
-    `again`: picture sets and parts to be measured once more, into what an earlier run found.
+    ``only``: prefixes of contenders and parts; empty for all. ``again``: picture sets and parts to
+    measure again into the results of an earlier run.
     """
 
     repeats: int = 5
@@ -48,7 +49,7 @@ class Plan:
     data: Path | None = None
 
     def wants(self, name: str) -> bool:
-        """Whether a contender or a part is to be measured."""
+        """Return whether a contender or a part is to be measured."""
         if self.again and name in PARTS:
             return name in self.again
         if self.only:
@@ -57,29 +58,31 @@ class Plan:
 
 
 def quick(plan: Plan) -> Plan:
-    """Three minutes: to see that it works, and roughly where one stands."""
+    """Shorten a plan to three minutes, for a rough figure."""
     return replace(plan, repeats=min(plan.repeats, 2), events=150, sets=plan.sets[:1], quick=True)
 
 
 def picture_sets(plan: Plan) -> list[PictureSet]:
-    """The main set first; a folder's pictures take its place. Raises SystemExit."""
+    """Return the picture sets, the main one first. Raises ``SystemExit`` for an unknown set."""
     if unknown := [name for name in plan.sets if name not in SETS]:
-        raise SystemExit(f"no such picture set: {', '.join(unknown)}; there are {', '.join(SETS)}")
+        raise SystemExit(
+            f"unknown picture set: {', '.join(unknown)}; expected one of {', '.join(SETS)}"
+        )
     if plan.data is not None:
         return [from_folder(plan.data)]
     return [SETS[name]() for name in plan.sets]
 
 
 def sets_again(plan: Plan) -> list[PictureSet]:
-    """Those that `again` names. Raises SystemExit for what is neither a set nor a part."""
+    """Return the sets that ``again`` names. Raises ``SystemExit`` for an unknown name."""
     if unknown := [name for name in plan.again if name not in (*SETS, *PARTS)]:
         known = ", ".join((*SETS, *PARTS))
-        raise SystemExit(f"nothing to measure again: {', '.join(unknown)}; there are {known}")
+        raise SystemExit(f"unknown set or part: {', '.join(unknown)}; expected one of {known}")
     return [make() for name, make in SETS.items() if name in plan.again]
 
 
 def contenders(plan: Plan, weights: PeerWeights) -> tuple[dict[str, Contender], dict[str, str]]:
-    """Those that can be measured here, and why each other one cannot."""
+    """Return the contenders that can be measured here, and the reasons of the others."""
     cores = usable_cores()
     every: dict[str, Contender] = {
         "bare": bare(cores),
@@ -94,7 +97,7 @@ def contenders(plan: Plan, weights: PeerWeights) -> tuple[dict[str, Contender], 
     }
     skipped = {}
     if "deepface" not in plan.peers:
-        skipped["deepface"] = "not asked for: make bench PEERS=deepface"
+        skipped["deepface"] = "not requested: make bench PEERS=deepface"
     elif missing := deepface_missing(plan.deepface_python):
         skipped["deepface"] = missing
     else:
@@ -103,13 +106,13 @@ def contenders(plan: Plan, weights: PeerWeights) -> tuple[dict[str, Contender], 
 
 
 def usable_cores() -> int:
-    """Of those that the machine has; a worker has as many threads that score."""
+    """Return the number of cores this process may use, a worker's default of threads."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return found or 1
 
 
 def load_for(load: Load, name: str, *, main: bool) -> Load | None:
-    """A contender's share of the events, or None where it is not measured on this set."""
+    """Return a contender's share of the events, or None if it is not measured on this set."""
     if not main and name not in ON_LARGER:
         return None
     share = SLOWER.get(name, 1.0) if main else SLOW_ON_LARGER.get(name, LARGER_PICTURES)
@@ -117,13 +120,13 @@ def load_for(load: Load, name: str, *, main: bool) -> Load | None:
 
 
 def rotated(names: Sequence[str], repeat: int) -> list[str]:
-    """Another one first in each repeat."""
+    """Rotate the names, so that each repeat starts with another contender."""
     by = repeat % len(names) if names else 0
     return [*names[by:], *names[:by]]
 
 
 def expected_minutes(plan: Plan, names: Mapping[str, Contender], sets: int) -> float:
-    """As measured on two quiet cores; a busier machine takes longer."""
+    """Estimate the duration on two idle cores."""
     per_event, start_and_stop = 1 / 60, 7.0
     runs = len(names) * (1.3 * plan.events * per_event + start_and_stop)
     on_larger = len([name for name in names if name in ON_LARGER]) * 10.0

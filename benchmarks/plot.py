@@ -1,4 +1,4 @@
-"""The plot of docs/benchmarks.md: each contender's speed and cost on the main picture set."""
+"""Plot each contender's speed and cost on the main picture set, for ``docs/benchmarks.md``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LIMIT, OURS, OTHERS = "#555555", "#2a7f62", "#b9c4c0"
 
 
 def draw(results: Results, path: Path) -> None:
-    """Medians as bars, the lowest and highest repeat as whiskers."""
+    """Draw medians as bars, and the lowest and highest repeat as whiskers."""
     import matplotlib as mpl  # noqa: PLC0415  an extra, for this command only
 
     mpl.use("agg")
@@ -21,7 +21,7 @@ def draw(results: Results, path: Path) -> None:
     names = list(runs)[::-1]
     panels = {
         "images a second": {name: spread([run.images_s for run in runs[name]]) for name in names},
-        "CPU milliseconds an image": {
+        "CPU milliseconds per image": {
             name: spread([run.cpu_ms for run in runs[name]]) for name in names
         },
     }

@@ -1,4 +1,4 @@
-"""CPU time and memory of processes, watched from outside."""
+"""Sample the CPU time and memory of other processes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ EVERY_S = 0.1
 
 @dataclass
 class Trace:
-    """What one process had used at each moment; seconds since the epoch."""
+    """CPU time and memory of one process at each sample; times in seconds since the epoch."""
 
     at: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
     rss_mb: list[float] = field(default_factory=list)
 
     def cpu_until(self, moment: float) -> float:
-        """CPU seconds of all its threads (user and system) up to a moment, interpolated."""
+        """Return the CPU seconds (user and system, all threads) up to a time, interpolated."""
         index = bisect.bisect_left(self.at, moment)
         if index == 0:
             return self.cpu_s[0] if self.cpu_s else 0.0
@@ -35,13 +35,13 @@ class Trace:
         return self.cpu_s[index - 1] + share * (self.cpu_s[index] - self.cpu_s[index - 1])
 
     def rss_between(self, start: float, end: float) -> float:
-        """The median resident memory in MB over a span."""
+        """Return the median resident memory of a time span, MB."""
         low, high = bisect.bisect_left(self.at, start), bisect.bisect_right(self.at, end)
         return statistics.median(self.rss_mb[low:high] or self.rss_mb[-1:] or [0.0])
 
 
 class Watch:
-    """Samples processes in a thread of its own while the block runs."""
+    """Sample processes in a thread while the block runs."""
 
     def __init__(self, pids: Iterable[int]) -> None:
         self._processes = {pid: psutil.Process(pid) for pid in pids}
@@ -50,11 +50,11 @@ class Watch:
         self._thread = threading.Thread(target=self._sample, name="watch", daemon=True)
 
     def cpu_between(self, start: float, end: float) -> float:
-        """CPU seconds of all of them over a span."""
+        """Return the CPU seconds of all processes in a time span."""
         return sum(one.cpu_until(end) - one.cpu_until(start) for one in self.traces.values())
 
     def rss_between(self, start: float, end: float) -> float:
-        """Resident memory of all of them in MB, over a span."""
+        """Return the resident memory of all processes in a time span, MB."""
         return sum(one.rss_between(start, end) for one in self.traces.values())
 
     def __enter__(self) -> Watch:
@@ -77,7 +77,7 @@ class Watch:
                     with process.oneshot():
                         cpu, memory = process.cpu_times(), process.memory_info()
                 except psutil.Error:
-                    continue  # it has ended; what is known of it stays
+                    continue  # the process has ended; its samples remain
                 trace = self.traces[pid]
                 trace.at.append(time.time())
                 trace.cpu_s.append(cpu.user + cpu.system)

@@ -1,7 +1,7 @@
-"""`make profile`: where the worker's time goes, and where the models' goes inside onnxruntime.
+"""``make profile``: profile the worker's threads, and the models' operators in onnxruntime.
 
-Writes a flame graph of a worker on a full topic, a column for each thread (py-spy), and prints what
-each kind of operator of the prepared graphs takes in one run (onnxruntime's profiler).
+Writes a flame graph of a worker on a full topic with a column per thread (py-spy), and prints the
+time of each kind of operator in one run of the prepared graphs (onnxruntime's profiler).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from benchmarks.contenders import must_run
+from benchmarks.contenders import raise_if_ended
 from benchmarks.facestream_worker import worker_on
 from benchmarks.picture_sets import vga
-from benchmarks.topic_load import Filler, answers_of, ground
+from benchmarks.topic_load import TopicFiller, answers_of, bench_broker
 from models.graphs.preparation import prepared_graph
 from models.manifest import describe
 from models.weights import find_weights
@@ -30,17 +30,17 @@ from streams.config.settings import pinned_settings
 WARM, EVENTS, SECONDS = 150, 1200, 10
 RUNS = 100
 SHAPES = {"yunet": (1, 3, 256, 320), "sface": (1, 3, 112, 112)}
-"""What a picture of 640 x 480 with one face gives the models."""
+"""Input shapes for a picture of 640 x 480 with one face."""
 
 
 async def profile_worker(into: Path, *, binary: bool) -> None:
-    """A flame graph of ten seconds at work."""
+    """Record a flame graph of ten seconds under load."""
     with tempfile.TemporaryDirectory(prefix="facestream-profile-") as folder:
-        async with ground(Path(folder)) as place:
-            async with Filler(place, vga(), binary=binary) as filler:
+        async with bench_broker(Path(folder)) as bench:
+            async with TopicFiller(bench, vga(), binary=binary) as filler:
                 await filler.publish(WARM + EVENTS)
-            with worker_on(place) as worker:
-                await answers_of(place, WARM, lambda: must_run(worker))
+            with worker_on(bench) as worker:
+                await answers_of(bench, WARM, lambda: raise_if_ended(worker))
                 command = [str(Path(sys.executable).with_name("py-spy")), "record"]
                 command += ["--pid", str(worker.pid), "--duration", str(SECONDS), "--threads"]
                 command += ["--rate", "200", "--output", str(into)]
@@ -49,7 +49,7 @@ async def profile_worker(into: Path, *, binary: bool) -> None:
 
 
 def operators(model: str) -> list[tuple[str, float]]:
-    """Milliseconds of each kind of operator in one run of a prepared graph, the longest first."""
+    """Return the milliseconds of each kind of operator in one run, the longest first."""
     description = describe(model)
     graph = prepared_graph(description, find_weights(description), pinned_settings().model_cache)
     options = onnxruntime.SessionOptions()

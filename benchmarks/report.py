@@ -1,4 +1,4 @@
-"""A run's results as tables: on the terminal, and between the marks of docs/benchmarks.md."""
+"""Show a run's results as tables, on the terminal and in ``docs/benchmarks.md``."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ PLOT = "benchmarks.png"
 
 Row = Sequence[str]
 
-CONTENDERS = ("", "images/s", "CPU-ms an image", "CPU / bare", "images/s / bare", "MB", "faces")
+CONTENDERS = ("", "images/s", "CPU-ms per image", "CPU / bare", "images/s / bare", "MB", "faces")
 LATENCY = ("", "p50", "p90", "p99")
 PERCENTILES = (0.5, 0.9, 0.99)
 FIGURES = ("key", "median", "lowest to highest", "target", "reached")
 
 
 def show(results: Results, console: Console) -> None:
-    """Tables for people to read."""
+    """Print the tables."""
     for name, runs in results.runs.items():
         _print(console, _title(results, name), CONTENDERS, _contender_rows(runs))
     if results.latency or results.kafka:
         _print(console, "latency, ms", LATENCY, _latency_rows(results))
-    _print(console, "what is to be reached", FIGURES, _figure_rows(results))
+    _print(console, "targets", FIGURES, _figure_rows(results))
     for name, reason in results.skipped.items():
         console.print(f"not measured: {name}: {reason}", style="dim", markup=False)
     for name, reason in results.failed.items():
@@ -41,7 +41,7 @@ def show(results: Results, console: Console) -> None:
 
 
 def write_page(results: Results, page: Path) -> None:
-    """Replace what stands between the marks of the page, and draw the plot beside it."""
+    """Replace the text between the page's markers, and draw the plot."""
     images = page.parent / "images"
     images.mkdir(parents=True, exist_ok=True)
     draw(results, images / PLOT)
@@ -52,7 +52,7 @@ def write_page(results: Results, page: Path) -> None:
 
 
 def _page(results: Results, plot: str) -> list[str]:
-    lines = ["", f"![Images a second and CPU time an image, by contender]({plot})", ""]
+    lines = ["", f"![Images per second and CPU time per image, by contender]({plot})", ""]
     lines += [
         f"{results.repeats} repeats, {results.minutes:.0f} minutes. "
         + ", ".join(f"{name} {value}" for name, value in results.machine.items())
@@ -60,18 +60,20 @@ def _page(results: Results, plot: str) -> list[str]:
         "",
     ]
     if results.again:
-        lines += [f"Measured later, in a run of its own: {', '.join(results.again)}.", ""]
+        lines += [f"Measured later, in a separate run: {', '.join(results.again)}.", ""]
     for name, runs in results.runs.items():
         lines += [f"### {_title(results, name)}", *markdown(CONTENDERS, _contender_rows(runs))]
     if results.latency or results.kafka:
         lines += ["### Latency, ms", *markdown(LATENCY, _latency_rows(results))]
     if results.scaling:
-        lines += ["### One worker of one thread, and two"]
-        lines += markdown(("threads may run", "one, images/s", "two"), _pair_rows(results.scaling))
+        lines += ["### One and two workers of one thread"]
+        lines += markdown(
+            ("threads", "one worker, images/s", "two workers"), _pair_rows(results.scaling)
+        )
     if results.growth:
-        lines += ["### The stream's own CPU-ms an event, without the models"]
-        lines += markdown(("of", "at 1,000", "at 100,000"), _pair_rows(results.growth))
-    lines += ["### What is to be reached", *markdown(FIGURES, _figure_rows(results))]
+        lines += ["### The stream's own CPU-ms per event, without the models"]
+        lines += markdown(("size of", "at 1,000", "at 100,000"), _pair_rows(results.growth))
+    lines += ["### Targets", *markdown(FIGURES, _figure_rows(results))]
     lines += [f"Not measured: {name} ({reason})." for name, reason in results.skipped.items()]
     lines += [f"Failed: {name} ({reason})." for name, reason in results.failed.items()]
     lines += ["", "```", *key_lines(results), "```"]
@@ -109,9 +111,9 @@ def _latency_rows(results: Results) -> list[Row]:
         kinds = {
             "bare models in a loop": [one.bare_ms for one in rounds],
             "bare models with pauses": [one.paced_ms for one in rounds],
-            "one event at a time": [one.alone_ms for one in rounds],
+            "worker, one event at a time": [one.alone_ms for one in rounds],
             f"a pool of bare models, {_rate(rounds)}": [one.pool_ms for one in rounds],
-            f"at {_rate(rounds)}": [one.loaded_ms for one in rounds],
+            f"worker at {_rate(rounds)}": [one.loaded_ms for one in rounds],
         }
         for name, found in kinds.items():
             if found and all(found):
@@ -121,7 +123,7 @@ def _latency_rows(results: Results) -> list[Row]:
 
 
 def _rate(rounds: Sequence[LatencyRound]) -> str:
-    rates = {f"{one.loaded_rate:.0f} events a second" for one in rounds if one.loaded_rate}
+    rates = {f"{one.loaded_rate:.0f} events per second" for one in rounds if one.loaded_rate}
     return min(rates, default="60 % load")
 
 
@@ -157,6 +159,6 @@ def _print(console: Console, title: str, head: Row, rows: Iterable[Row]) -> None
 
 
 def markdown(head: Row, rows: Iterable[Row]) -> list[str]:
-    """The lines of a table, an empty one around it."""
+    """Format a table, with an empty line before and after."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return ["", *("| " + " | ".join(line) + " |" for line in lines), ""]

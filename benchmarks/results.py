@@ -1,4 +1,4 @@
-"""What one run of `make bench` measured, as it is kept in JSON: all figures come from it."""
+"""The results of a run of ``make bench``, stored as JSON; all figures derive from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class SetFacts:
-    """One picture set."""
+    """Facts about a picture set."""
 
     what: str
     pictures: int
@@ -31,12 +31,12 @@ class SetFacts:
 
 @dataclass
 class Results:
-    """`runs`: by set, then contender, one a repeat.
+    """All results of a run.
 
-    `scaling`: images a second of one worker and of two, by where their threads may run. `growth`:
-    CPU milliseconds an event without the models, at the small and the large, by what grows.
-    `skipped`, `failed`: why a contender has no runs. `again`: the sets and parts that were measured
-    later, in a run of their own.
+    ``runs``: by set, then contender, one per repeat. ``scaling``: images per second of one worker
+    and of two, by where their threads may run. ``growth``: CPU milliseconds per event without the
+    models, at the small and the large size, by what grows. ``skipped``, ``failed``: why a contender
+    or part has no results. ``again``: sets and parts that were measured later, in another run.
     """
 
     machine: dict[str, str]
@@ -55,20 +55,20 @@ class Results:
     minutes: float = 0.0
 
     def forget(self, part: str) -> None:
-        """What was found of a part other than the contenders."""
+        """Delete the results of a part other than the contenders."""
         self.failed.pop(part, None)
         self.failed.pop(f"{part} under load", None)
         getattr(self, "start_ms" if part == "start" else part).clear()
 
     def forget_set(self, name: str) -> None:
-        """What failed on a picture set that is measured anew."""
+        """Delete the failures on a picture set that is measured again."""
         self.failed = {
             what: why for what, why in self.failed.items() if not what.endswith(f" on {name}")
         }
 
     @property
     def main_runs(self) -> dict[str, list[Run]]:
-        """Those of the first set, on which the keys are measured."""
+        """The runs on the first set, which the keys use."""
         return next(iter(self.runs.values()), {})
 
 
@@ -76,18 +76,18 @@ _RESULTS = TypeAdapter(Results)
 
 
 def write_results(results: Results, path: Path) -> None:
-    """As JSON, numbers of a list on one line."""
+    """Write the results as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_RESULTS.dump_json(_RESULTS.validate_python(asdict(results))) + b"\n")
 
 
 def read_results(path: Path) -> Results:
-    """Raises ValidationError for a file that is none."""
+    """Read results. Raises ``ValidationError`` for any other file."""
     return _RESULTS.validate_json(path.read_bytes())
 
 
 def this_machine() -> dict[str, str]:
-    """Processor, system and versions."""
+    """Describe this machine: processor, system and package versions."""
     return {
         "processor": _processor(),
         "cores": str(usable_cores()),

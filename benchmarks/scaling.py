@@ -1,4 +1,4 @@
-"""Two workers of one thread each beside one, on the same cores and the same topic. Binary mode."""
+"""Compare two workers of one thread each with one, on the same cores. Binary mode."""
 
 from __future__ import annotations
 
@@ -10,43 +10,49 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.contenders import Load, must_run
+from benchmarks.contenders import Load, raise_if_ended
 from benchmarks.facestream_worker import worker_on
-from benchmarks.topic_load import PARTITIONS, Filler, Stuck, answers_of, before_pause, ground
+from benchmarks.topic_load import (
+    PARTITIONS,
+    NoProgress,
+    TopicFiller,
+    answers_of,
+    before_pause,
+    bench_broker,
+)
 from streams.local.worker_process import WorkerProcess
 
 READY_S = 60.0
 COUNTED_SHARE = 0.9
-"""Of the answers: near the end one of two workers has nothing left to do."""
+"""Share of the answers that counts: near the end one of two workers may be idle."""
 
 
-async def images_a_second(load: Load, workers: int, folder: Path, *, own_core: bool) -> float:
-    """What so many workers of one inference thread do together.
+async def images_per_second(load: Load, workers: int, folder: Path, *, own_core: bool) -> float:
+    """Measure the images per second of workers with one inference thread each.
 
-    `own_core` ties each to a core of its own, as an orchestrator does that grants one; else the
-    threads go where the system puts them. The topic is filled once every worker has its share of
-    the partitions. Raises Stuck.
+    ``own_core`` ties each worker to its own core; otherwise the system places the threads. The
+    topic is filled once each worker has its share of the partitions. Raises ``NoProgress``.
     """
-    async with ground(folder) as place:
+    async with bench_broker(folder) as bench:
         with ExitStack() as stack:
             running = [
-                stack.enter_context(worker_on(place, f"worker-{number}", INFERENCE_THREADS="1"))
+                stack.enter_context(worker_on(bench, f"worker-{number}", INFERENCE_THREADS="1"))
                 for number in range(workers)
             ]
             if own_core:
                 cores = psutil.Process().cpu_affinity()
                 for number, worker in enumerate(running):
                     _tie(worker.pid, cores[number % len(cores)])
-            await asyncio.to_thread(_until_shared, running, len(place.topics.all()) * PARTITIONS)
+            await asyncio.to_thread(_until_shared, running, len(bench.topics.all()) * PARTITIONS)
 
             def check() -> None:
                 for worker in running:
-                    must_run(worker)
+                    raise_if_ended(worker)
 
             events = load.warm + load.events
-            async with Filler(place, load.set, binary=True) as filler:
+            async with TopicFiller(bench, load.set, binary=True) as filler:
                 await filler.publish(events)
-            moments = (await answers_of(place, events, check)).moments()
+            moments = (await answers_of(bench, events, check)).moments()
     first = before_pause(moments, load.warm)
     last = before_pause(moments, int(COUNTED_SHARE * events))
     return (last - first) / (moments[last] - moments[first])
@@ -65,7 +71,7 @@ def _until_shared(workers: Sequence[WorkerProcess], partitions: int) -> None:
         workers
     ):
         if time.monotonic() > until:
-            raise Stuck(f"partitions were not shared evenly in {READY_S:.0f} s")
+            raise NoProgress(f"partitions were not shared evenly in {READY_S:.0f} s")
         time.sleep(0.05)
 
 

@@ -1,11 +1,11 @@
-"""The tables of docs/scaling.md, from what `make bench` measured."""
+"""Write the tables of ``docs/scaling.md`` from the results of ``make bench``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.capacity import CORES_A_WORKER, EventCost, Needs, needs, qdrant_gb
+from benchmarks.capacity import CORES_PER_WORKER, EventCost, Needs, needs, qdrant_gb
 from benchmarks.contenders import Run
 from benchmarks.ratios import ratios, spread
 from benchmarks.report import BEGIN, END, markdown
@@ -16,13 +16,16 @@ LOADS = (100.0, 1_000.0, 10_000.0, 100_000.0)
 POINTS = (1e6, 1e7, 1e8, 1e9)
 DIMENSIONS = (128, 512)
 STEPS = (0.8, 1.5, 3.0, 6.0, 7.5)
-"""Loads as a multiple of what the fewest workers can do."""
+"""Loads as a multiple of the throughput of the minimum of workers."""
 STEP_AT, SECONDS, LATE_S = 60, 6 * 3600, 2 * 3600
-"""Six hours; the last two are the end."""
+"""The simulation covers six hours; the last two are reported separately."""
 
 
 def write_scaling_page(results: Results, page: Path) -> None:
-    """Replace what stands between the marks. Raises ValueError for a run without our worker."""
+    """Replace the text between the page's markers.
+
+    Raises ``ValueError`` if the run did not measure the worker or the bare models.
+    """
     cost = event_cost(results)
     lines = [
         *(*_one_core(results, cost), *_predicted(results, cost), *_loads(cost)),
@@ -35,8 +38,11 @@ def write_scaling_page(results: Results, page: Path) -> None:
 
 
 def event_cost(results: Results, worker: str = "facestream-binary") -> EventCost:
-    """Of the main picture set. The worker's by its ratio to the bare models of the same repeat:
-    of the two medians, each may come from a slower moment of the machine."""
+    """Return the cost of an event of the main picture set.
+
+    The worker's CPU is the bare models' median times the median ratio within a repeat, because two
+    medians may come from repeats in which the machine was differently fast.
+    """
     bare, own = _runs(results, "bare"), _runs(results, worker)
     models_ms = spread([run.cpu_ms for run in bare]).median
     stream = [small for small, _ in results.growth.get("backlog", [])]
@@ -57,26 +63,26 @@ def _runs(results: Results, name: str) -> Sequence[Run]:
 
 def _one_core(results: Results, cost: EventCost) -> list[str]:
     rows = [
-        ["CPU of an event, ms", f"{cost.cpu_ms:.1f}"],
-        ["of it the models, ms", f"{cost.models_ms:.1f}"],
-        ["images/s of one core that does nothing else", f"{cost.per_core:.0f}"],
+        ["CPU per event, ms", f"{cost.cpu_ms:.1f}"],
+        ["CPU of the models, ms", f"{cost.models_ms:.1f}"],
+        ["images/s per core", f"{cost.per_core:.0f}"],
         ["picture, kB", f"{cost.picture_kb:.0f}"],
-        ["answer, kB a face", f"{cost.answer_kb:.1f}"],
+        ["answer per face, kB", f"{cost.answer_kb:.1f}"],
     ]
     if results.main_runs.get("facestream-json"):
         with_json = event_cost(results, "facestream-json").cpu_ms
-        rows.insert(1, ["the same with JSON, ms", f"{with_json:.1f}"])
+        rows.insert(1, ["CPU per event with JSON, ms", f"{with_json:.1f}"])
     if cost.stream_ms is not None:
         rows += [
-            ["the stream alone, without models, ms", f"{cost.stream_ms:.2f}"],
-            ["threads that one worker's stream keeps busy, at most", str(cost.most_threads)],
+            ["CPU of the stream with stub models, ms", f"{cost.stream_ms:.2f}"],
+            ["inference threads per worker, at most", str(cost.most_threads)],
         ]
-    return ["", "### What one event costs here", *markdown(("", ""), rows)]
+    return ["", "### Cost of an event on this machine", *markdown(("", ""), rows)]
 
 
 def _predicted(results: Results, cost: EventCost) -> list[str]:
-    """What so many cores would do by the cost of an event, beside what they did."""
-    cores = int(results.machine.get("cores", CORES_A_WORKER))
+    """Compare the throughput computed from the cost of an event with the measured one."""
+    cores = int(results.machine.get("cores", CORES_PER_WORKER))
     measured = {
         f"one worker, {cores} threads": (
             cores,
@@ -90,8 +96,8 @@ def _predicted(results: Results, cost: EventCost) -> list[str]:
         [what, f"{on * cost.per_core:.0f}", spread(found).text(), _percent(found, on, cost)]
         for what, (on, found) in measured.items()
     ]
-    head = ("images/s", "by the cost of an event", "measured", "of that")
-    return ["### The arithmetic beside the measurement", *markdown(head, rows)]
+    head = ("images/s", "computed", "measured", "measured / computed")
+    return ["### Computed and measured throughput", *markdown(head, rows)]
 
 
 def _percent(found: Sequence[float], cores: int, cost: EventCost) -> str:
@@ -99,25 +105,25 @@ def _percent(found: Sequence[float], cores: int, cost: EventCost) -> str:
 
 
 def _of_two_cores(results: Results, cost: EventCost) -> float:
-    """Images/s of a worker as the tables plan it: measured, where this machine has its cores."""
-    if results.machine.get("cores") == str(CORES_A_WORKER):
+    """Return images/s of a planned worker, measured if this machine has as many cores."""
+    if results.machine.get("cores") == str(CORES_PER_WORKER):
         return spread([run.images_s for run in _runs(results, "facestream-binary")]).median
-    return CORES_A_WORKER * cost.per_core
+    return CORES_PER_WORKER * cost.per_core
 
 
 def _loads(cost: EventCost) -> list[str]:
     rows = [_load_row(needs(load, cost)) for load in LOADS]
     head = (
-        *("images/s", "cores", "workers", "partitions", "Kafka in, MB/s", "out, MB/s"),
+        *("images/s", "cores", "workers", "partitions", "Kafka in, MB/s", "Kafka out, MB/s"),
         *(
-            "brokers write, MB/s",
+            "broker writes, MB/s",
             "brokers",
             "disk, TB",
             "disk with claim checks, TB",
-            "faces a day, millions",
+            "faces per day, millions",
         ),
     )
-    return ["### What a load needs", *markdown(head, rows)]
+    return ["### Needs of a load", *markdown(head, rows)]
 
 
 def _load_row(load: Needs) -> list[str]:
@@ -128,7 +134,7 @@ def _load_row(load: Needs) -> list[str]:
             f"{load.brokers:,}",
             f"{load.disk_tb:,.1f}",
             f"{load.disk_claim_tb:,.2f}",
-            f"{load.faces_a_day_m:,.1f}",
+            f"{load.faces_per_day_m:,.1f}",
         ),
     ]
 
@@ -138,7 +144,7 @@ def _memory() -> list[str]:
         [f"{points / 1e6:,.0f}", *(f"{qdrant_gb(points, size):,.1f}" for size in DIMENSIONS)]
         for points in POINTS
     ]
-    head = ("million faces", *(f"GB at {size} numbers" for size in DIMENSIONS))
+    head = ("million faces", *(f"GB at {size} dimensions" for size in DIMENSIONS))
     return ["### Memory of the index", *markdown(head, rows)]
 
 
@@ -154,8 +160,8 @@ def _skew() -> list[str]:
         ]
         for partitions, workers in ((8, 2), (24, 12), (24, 20), (24, 24), (96, 24), (96, 40))
     ]
-    head = ("partitions", "workers", "busiest over mean, 100 users", "10,000 users")
-    return ["### How evenly users spread", *markdown(head, rows)]
+    head = ("partitions", "workers", "busiest worker over mean, 100 users", "10,000 users")
+    return ["### Distribution of users over workers", *markdown(head, rows)]
 
 
 def _steps(per_worker: float) -> list[str]:
@@ -175,10 +181,10 @@ def _steps(per_worker: float) -> list[str]:
             ]
         )
     head = (
-        *("images/s from nothing", "workers' worth", "most lag", "longest wait, s", "most workers"),
-        *("lag in the end", "longest wait in the end, s", "workers in the end"),
+        *("images/s", "workers needed", "maximum lag", "longest wait, s", "maximum workers"),
+        *("lag, last 2 h", "longest wait, last 2 h, s", "workers, last 2 h"),
     )
-    return ["### The autoscaler, simulated", *markdown(head, rows)]
+    return ["### Simulated autoscaler", *markdown(head, rows)]
 
 
 def _range(values: Sequence[float]) -> str:

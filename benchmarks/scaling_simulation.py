@@ -1,8 +1,8 @@
-"""Partitions, workers and an autoscaler that follows the lag, second by second.
+"""Simulate partitions, workers and an autoscaler that follows the lag, second by second.
 
-Queues are counted, not simulated event by event: at hundreds a second the difference drowns. What
-it knows: users are hashed to partitions, a partition has one worker, every change of the group
-stops all of it for a moment, new workers take time to come.
+Queue lengths are computed, not single events: at hundreds per second the difference is small. In
+the model users are hashed to partitions, a partition has one worker, each rebalance stops the
+group for a moment, and new workers take time to start.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rate = Callable[[float], float]
-"""Events a second at a moment."""
+"""Events per second as a function of the time in seconds."""
 
 
 @dataclass(frozen=True)
 class Autoscaler:
-    """As deploy/kubernetes/scaled-object.yaml has it, without its second trigger, the lag of the
-    index: that is taken to keep up. All of the lag counts (`allowIdleConsumers`)."""
+    """The autoscaler of ``deploy/kubernetes/scaled-object.yaml``.
+
+    Its second trigger, the lag of the index, is left out: the index is assumed to keep up. The lag
+    is not capped by the number of partitions (``allowIdleConsumers``).
+    """
 
     least: int = 3
     most: int = 24
@@ -36,7 +39,7 @@ class Autoscaler:
     tolerance: float = 0.1
 
     def wanted(self, lag: float, have: int) -> int:
-        """Workers for a lag where there are `have`, as the Kubernetes autoscaler rounds."""
+        """Return the wanted workers for a lag, rounded like the Kubernetes autoscaler."""
         if abs(lag / (self.lag_threshold * have) - 1) <= self.tolerance:
             return have
         return min(self.most, max(self.least, math.ceil(lag / self.lag_threshold)))
@@ -44,7 +47,7 @@ class Autoscaler:
 
 @dataclass(frozen=True)
 class Group:
-    """`per_worker`: images a second; `rebalance_s`: how long a change of the group stops it."""
+    """A consumer group; ``per_worker``: images per second; ``rebalance_s``: pause per change."""
 
     per_worker: float
     partitions: int = 24
@@ -54,23 +57,23 @@ class Group:
 
 @dataclass
 class Course:
-    """What happened, by second."""
+    """The result of a simulation, a value per second."""
 
     lag: list[float] = field(default_factory=list)
     workers: list[int] = field(default_factory=list)
     longest_wait_s: list[float] = field(default_factory=list)
-    """Of the partition that is furthest behind: its lag over what comes to it in a second."""
+    """Lag over arrivals per second, of the partition furthest behind."""
 
 
 def shares(group: Group, seed: int = 0) -> NDArray[np.float64]:
-    """(partitions,) of the events: users hashed to partitions, all equally busy."""
+    """Return each partition's share of the events, (partitions,): users hashed, equally busy."""
     rng = np.random.default_rng(seed)
     counts = np.bincount(rng.integers(0, group.partitions, group.users), minlength=group.partitions)
     return np.asarray(counts / counts.sum(), np.float64)
 
 
 def busiest(group: Group, workers: int, rounds: int = 50) -> float:
-    """The load of the busiest worker over the mean: what the others' spare time cannot help."""
+    """Return the load of the busiest worker over the mean."""
     owners = np.arange(group.partitions) % workers
     found = [
         np.bincount(owners, shares(group, seed), minlength=workers).max() * workers
@@ -80,11 +83,11 @@ def busiest(group: Group, workers: int, rounds: int = 50) -> float:
 
 
 def simulate(group: Group, rate: Rate, seconds: int, scaler: Autoscaler) -> Course:
-    """Starts with the fewest workers and no lag."""
+    """Simulate, starting with the minimum of workers and no lag."""
     share, queue = shares(group), np.zeros(group.partitions)
     course, workers, stopped_until = Course(), scaler.least, 0
     coming: list[int] = []
-    # At each of the latest looks; before the first, nobody had asked for more.
+    # The wanted workers of the latest checks; before the first check it is the minimum.
     wanted = [scaler.least] * (scaler.up_after_s // scaler.every_s)
     last_up = last_down = -scaler.down_every_s
     for second in range(seconds):
@@ -99,7 +102,7 @@ def simulate(group: Group, rate: Rate, seconds: int, scaler: Autoscaler) -> Cour
         if second % scaler.every_s == 0:
             have = workers + len(coming)
             wanted.append(scaler.wanted(lag, have))
-            # Up by the lowest that it asked for of late, down by the highest.
+            # Scale up to the lowest recent recommendation, down to the highest.
             more = min(wanted[-1 - scaler.up_after_s // scaler.every_s :])
             fewer = max(wanted[-1 - scaler.down_after_s // scaler.every_s :])
             if more > have and second - last_up >= scaler.up_every_s:
@@ -115,7 +118,7 @@ def simulate(group: Group, rate: Rate, seconds: int, scaler: Autoscaler) -> Cour
 
 
 def _work(queue: NDArray[np.float64], workers: int, per_worker: float) -> None:
-    """One second of it: each worker takes from its partitions, in proportion to what they hold."""
+    """Simulate one second: a worker serves its partitions in proportion to their queues."""
     owners = np.arange(len(queue)) % workers
     held = np.bincount(owners, queue, minlength=workers)
     taken = np.minimum(1.0, np.divide(per_worker, held, out=np.ones(workers), where=held > 0))

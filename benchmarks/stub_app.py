@@ -1,7 +1,7 @@
-"""The worker with a stand-in for the models: what is left is the stream's own cost.
+"""The worker with a stub in place of the models, to measure the stream's own cost.
 
-`faust -A benchmarks.stub_app worker`: the same app, agents and settings as in production; only what
-scores is exchanged, before the agents are imported.
+``faust -A benchmarks.stub_app worker`` runs the production app, agents and settings; only the
+pipeline is replaced, before the agents are imported.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _MEASURES = Measures(
 
 @dataclass(frozen=True)
 class _Described:
-    """Stands where a detector or an embedder would; has nothing but its description."""
+    """A detector or embedder that has only a description."""
 
     description: ModelDescription
 
 
 class StubPipeline(FacePipeline):
-    """One face from the picture's hash, at once."""
+    """A pipeline that computes one face from the picture's hash."""
 
     def score(
         self,
@@ -61,7 +61,7 @@ class StubPipeline(FacePipeline):
         max_faces: int,
         cancellation: Cancellation | None = None,
     ) -> ScoredImage:
-        """The same face for the same bytes, whatever they are."""
+        """Return the same face for the same bytes, which need not be a picture."""
         digest = hashlib.sha256(image)
         rng = np.random.default_rng(int.from_bytes(digest.digest()[:8], "big"))
         vector = rng.standard_normal(self.embedder.dimension).astype(np.float32)
@@ -81,11 +81,11 @@ class StubPipeline(FacePipeline):
         )
 
     def warm_up(self) -> None:
-        """Nothing to warm."""
+        """Do nothing."""
 
 
 def stub_pipeline() -> StubPipeline:
-    """Under the names of the default models."""
+    """Create a stub with the names of the default models."""
     detector: FaceDetector = _Described(describe("yunet"))  # type: ignore[assignment]
     embedder: FaceEmbedder = _Described(describe("sface"))  # type: ignore[assignment]
     return StubPipeline(detector, embedder, DecodeLimits())

@@ -1,4 +1,4 @@
-"""A broker with a topic full of events, and the answers that come for them."""
+"""Fill a topic with events and read the answers."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from streams.local.embedded_broker import EmbeddedBroker, free_port
 PARTITIONS = 8
 USERS = 97
 SESSION_S = "4"
-"""Short: the embedded broker lets the first member of a group in after half of it."""
+"""Short, because the embedded broker admits the first member of a group after half of it."""
 
 AT_ONCE = 500
-"""Events that are made before they are sent: 100 of 12 megapixels take a third of a gigabyte."""
+"""Events encoded before they are sent: 100 of 12 megapixels take a third of a gigabyte."""
 
-STUCK_S = 60.0
+IDLE_LIMIT_S = 60.0
 ASK_EVERY_S, STANDS_S = 0.5, 1.0
-NEARLY = 0.95
-"""Of the awaited answers; the embedded broker tells of a few less than it has."""
+NEARLY_ALL = 0.95
+"""Share of the awaited answers; the embedded broker reports a few less than it has."""
 JSON_TYPE = b"application/json"
 
 LONGER_THAN_A_BURST = 2 * MOST_TOGETHER
 
 
-class Stuck(Exception):
+class NoProgress(Exception):
     """A contender stopped answering."""
 
 
 @dataclass(frozen=True)
-class Ground:
-    """A running broker (its address) with topics, and a folder for what a contender keeps."""
+class BenchBroker:
+    """A running broker with topics, and a folder for a contender's files."""
 
     broker: str
     folder: Path
@@ -60,7 +60,7 @@ class Ground:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a worker is told; every other setting is at its default."""
+        """The environment of a worker; all other settings keep their defaults."""
         empty = self.folder / "empty.env"
         empty.touch()
         return pinned_environment(
@@ -74,41 +74,41 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(folder: Path, broker: str | None = None) -> AsyncIterator[Ground]:
-    """A fresh embedded broker, on which nothing of an earlier contender is left, or `broker`."""
+async def bench_broker(folder: Path, broker: str | None = None) -> AsyncIterator[BenchBroker]:
+    """Start a fresh embedded broker, or use ``broker``."""
     folder.mkdir(parents=True, exist_ok=True)
     if broker is None:
         embedded = EmbeddedBroker(free_port(), log_file=folder / "broker.log")
         await asyncio.to_thread(embedded.start)
         try:
-            yield await _ground_on(embedded.address, folder)
+            yield await _with_topics(embedded.address, folder)
         finally:
             await asyncio.to_thread(embedded.stop)
     else:
-        yield await _ground_on(broker, folder)
+        yield await _with_topics(broker, folder)
 
 
-async def _ground_on(broker: str, folder: Path) -> Ground:
+async def _with_topics(broker: str, folder: Path) -> BenchBroker:
     settings = pinned_settings(kafka_bootstrap_servers=broker, kafka_partitions=PARTITIONS)
     await ensure_topics(settings)
-    return Ground(broker, folder, settings)
+    return BenchBroker(broker, folder, settings)
 
 
-class Filler:
-    """Publishes events of a picture set, evenly over users and partitions."""
+class TopicFiller:
+    """Publish events of a picture set, evenly over users and partitions."""
 
-    def __init__(self, place: Ground, pictures: PictureSet, *, binary: bool) -> None:
-        self._place = place
+    def __init__(self, bench: BenchBroker, pictures: PictureSet, *, binary: bool) -> None:
+        self._bench = bench
         self._set = pictures
         self._binary = binary
         self._published = 0
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=place.broker,
+            bootstrap_servers=bench.broker,
             acks="all",
-            max_request_size=place.settings.kafka_max_message_bytes,
+            max_request_size=bench.settings.kafka_max_message_bytes,
         )
 
-    async def __aenter__(self) -> Filler:
+    async def __aenter__(self) -> TopicFiller:
         await self._producer.start()
         return self
 
@@ -116,16 +116,16 @@ class Filler:
         await self._producer.stop()
 
     async def publish(self, events: int) -> None:
-        """So many events; returns when the broker has them all.
+        """Publish a number of events, and return when the broker has acknowledged all.
 
-        They are made first, so that the topic fills as fast as it can.
+        They are encoded first, so that the topic fills quickly.
         """
         for first in range(0, events, AT_ONCE):
             made = [self._made() for _ in range(min(AT_ONCE, events - first))]
             await asyncio.gather(*[await self._send(message) for message in made])
 
     async def send_one(self) -> str:
-        """The next event alone; returns its id, once the client has sent it off."""
+        """Send the next event, and return its id once the client has sent it."""
         message = self._made()
         await self._send(message)
         return message.event_id
@@ -146,7 +146,7 @@ class Filler:
 
     async def _send(self, message: _Message) -> asyncio.Future[object]:
         sent: asyncio.Future[object] = await self._producer.send(
-            self._place.topics.image_submitted,
+            self._bench.topics.image_submitted,
             message.value,
             key=message.user_id.encode(),
             headers=message.headers,
@@ -166,7 +166,7 @@ class _Message:
 
 @dataclass
 class Answers:
-    """The answered events: when the last face of each was published, by its record's timestamp."""
+    """The answered events, each with the record timestamp of its last face."""
 
     at: dict[str, float] = field(default_factory=dict)
     faces: int = 0
@@ -182,24 +182,24 @@ class Answers:
         self.simulated += answer.get("provenance", "real") != "real"
 
     def moments(self) -> list[float]:
-        """Seconds since the epoch, in order."""
+        """The times of the answers, in seconds since the epoch, ascending."""
         return sorted(self.at.values())
 
 
 class AnswerReader:
-    """Reads scored-face from its beginning, once nearly as many answers are there as are awaited.
+    """Read scored-face from its beginning, once nearly all awaited answers are there.
 
-    Until then it only asks how many there are, so the processor is left to the contender; where
-    their number stands still for a second, it reads too. What it reads it takes apart when there
-    are enough. `check` raises when there is nobody left to answer.
+    Until then it only asks the broker for the number of records, which leaves the CPU to the
+    contender. It also reads when that number does not change for a second. Records are decoded when
+    there are enough. ``check`` raises if the contender has ended.
     """
 
-    def __init__(self, place: Ground, check: Callable[[], None]) -> None:
+    def __init__(self, bench: BenchBroker, check: Callable[[], None]) -> None:
         self.answers = Answers()
         self._check = check
-        self._topic = place.topics.scored_face
+        self._topic = bench.topics.scored_face
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=place.broker,
+            bootstrap_servers=bench.broker,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             fetch_max_wait_ms=100,
@@ -208,13 +208,13 @@ class AnswerReader:
         self._unread: list[tuple[bytes, int]] = []
 
     async def until(self, events: int) -> Answers:
-        """All so far, once so many events are answered. Raises Stuck after a minute of silence."""
+        """Wait for a number of answered events. Raises ``NoProgress`` after an idle minute."""
         grew, most = time.monotonic(), 0
-        while (records := await self._published()) < NEARLY * events:
+        while (records := await self._published()) < NEARLY_ALL * events:
             if records > most:
                 grew, most = time.monotonic(), records
             elif time.monotonic() - grew > STANDS_S:
-                break  # it is at its end, or has not begun: reading costs nobody anything
+                break  # the contender is idle, so reading does not slow it
             self._check()
             await asyncio.sleep(ASK_EVERY_S)
         last = time.monotonic()
@@ -224,24 +224,26 @@ class AnswerReader:
                 self._unread.append((record.value, record.timestamp))
                 last = time.monotonic()
             if len(self.answers.at) + len(self._unread) >= events:
-                self._take_apart()
+                self._decode()
             self._check()
-            if time.monotonic() - last > STUCK_S:
-                self._take_apart()
-                raise Stuck(f"{len(self.answers.at)} of {events} events answered, then nothing")
+            if time.monotonic() - last > IDLE_LIMIT_S:
+                self._decode()
+                raise NoProgress(
+                    f"{len(self.answers.at)} of {events} events answered, then nothing"
+                )
         return self.answers
 
-    def _take_apart(self) -> None:
+    def _decode(self) -> None:
         for value, timestamp_ms in self._unread:
             self.answers.add(value, timestamp_ms)
         self._unread.clear()
 
     async def _published(self) -> int:
-        """So many records are there; an event with several faces has as many."""
+        """Return the number of records; an event has one per face."""
         try:
             return sum((await self._consumer.end_offsets(self._partitions)).values())
         except KafkaError as error:
-            raise Stuck(f"the broker tells of no answers: {error!r}") from error
+            raise NoProgress(f"the broker reports no offsets: {error!r}") from error
 
     async def __aenter__(self) -> AnswerReader:
         await self._consumer.start()
@@ -252,31 +254,30 @@ class AnswerReader:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        with contextlib.suppress(Exception):  # its broker may be gone
+        with contextlib.suppress(Exception):  # the broker may have stopped
             await self._consumer.stop()
 
 
-async def answers_of(place: Ground, events: int, check: Callable[[], None]) -> Answers:
-    """Once so many events are answered; see AnswerReader."""
-    async with AnswerReader(place, check) as reader:
+async def answers_of(bench: BenchBroker, events: int, check: Callable[[], None]) -> Answers:
+    """Wait for the answers of a number of events; see ``AnswerReader``."""
+    async with AnswerReader(bench, check) as reader:
         return await reader.until(events)
 
 
 def first_of(moments: Sequence[float], since: float) -> int:
-    """The index of the first answer at or after a moment, of the middle one where that is later.
+    """Return the index of the first answer at or after a time, at most the middle one.
 
-    Some are left to be measured even if all were answered while the topic was still filling.
+    Half of the answers remain to be measured even if all came while the topic was filling.
     """
     return min(bisect.bisect_left(moments, since), len(moments) // 2)
 
 
 def before_pause(moments: Sequence[float], first: int) -> int:
-    """The index of the answer before the first long pause from `first` on.
+    """Return the index of the answer before the first long pause from ``first`` on.
 
-    A worker answers in bursts what it has scored since the burst before. A span that began within
-    one would count what was done before it, and one that ended there would miss as much: 3 % of 600
-    events with bursts of 16. Long is half of the longest among some, so that of the steady answers
-    of a plain consumer it is one of the first, and not the slowest.
+    A worker publishes its results in bursts. A time span that begins within a burst would count
+    work done before it: 3 % of 600 events with bursts of 16. A pause is long if it is at least half
+    of the longest nearby, so that with a plain consumer's steady answers it is one of the first.
     """
     last = min(first + LONGER_THAN_A_BURST, (first + len(moments)) // 2, len(moments) - 2)
     pauses = [later - one for one, later in itertools.pairwise(moments[first : last + 2])]

@@ -1,4 +1,4 @@
-"""Numbers of verification: accuracy in folds, rates at thresholds, intervals, rejection."""
+"""Compute verification figures: accuracy in folds, rates at thresholds, intervals, rejection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Share:
-    """`low` and `high`: its 95 % interval (Wilson)."""
+    """A share with its 95 % interval (Wilson), ``low`` to ``high``."""
 
     value: float
     low: float
@@ -23,7 +23,7 @@ class Share:
 
 
 def share(hits: int, of: int) -> Share:
-    """Of a count; the interval of nothing is everything."""
+    """Compute the share of a count; without a count the interval is 0 to 1."""
     if of == 0:
         return Share(math.nan, 0.0, 1.0)
     z = 1.96
@@ -34,7 +34,7 @@ def share(hits: int, of: int) -> Share:
 
 
 def best_threshold(scores: Scores, same: Flags) -> float:
-    """The middle of the thresholds that decide most pairs right."""
+    """Return the middle of the thresholds that decide most pairs correctly."""
     ordered = np.unique(scores)
     if len(ordered) == 1:
         return float(ordered[0])
@@ -45,7 +45,7 @@ def best_threshold(scores: Scores, same: Flags) -> float:
 
 
 def fold_accuracies(scores: Scores, same: Flags, folds: Sequence[str]) -> list[float]:
-    """LFW's protocol: each fold decided with the threshold of the others."""
+    """Return each fold's accuracy at the other folds' best threshold, LFW's protocol."""
     of = np.array(folds)
     accuracies = []
     for fold in sorted(set(folds)):
@@ -60,7 +60,7 @@ def fold_accuracies(scores: Scores, same: Flags, folds: Sequence[str]) -> list[f
 
 
 def threshold_at(impostors: Scores, false_accept_rate: float) -> float:
-    """The lowest cosine that at most this share of impostor scores reaches."""
+    """Return the lowest cosine that at most this share of impostor scores reaches."""
     ordered = np.sort(impostors)[::-1]
     allowed = int(false_accept_rate * len(ordered))
     return float(np.nextafter(ordered[allowed], np.inf))
@@ -71,7 +71,7 @@ def accepted_share(genuine: Scores, threshold: float) -> Share:
 
 
 def area_under_roc(genuine: Scores, impostors: Scores) -> float:
-    """The chance that a genuine score is above an impostor's."""
+    """Return the probability that a genuine score exceeds an impostor's."""
     ordered = np.sort(impostors)
     below = np.searchsorted(ordered, genuine, "left") + np.searchsorted(ordered, genuine, "right")
     return float(below.mean() / 2 / len(ordered))
@@ -80,9 +80,9 @@ def area_under_roc(genuine: Scores, impostors: Scores) -> float:
 def misses_after_rejecting(
     scores: Scores, quality: Scores, threshold: float, rejected: Sequence[float]
 ) -> list[float]:
-    """The share of genuine pairs under the threshold, when the worst by quality are left out.
+    """Return the share of genuine pairs below the threshold, without the worst by quality.
 
-    Error versus reject (Grother and Tabassi 2007): a useful quality makes it fall fast.
+    Error versus reject (Grother and Tabassi 2007): with a useful quality it falls fast.
     """
     order = np.argsort(quality, kind="stable")
     return [

@@ -1,4 +1,4 @@
-"""The whole command on a folder of two people, with the real default models."""
+"""``make accuracy`` on a folder with two people and the real default models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.accuracy import main
 from benchmarks.accuracy_data import Picture, carried_labels, read_data
 from benchmarks.accuracy_models import measurable, pipeline_of
 from benchmarks.accuracy_report import BEGIN, END
-from benchmarks.accuracy_targets import reached
+from benchmarks.accuracy_targets import verdicts
 from benchmarks.measure_detection import faces_among, measure_detection
 from models.manifest import FALSE_ACCEPT_RATES, manifest
 from models.pictures.decoding import decode_reduced
@@ -28,7 +28,7 @@ PAGE = f"# Accuracy\n\nBefore.\n\n{BEGIN}\nold numbers\n{END}\n\nAfter.\n"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three sizes of each portrait, a grey picture, a broken file."""
+    """Create three sizes of each portrait, a grey picture and a broken file."""
     rows = ["set,file,identity,n_faces"]
     for person in PEOPLE:
         (tmp_path / person).mkdir()
@@ -54,10 +54,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_command_measures_prints_and_writes(
+def test_the_command_prints_the_figures_and_writes_the_page(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """key=value lines at the end, tables and plots between the marks of the page."""
+    """Tables and plots replace only the text between the page's markers."""
     page = folder / "accuracy.md"
     page.write_text(PAGE)
     assert 0 == main([str(folder), "--models", "yunet,sface", "--page", str(page)])
@@ -76,7 +76,7 @@ def test_the_command_measures_prints_and_writes(
     assert "cannot be read: broken.jpg" in printed.err
     text = page.read_text()
     assert "- cannot be read: broken.jpg" in text
-    # 12 pairs of two people say nothing of rates of 1e-2 and less.
+    # 12 pairs of two people are too few for rates of 1e-2 and less.
     assert not [key for key in values if key.startswith(("tar_", "threshold_"))]
     assert "| sface | 9 | too few pairs | too few pairs |" in text
     assert text.startswith("# Accuracy\n\nBefore.")
@@ -87,10 +87,10 @@ def test_the_command_measures_prints_and_writes(
         assert (folder / "images" / plot).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_model_that_may_not_be_used_commercially_is_listed_as_left_out(
+def test_a_model_without_an_accepted_licence_is_left_out(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Measuring accepts no licence by itself, and the page says what it did not measure."""
+    """The page lists it with the setting that accepts the licence."""
     (folder / "index.csv").unlink()
     page = folder / "accuracy.md"
     page.write_text(PAGE)
@@ -101,10 +101,10 @@ def test_a_model_that_may_not_be_used_commercially_is_listed_as_left_out(
     assert "ACCEPT_MODEL_LICENCE=fr_feature" in page.read_text()
 
 
-def test_an_accepted_licence_lets_a_model_be_measured(
+def test_a_model_with_an_accepted_licence_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By name, as everywhere."""
+    """``ACCEPT_MODEL_LICENCE`` names the model."""
     monkeypatch.setattr("benchmarks.accuracy_models.fetch", lambda *_, **__: tmp_path)
     monkeypatch.setattr("benchmarks.accuracy_models.find_weights", lambda *_: tmp_path)
     refusing = measurable(load_settings(), ("fr_feature", "sface"))
@@ -113,10 +113,10 @@ def test_an_accepted_licence_lets_a_model_be_measured(
     assert ("sface", "fr_feature") == measurable(accepting, ("fr_feature", "sface")).embedders
 
 
-def test_keys_of_several_lists_are_told_apart(
+def test_keys_of_several_pair_lists_are_unique(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each begins with the name of its list, and none is there twice."""
+    """Each begins with the name of its list."""
     (folder / "index.csv").unlink()
     (folder / "other_pairs.csv").write_bytes((folder / "mine_pairs.csv").read_bytes())
     assert 0 == main([str(folder), "--models", "sface"])
@@ -125,10 +125,10 @@ def test_keys_of_several_lists_are_told_apart(
     assert {"mine_misses_reject20_quality_sface", "other_misses_reject20_quality_sface"} <= {*keys}
 
 
-def test_large_files_are_measured_as_a_worker_reads_them(
+def test_large_files_are_decoded_as_in_a_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through the pipeline, from their bytes: decoded at a part of their size."""
+    """The pipeline decodes them at a reduced size."""
     large = portrait().resize((2600, 3047))
     large.save(tmp_path / "large.jpg", quality=90)
     (tmp_path / "index.csv").write_text("set,file,n_faces\ns,large.jpg,1\n")
@@ -146,7 +146,7 @@ def test_large_files_are_measured_as_a_worker_reads_them(
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "verdict"),
+    ("key", "value", "outcome"),
     [
         ("lfw_accuracy_sface", "99.00", "reached"),
         ("lfw_accuracy_sface", "98.99", "NOT-REACHED"),
@@ -157,17 +157,17 @@ def test_large_files_are_measured_as_a_worker_reads_them(
         ("turned90_cosine_yunet", "nan", "NOT-REACHED"),
     ],
 )
-def test_a_target_is_reached_or_not(key: str, value: str, verdict: str) -> None:
-    """What nobody measured is neither."""
-    verdicts = {one.target.key: one.verdict for one in reached({key: value})}
-    assert verdict == verdicts.pop(key)
-    assert {"not-measured"} == set(verdicts.values())
+def test_a_target_is_reached_or_not(key: str, value: str, outcome: str) -> None:
+    """A target without a measured value is neither."""
+    outcomes = {one.target.key: one.outcome for one in verdicts({key: value})}
+    assert outcome == outcomes.pop(key)
+    assert {"not-measured"} == set(outcomes.values())
 
 
-def test_a_quality_model_that_is_here_is_measured_too(
+def test_an_available_quality_model_is_measured(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one more signal to leave faces out by."""
+    """It is one more signal for leaving faces out."""
     own = tmp_path / "own"
     own.mkdir()
     quality_model(own / "judge.onnx")
@@ -179,8 +179,8 @@ def test_a_quality_model_that_is_here_is_measured_too(
     assert 2 == page.read_text().count("| learned quality |")
 
 
-def test_every_labelled_face_needs_a_box_of_its_own() -> None:
-    """A box beside a face, or a second one on another, does not stand in for it."""
+def test_each_labelled_face_needs_its_own_detection() -> None:
+    """A detection beside a face, or a second one of another face, does not count."""
     labelled = ((10.0, 10.0, 40.0, 40.0), (100.0, 10.0, 40.0, 40.0))
     picture = Picture("set", "file", "", 2, labelled)
     first, taller, beside = (12, 8, 36, 50), (98, 0, 50, 60), (60, 10, 30, 30)
@@ -191,8 +191,8 @@ def test_every_labelled_face_needs_a_box_of_its_own() -> None:
     assert [0, 1, 2] == [faces_among([beside] * number, counted) for number in (0, 1, 5)]
 
 
-def test_boxes_come_from_the_folder_or_are_known_by_the_picture(tmp_path: Path) -> None:
-    """The folder's word counts before ours."""
+def test_boxes_come_from_the_folder_or_from_the_carried_labels(tmp_path: Path) -> None:
+    """The folder's own labels take precedence."""
     for name in ("a", "b", "c", "d"):
         (tmp_path / f"{name}.jpg").write_bytes(name.encode())
     (tmp_path / "index.csv").write_text(
@@ -211,8 +211,8 @@ def test_boxes_come_from_the_folder_or_are_known_by_the_picture(tmp_path: Path) 
     assert pictures["d.jpg"].n_faces is pictures["absent.jpg"].n_faces is None
 
 
-def test_the_manifest_says_what_the_page_says() -> None:
-    """`models list` shows figures of docs/accuracy.md, and only for models that it has."""
+def test_the_manifest_matches_the_page() -> None:
+    """``models list`` shows the figures of ``docs/accuracy.md``, for measured models only."""
     page = (Path(__file__).parents[2] / "docs" / "accuracy.md").read_text("utf-8")
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -239,13 +239,13 @@ def test_the_manifest_says_what_the_page_says() -> None:
 
 
 def test_the_carried_labels_are_the_43_faces_of_dlib() -> None:
-    """Nine pictures of its examples."""
+    """They are in nine of its example pictures."""
     labels = carried_labels()
     assert (9, 43) == (len(labels), sum(len(boxes) for boxes in labels.values()))
 
 
-def test_a_folder_that_is_none_is_explained(tmp_path: Path) -> None:
-    """Which file or column is missing."""
+def test_an_invalid_folder_is_explained(tmp_path: Path) -> None:
+    """The message names the missing file or column."""
     with pytest.raises(SystemExit, match=r"neither index\.csv nor"):
         read_data(tmp_path)
     (tmp_path / "index.csv").write_text("file,n_faces\na.jpg,1\n")

@@ -1,8 +1,7 @@
-"""The keys and the pages, from results whose figures are known."""
+"""The keys and the pages, computed from results with known figures."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,19 +10,20 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.contenders import Run
 from benchmarks.latency import LatencyRound
+from benchmarks.ratios import percentile
 from benchmarks.report import BEGIN, END, write_page
 from benchmarks.results import Results, SetFacts, read_results, write_results
 from benchmarks.targets import KEYS, figures, key_lines
 
 
 def run(images_s: float, cpu_ms: float, rss_mb: float = 0.0) -> Run:
-    """100 images."""
+    """Create a run of 100 images."""
     return Run(100, 100 / images_s, cpu_ms / 10, 1.0, rss_mb, answer_bytes=3400)
 
 
 @pytest.fixture
 def results() -> Results:
-    """Two repeats; the second on a machine half as fast."""
+    """Create results of two repeats, the second on a machine half as fast."""
     return Results(
         machine={"cores": "2"},
         repeats=2,
@@ -43,12 +43,12 @@ def results() -> Results:
         scaling={"free": [(40.0, 76.0), (20.0, 38.0)]},
         growth={"backlog": [(1.0, 2.0)], "index": [(2.0, 2.0)]},
         start_ms=[1500.0, 2500.0],
-        skipped={"deepface": "not asked for"},
+        skipped={"deepface": "not requested"},
     )
 
 
-def test_every_key_is_computed_and_judged(results: Results) -> None:
-    """Ratios by repeat, against the better peer, each on its side of the target."""
+def test_each_key_is_computed_and_judged(results: Results) -> None:
+    """Ratios are taken within a repeat and against the faster peer."""
     found = {figure.key.name: figure for figure in figures(results)}
     medians = {name: round(figure.value.median, 3) for name, figure in found.items()}
     assert {
@@ -76,10 +76,10 @@ def test_every_key_is_computed_and_judged(results: Results) -> None:
     assert found["p99_ms_alone"].reached is None
 
 
-def test_the_command_shows_what_was_measured(
+def test_render_prints_the_tables_and_writes_both_pages(
     results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From the JSON alone: tables, lines for machines, and both pages with the plot."""
+    """It needs only the JSON of an earlier run."""
     kept, page, scaling = (tmp_path / name for name in ("r.json", "page.md", "scaling.md"))
     write_results(results, kept)
     assert results == read_results(kept)
@@ -93,14 +93,14 @@ def test_the_command_shows_what_was_measured(
     assert printed[-1].startswith("start_ms=2000 ")
     assert line in page.read_text()
     assert "| bare | 75.0 (50.0 to 100.0) | 20.00 (20.00 to 20.00) |" in page.read_text()
-    assert "deepface (not asked for)" in page.read_text()
+    assert "deepface (not requested)" in page.read_text()
     assert (tmp_path / "images" / "benchmarks.png").read_bytes().startswith(b"\x89PNG")
     # 1,000 images/s of 21 CPU-ms at 70 % use: 30 cores.
     assert "| 1,000 | 30 | 15 | 30 | 76 | 83 | 238 | 3 |" in scaling.read_text()
-    # Two threads would do 2,000 / 21 = 95 images/s; they did (95 + 47.5) / 2.
+    # Computed for two threads: 2,000 / 21 = 95 images/s. Measured: (95 + 47.5) / 2.
     assert "| one worker, 2 threads | 95 | 71.2 (47.5 to 95.0) | 75 % |" in scaling.read_text()
-    # 20 CPU-ms of models beside 1 of the stream.
-    assert "| threads that one worker's stream keeps busy, at most | 20 |" in scaling.read_text()
+    # 20 CPU-ms of the models over 1 of the stream.
+    assert "| inference threads per worker, at most | 20 |" in scaling.read_text()
     for one in (page, scaling):
         assert one.read_text().startswith("Before.")
         assert one.read_text().endswith("After.\n")
@@ -122,10 +122,10 @@ def test_the_command_shows_what_was_measured(
         ("start", "start_ms"),
     ],
 )
-def test_what_was_not_measured_is_said_with_its_reason(
+def test_a_key_that_was_not_measured_has_its_reason(
     results: Results, failed: str, key: str
 ) -> None:
-    """A line for every key, so that one that is missing is not taken for one that was reached."""
+    """Each key has a line, so that a missing figure is not taken for a reached one."""
     results.failed = {
         failed: "nothing came",
         f"{failed.removesuffix(' on vga')} on 12mp": "not this",
@@ -136,30 +136,18 @@ def test_what_was_not_measured_is_said_with_its_reason(
     assert f"{key}=not-measured reason='nothing came'" in lines
 
 
-def test_what_cannot_be_measured_here_is_said(results: Results) -> None:
-    """Left out on purpose, or because the machine has not what it takes."""
-    results.skipped["kafka"] = "no java here"
+def test_a_skipped_contender_or_part_has_its_reason(results: Results) -> None:
+    """It was not requested, or the machine lacks something."""
+    results.skipped["kafka"] = "java is not installed"
     lines = key_lines(results)
-    assert "throughput_vs_deepface=not-measured reason='not asked for'" in lines
-    assert "p50_ms_alone_kafka=not-measured reason='no java here'" in lines
+    assert "throughput_vs_deepface=not-measured reason='not requested'" in lines
+    assert "p50_ms_alone_kafka=not-measured reason='java is not installed'" in lines
     missing = "not all of facestream-json, two-services here"
     assert f"throughput_vs_two_services=not-measured reason={missing!r}" in lines
 
 
-def test_rounds_of_an_older_run_have_no_paced_models(results: Results, tmp_path: Path) -> None:
-    """They are read all the same, and the keys are said not to be measured."""
-    write_results(results, tmp_path / "r.json")
-    older = json.loads((tmp_path / "r.json").read_text())
-    for one in older["latency"]:
-        del one["paced_ms"], one["pool_ms"]
-    (tmp_path / "r.json").write_text(json.dumps(older))
-    lines = key_lines(read_results(tmp_path / "r.json"))
-    assert "p50_ms_alone_paced=not-measured reason='not all of latency here'" in lines
-    assert any(line.startswith("p50_ms_alone=6.0 ") for line in lines)
-
-
-def test_a_round_that_failed_under_load_is_not_left_out_of_a_figure(results: Results) -> None:
-    """The others may be those that went well."""
+def test_a_failed_round_invalidates_the_figure(results: Results) -> None:
+    """The remaining rounds may be the better ones."""
     results.latency[1] = replace(results.latency[1], loaded_ms=())
     results.failed["latency under load"] = "an answer did not come in time in 1 of 2 rounds"
     lines = key_lines(results)
@@ -170,8 +158,8 @@ def test_a_round_that_failed_under_load_is_not_left_out_of_a_figure(results: Res
     assert any(line.startswith("p50_ms_alone=6.0 ") for line in lines)
 
 
-def test_a_load_whose_rate_is_not_known_is_said(results: Results) -> None:
-    """As `make bench ONLY=latency` leaves it."""
+def test_without_a_throughput_there_is_no_figure_under_load(results: Results) -> None:
+    """``make bench ONLY=latency`` does not know the rate of the load."""
     results.runs, results.latency = {}, [LatencyRound((20.0,), (26.0,), ())]
     lines = key_lines(results)
     missing = "not all of latency, latency under load, facestream-binary here"
@@ -179,24 +167,24 @@ def test_a_load_whose_rate_is_not_known_is_said(results: Results) -> None:
     assert any(line.startswith("p50_ms_alone=6.0 ") for line in lines)
 
 
-def test_without_the_worker_the_keys_are_shown_and_the_sizing_stays(
+def test_without_the_worker_the_sizing_page_is_not_changed(
     results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A contender that failed costs its own figures only."""
+    """Figures of the other contenders are still shown."""
     del results.runs["vga"]["facestream-binary"]
     scaling = tmp_path / "scaling.md"
-    scaling.write_text("as it was")
+    scaling.write_text("unchanged")
     write_results(results, tmp_path / "r.json")
     options = ["--json", str(tmp_path / "r.json"), "--scaling-page", str(scaling)]
     assert 1 == main(["--render", *options])
     shown = capsys.readouterr()
     assert "cpu_per_image_vs_bare_json=1.100" in shown.out
-    assert "stays as it was: facestream-binary was not measured" in shown.err
-    assert scaling.read_text() == "as it was"
+    assert "was not changed: facestream-binary was not measured" in shown.err
+    assert scaling.read_text() == "unchanged"
 
 
-def test_a_run_without_load_has_no_row_of_it(results: Results, tmp_path: Path) -> None:
-    """As `make bench ONLY=latency` makes it, which does not know what full load is."""
+def test_a_run_without_load_has_no_row_for_it(results: Results, tmp_path: Path) -> None:
+    """``make bench ONLY=latency`` does not measure under load."""
     results.latency = [LatencyRound((20.0,), (26.0,), ())]
     page = tmp_path / "page.md"
     page.write_text(f"{BEGIN}{END}")
@@ -205,11 +193,17 @@ def test_a_run_without_load_has_no_row_of_it(results: Results, tmp_path: Path) -
     assert "at 60 % load" not in page.read_text()
 
 
-def test_a_contender_that_failed_is_said_and_ends_in_status_1(
+def test_a_failed_contender_is_reported_and_exits_with_1(
     results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The others are shown all the same."""
+    """The others are still shown."""
     results.failed["opencv-threads on vga"] = "nothing came"
     write_results(results, tmp_path / "r.json")
     assert 1 == main(["--render", "--json", str(tmp_path / "r.json")])
     assert "FAILED: opencv-threads on vga: nothing came" in capsys.readouterr().out
+
+
+def test_percentiles_use_the_nearest_rank() -> None:
+    """A percentile is a value that was measured."""
+    values = [float(number) for number in range(1, 101)]
+    assert (50.0, 99.0, 1.0) == tuple(percentile(values, share) for share in (0.5, 0.99, 0.0))
