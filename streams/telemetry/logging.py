@@ -77,7 +77,7 @@ def configure_logging(settings: Settings) -> dict[str, Any]:
                 "()": structlog.stdlib.ProcessorFormatter,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    *_renderer(settings),
+                    *renderer(settings),
                 ],
                 "foreign_pre_chain": shared,
             }
@@ -99,7 +99,8 @@ def configure_logging(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _renderer(settings: Settings) -> list[Any]:
+def renderer(settings: Settings) -> list[Any]:
+    """Return the structlog processors that turn an event into a line."""
     terminal = sys.__stderr__ is not None and sys.__stderr__.isatty()
     if settings.log_format == "console" or (settings.log_format == "auto" and terminal):
         # Its own choice of traceback shows local variables, pictures among them.

@@ -1,4 +1,4 @@
-"""The real models, warm, once for all tests of this folder."""
+"""The real models, loaded once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from tools.fuzz.handler import loaded_pipeline
 
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
-    """As the worker loads them."""
+    """The models of the default settings."""
     return loaded_pipeline(tmp_path_factory.mktemp("prepared"))

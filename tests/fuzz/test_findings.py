@@ -1,4 +1,4 @@
-"""What the fuzzer has found, each kept as the smallest input that showed it."""
+"""Bugs that the fuzzer has found, each as the smallest input that triggers it."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ PASSWORD = "hunter2hunter2"
     ],
 )
 def test_a_password_in_a_malformed_uri_is_not_shown(uri: str) -> None:
-    """Such a URI is refused, and the refusal is logged."""
+    """The refusal of such a URI is logged."""
     assert PASSWORD not in redacted(uri)
 
 
 @pytest.mark.parametrize(
     "uri", ["file:///pictures/a@2x.jpg", "s3://bucket/a@b/c.jpg", "/pictures/a@2x.jpg"]
 )
-def test_an_at_sign_in_a_path_is_no_password(uri: str) -> None:
-    """An operator wants to see which file it was."""
+def test_an_at_sign_in_a_path_is_not_redacted(uri: str) -> None:
+    """Operators need the name of the file."""
     assert redacted(uri) == uri
 
 
-def test_a_uri_of_colons_is_redacted_in_no_time() -> None:
-    """The first pattern took the square of its length."""
+def test_redacting_takes_linear_time() -> None:
+    """An earlier pattern took quadratic time on colons."""
     assert len(redacted("@" + "::" * 500_000)) <= 201
 
 
@@ -58,23 +58,23 @@ def test_a_uri_of_colons_is_redacted_in_no_time() -> None:
     ],
     ids=["control character", "too long", "a picture that is no URI"],
 )
-def test_a_uri_that_is_refused_is_told_by_its_length(fields: dict[str, object]) -> None:
-    """It may hold a password, or be a picture's base64 by mistake; the refusal is logged."""
+def test_a_refused_uri_is_described_by_its_length(fields: dict[str, object]) -> None:
+    """It may hold a password or, by mistake, a picture; and the refusal is logged."""
     value = json.dumps({"user_id": "user-1", **fields}).encode()
     with pytest.raises(InvalidEvent, match="found a string of") as refusal:
         decode_image_submitted(value, None, ())
     assert PASSWORD not in str(refusal.value)
 
 
-def test_pillow_does_not_warn_of_what_a_file_says() -> None:
-    """Each new text would go to stderr, past the log, and be remembered for ever."""
-    # In a process of its own: pytest has warning filters of its own.
+def test_pillow_does_not_warn_about_a_file() -> None:
+    """Python would write each new warning to stderr and keep it in memory."""
+    # In another process, as pytest sets its own warning filters.
     code = """
 import sys
 from models.pictures.decoding import DecodeLimits, decode
 from models.errors import ModelsError
 data = sys.stdin.buffer.read()
-# Every length in turn is written over: some tag is then larger than the file.
+# Overwrite each length in turn: some tag is then larger than the file.
 for at in range(8, len(data) - 4):
     try:
         decode(data[:at] + b"\\xff\\xff\\x00\\x00" + data[at + 4:], DecodeLimits())

@@ -1,4 +1,4 @@
-"""A few thousand hostile inputs; `make fuzz` runs as many as one likes."""
+"""A few thousand hostile inputs; ``make fuzz`` runs any number."""
 
 from __future__ import annotations
 
@@ -15,45 +15,47 @@ from tools.fuzz.handler import handler
 from tools.fuzz.run import MOST_MB, Part
 
 SEED = 1
-# models.pictures.decoding ignores these, but pytest has filters of its own.
+# models.pictures.decoding ignores these warnings, but pytest sets its own filters.
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 
 
-def assert_unharmed(part: Part, inputs: int) -> None:
+def assert_no_failure(part: Part, inputs: int) -> None:
     assert part.count >= inputs
     assert not part.failures, part.failures[0]
 
 
-def test_the_codec_takes_anything() -> None:
-    """InvalidEvent or a record that makes the round trip."""
+def test_the_codec_accepts_any_bytes() -> None:
+    """It raises ``InvalidEvent``, or returns a record that survives a round trip."""
     part = Part("codec", codec.inputs, codec.check)
     part.run(1500, SEED)
-    assert_unharmed(part, 1500)
+    assert_no_failure(part, 1500)
 
 
-def test_the_decoder_takes_anything() -> None:
-    """Pixels within the limits, or one of its two errors; millions of declared pixels cost
-    no memory."""
+def test_the_decoder_accepts_any_bytes() -> None:
+    """It returns pixels within the limits, or raises one of its two errors.
+
+    Declaring millions of pixels costs no memory.
+    """
     part = Part("decoder", decoder.inputs, decoder.check)
     part.run(2000, SEED)
-    assert_unharmed(part, 2000)
+    assert_no_failure(part, 2000)
 
 
-def test_every_event_ends_as_answers_or_as_one_dead_letter(
+def test_every_event_becomes_answers_or_one_dead_letter(
     pipeline: FacePipeline, tmp_path: Path
 ) -> None:
-    """Whatever it is, nothing forbidden is read for it, and nothing secret logged."""
+    """No event leads to a forbidden read or to a secret in the log."""
     with handler(pipeline, tmp_path) as whole:
         part = Part("handler", whole.inputs, whole.check)
         part.run(600, SEED)
-        assert_unharmed(part, 600)
-    # Not all of it is refused at the door.
-    ends = {"real", "invalid_event", "unreadable_image", "image_unavailable"}
-    assert {*ends, "left at its source"} <= set(whole.ends)
+        assert_no_failure(part, 600)
+    # The inputs reach every stage, rather than all failing at the first.
+    outcomes = {"real", "invalid_event", "unreadable_image", "image_unavailable"}
+    assert {*outcomes, "left at its source"} <= set(whole.outcomes)
 
 
-def test_an_input_that_breaks_something_is_shown() -> None:
-    """The smallest one, and the others go on."""
+def test_a_failing_input_is_reported() -> None:
+    """The report names the smallest failing input."""
 
     def check(number: int) -> int:
         if number > 100:
@@ -65,8 +67,8 @@ def test_an_input_that_breaks_something_is_shown() -> None:
     assert part.failures[0].endswith("smallest input: 101")
 
 
-def test_an_input_that_takes_too_much_memory_is_seen() -> None:
-    """Even where the process has held as much before."""
+def test_an_input_that_takes_too_much_memory_fails() -> None:
+    """Even when the process has used as much memory before."""
     keep: list[Any] = []
 
     def check(large: bool) -> int:
@@ -79,8 +81,8 @@ def test_an_input_that_takes_too_much_memory_is_seen() -> None:
     assert "MB of memory" in part.failures[0]
 
 
-def test_an_input_that_takes_too_long_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the processor's time: a busy machine is no fault of the input."""
+def test_an_input_that_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processor time counts, as other processes may delay an input."""
     monkeypatch.setattr("tools.fuzz.run.MOST_SECONDS", 0.0)
     part = Part("time", st.just(1), lambda _: sum(range(1000)) * 0 + 1)
     part.run(1, SEED)

@@ -1,4 +1,4 @@
-"""The look-out for leaks sees them, in every form; and the log has none where errors are shown."""
+"""Leaks in log lines are detected in every form, and tracebacks hold none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import structlog
 from models.errors import InferenceFailed
 from models.pipeline import FacePipeline
 from streams.inference.pool import InferencePool
-from tools.fuzz.leaks import captured_log, tells_picture, tells_secret
+from tools.fuzz.leaks import captured_log, leaked_picture, leaked_secret
 from tools.pictures import portrait_bytes
 
 PICTURE = portrait_bytes()
@@ -32,30 +32,30 @@ PART = PICTURE[2000:2016]
         lambda part: json.dumps(part.decode("latin-1")),
     ],
 )
-def test_bytes_of_a_picture_are_seen_however_they_are_written(
+def test_bytes_of_a_picture_are_detected_in_any_notation(
     shown: Callable[[bytes], str],
 ) -> None:
-    """Sixteen of them, from the middle, anywhere in a line."""
-    assert tells_picture([f"event falls back detail={shown(PART)}"], PICTURE)
-    assert not tells_picture([f"event falls back detail={shown(b'sixteen others..')}"], PICTURE)
+    """Sixteen bytes from its middle are enough, anywhere in a line."""
+    assert leaked_picture([f"event falls back detail={shown(PART)}"], PICTURE)
+    assert not leaked_picture([f"event falls back detail={shown(b'sixteen others..')}"], PICTURE)
 
 
-def test_base64_of_a_picture_is_seen() -> None:
-    """As it stands in an event."""
+def test_base64_of_a_picture_is_detected() -> None:
+    """JSON events carry pictures in base64."""
     text = base64.b64encode(PICTURE).decode()
-    assert tells_picture([f"found '{text[:40]}'"], PICTURE)
-    assert not tells_picture([f"found '{text[:20]}'"], PICTURE)
+    assert leaked_picture([f"found '{text[:40]}'"], PICTURE)
+    assert not leaked_picture([f"found '{text[:20]}'"], PICTURE)
 
 
-def test_a_secret_is_seen_plain_and_in_base64() -> None:
-    """The two ways in which clients send it."""
-    assert tells_secret(["a", "http://user:hunter2@host"], ["hunter2"])
-    assert tells_secret([base64.b64encode(b"hunter2").decode()], ["hunter2"])
-    assert tells_secret(["a", "http://***@host"], ["hunter2"]) is None
+def test_a_secret_is_detected_plain_and_in_base64() -> None:
+    """Clients send secrets in both forms."""
+    assert leaked_secret(["a", "http://user:hunter2@host"], ["hunter2"])
+    assert leaked_secret([base64.b64encode(b"hunter2").decode()], ["hunter2"])
+    assert leaked_secret(["a", "http://***@host"], ["hunter2"]) is None
 
 
-def test_both_formats_are_looked_at() -> None:
-    """JSON lines and the terminal's, with their tracebacks."""
+def test_log_lines_are_captured_in_both_formats() -> None:
+    """JSON and the format for terminals, with tracebacks."""
     with captured_log() as log:
         try:
             raise ValueError("torn")
@@ -69,7 +69,7 @@ def test_both_formats_are_looked_at() -> None:
 
 @pytest.fixture
 async def broken_pool(pipeline: FacePipeline) -> AsyncIterator[InferencePool]:
-    """Its detector raises what it should not."""
+    """A pool whose detector raises an error that is not the models' own."""
 
     class Detector:
         description = pipeline.detector
@@ -86,8 +86,8 @@ async def broken_pool(pipeline: FacePipeline) -> AsyncIterator[InferencePool]:
 
 
 async def test_the_traceback_of_a_bug_shows_no_picture(broken_pool: InferencePool) -> None:
-    """The picture is a local variable of the functions that it lists."""
+    """The picture is a local variable of functions in the traceback."""
     with captured_log() as log, pytest.raises(InferenceFailed):
         await broken_pool.score(PICTURE, min_confidence=0.5, max_faces=1)
     assert "ZeroDivisionError" in log.lines[0]
-    assert tells_picture(log.lines, PICTURE) is None
+    assert leaked_picture(log.lines, PICTURE) is None

@@ -1,4 +1,4 @@
-"""The nastiest inputs through a real broker and a real worker, which must outlive them."""
+"""Hostile inputs through a real broker and a real worker, which must keep running."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.integration.stack import DEADLINE_S, Stack, running_stack
 from tools.fuzz.hostile_events import Message, messages, with_picture, with_uri
 from tools.fuzz.hostile_pictures import recipes
 from tools.fuzz.hostile_uris import uris
-from tools.fuzz.leaks import tells_secret
+from tools.fuzz.leaks import leaked_secret
 from tools.fuzz.places import (
     MAX_IMAGE_BYTES,
     SECRET,
@@ -35,13 +35,13 @@ SEED = 7
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A broker of this module's own."""
+    """A broker for this module."""
     with running_stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
 
 
 def hostile(folders: Folders, port: int) -> list[Message]:
-    """A third each of odd events, damaged pictures, and claim checks out of bounds."""
+    """Return a third each of hostile events, damaged pictures and forbidden claim checks."""
     found: list[Message] = []
 
     def take(message: Message) -> int:
@@ -59,7 +59,7 @@ def hostile(folders: Folders, port: int) -> list[Message]:
 
 
 def trace(number: int) -> bytes:
-    """Answers and dead letters alike carry the trace of their event."""
+    """Return the trace of an event, which its answers and its dead letter carry."""
     return f"00-{number + 1:032x}-{1:016x}-01".encode()
 
 
@@ -70,7 +70,7 @@ async def publish(stack: Stack, sent: Mapping[bytes, Message]) -> None:
 
 
 async def _publish(stack: Stack, producer: AIOKafkaProducer, message: Message, mark: bytes) -> None:
-    # A null header may be sent, whatever the hints of the stack say.
+    # Kafka accepts a null header, which the type hints of the stack do not.
     headers: Any = [*message.headers, ("traceparent", mark)]
     topic = stack.topics.image_submitted
     if message.key is None and message.value is None:
@@ -79,8 +79,8 @@ async def _publish(stack: Stack, producer: AIOKafkaProducer, message: Message, m
         await producer.send_and_wait(topic, message.value, key=message.key, headers=headers)
 
 
-async def test_a_worker_outlives_hostile_input(stack: Stack, tmp_path: Path) -> None:
-    """Each input is answered for real or kept, byte for byte, and the last as well as the first."""
+async def test_a_worker_survives_hostile_input(stack: Stack, tmp_path: Path) -> None:
+    """Each input gets a real answer, or is kept in the fallback topic byte for byte."""
     folders, site = make_folders(tmp_path), PictureSite()
     await site.start()
     sent = {trace(n): message for n, message in enumerate(hostile(folders, site.port))}
@@ -111,7 +111,7 @@ async def test_a_worker_outlives_hostile_input(stack: Stack, tmp_path: Path) -> 
     assert site.trespasses == []
     log = next(stack.folder.glob("worker-*.log")).read_text(errors="replace")
     assert "event falls back" in log
-    assert tells_secret(log.splitlines(), (SECRET, canary_digest())) is None
+    assert leaked_secret(log.splitlines(), (SECRET, canary_digest())) is None
 
 
 def assert_kept(record: ConsumerRecord, message: Message) -> None:

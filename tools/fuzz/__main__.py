@@ -1,4 +1,4 @@
-"""``python -m tools.fuzz``: hostile input in any number; see ``make fuzz``."""
+"""``python -m tools.fuzz``: any number of hostile inputs; see ``make fuzz``."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from tools.fuzz.memory import rss_mb
 from tools.fuzz.run import Part
 
 INPUTS = 100_000
-#: Of all inputs; the rest goes through the whole handler.
+#: Shares of the inputs; the rest goes to the handler.
 CODEC_SHARE, DECODER_SHARE = 0.35, 0.5
-#: How much the process may grow once each part has had its first inputs.
+#: Growth of the process after the first inputs of a part.
 MOST_GROWTH_MB = 200.0
 WARM_UP = 500
-#: Nothing said for so long means that an input hangs.
+#: Without output for so long, an input hangs.
 SILENCE_S = 900.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fuzz; the exit status is 0 when nothing was found."""
+    """Run the fuzzer. The exit status is 0 when it found nothing."""
     parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
     parser.add_argument("--inputs", type=int, default=INPUTS)
-    parser.add_argument("--seed", type=int, help="a random one unless given")
+    parser.add_argument("--seed", type=int, help="default: a random one")
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10_000)
     with tempfile.TemporaryDirectory(prefix="facestream-fuzz-") as folder:
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def fuzz(inputs: int, seed: int, folder: Path) -> int:
-    """All three parts, one after the other. 1 when something was found, else 0."""
+    """Run all three parts; return 1 when one found something, else 0."""
     started = time.monotonic()
     crashes = quiet_native_libraries(folder / "stderr")
 
@@ -59,7 +59,10 @@ def fuzz(inputs: int, seed: int, folder: Path) -> int:
         for part, share in zip(parts, [*shares, inputs - sum(shares)], strict=True):
             _run(part, share, seed, say)
     faulthandler.cancel_dump_traceback_later()
-    say("handler ends: " + ", ".join(f"{end} {n}" for end, n in sorted(whole.ends.items())))
+    say(
+        "handler outcomes: "
+        + ", ".join(f"{outcome} {n}" for outcome, n in sorted(whole.outcomes.items()))
+    )
     failures = sum(len(part.failures) for part in parts)
     print(
         f"fuzz: inputs={sum(part.count for part in parts)} "
@@ -80,15 +83,14 @@ def _run(part: Part, inputs: int, seed: int, say: Callable[[str], None]) -> None
     say(
         f"{part.name} {part.count} inputs, {len(part.failures)} failures; the slowest took "
         f"{part.slowest_s:.2f} s of processor time; grew by {grown:.0f} MB, "
-        f"at most {part.largest_mb:.0f} MB with one input"
+        f"at most {part.largest_mb:.0f} MB during one input"
     )
     if grown > MOST_GROWTH_MB:
         part.failures.append(f"grew by {grown:.0f} MB")
 
 
 def quiet_native_libraries(into: Path) -> TextIO:
-    """Send what C libraries say of damaged pictures into a file; answers the old stderr, where a
-    crash is told."""
+    """Redirect the warnings of C libraries into a file; return the old stderr, for crashes."""
     stderr = os.fdopen(os.dup(2), "w")
     faulthandler.enable(file=stderr)
     with into.open("wb") as file:

@@ -1,4 +1,4 @@
-"""The codec on anything: InvalidEvent or a record, and the two readers agree."""
+"""The codec on any bytes: ``InvalidEvent`` or a record, and both readers agree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from schemas.image_submitted import ImageSubmitted
 from tools.example_messages import examples
 from tools.fuzz.hostile_events import Message, almost_scored_faces, damaged, messages
 
-#: Characters. It goes into the log and a header.
+#: In characters; the refusal goes into the log and a header.
 LONGEST_REFUSAL = 10_000
 FAILURE = FallbackHeaders(
     fallback_reason=FallbackReason.NO_FACE,
@@ -49,12 +49,12 @@ _any: st.SearchStrategy[Message | bytes] = (
 )
 
 
-# Several at a time: hypothesis takes longer over an example than the codec does.
+# Several messages per example, as hypothesis takes longer than the codec.
 inputs = st.lists(_any, min_size=4, max_size=4)
 
 
 def check(given: list[Message | bytes]) -> int:
-    """Each input; answers how many. Raises AssertionError, or whatever the codec should not."""
+    """Check each message, and return their number. Raises what the codec should not."""
     for one in given:
         if isinstance(one, bytes):
             _check_scored_face(one)

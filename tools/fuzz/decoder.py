@@ -12,14 +12,14 @@ from tools.fuzz.hostile_pictures import Recipe, recipes
 
 inputs = recipes
 
-#: Low, so that whatever is decoded or reserved past them shows in the process's memory.
+#: Low, so that memory beyond them shows in the size of the process.
 LIMITS = DecodeLimits(max_bytes=1 << 20, max_pixels=1_000_000)
 
 
 def check(recipe: Recipe) -> int:
-    """The picture after each of the recipe's changes; answers how many these were.
+    """Decode the picture after each change of the recipe; return the number of pictures.
 
-    Raises AssertionError, or whatever the decoder should not.
+    Raises what the decoder should not.
     """
     pictures = recipe.cook_step_by_step()
     for picture in pictures:

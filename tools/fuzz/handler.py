@@ -1,4 +1,4 @@
-"""The whole handler with the real models: every event ends as answers or as one dead letter."""
+"""The whole handler on real models: an event becomes answers, or one dead letter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from hypothesis import strategies as st
 
@@ -16,8 +15,8 @@ from models.pipeline import FacePipeline
 from schemas.binary_event import is_binary
 from schemas.codec import decode_image_submitted, decode_scored_face, identify
 from schemas.errors import InvalidEvent
-from schemas.fallback import FallbackHeaders, without_failure
-from streams.config.settings import load_settings
+from schemas.fallback import FallbackHeaders, with_failure, without_failure
+from streams.config.settings import Settings, load_settings
 from streams.dead_letters import LARGEST_KEPT_KEY, without_value
 from streams.engine.publishing import UnpublishableMessage
 from streams.inference.circuit import Circuit
@@ -41,7 +40,7 @@ from tools.fuzz.hostile_events import (
 )
 from tools.fuzz.hostile_pictures import recipes
 from tools.fuzz.hostile_uris import allowed_prefixes, uris
-from tools.fuzz.leaks import LogLines, captured_log, tells_picture, tells_secret
+from tools.fuzz.leaks import LogLines, captured_log, leaked_picture, leaked_secret
 from tools.fuzz.places import (
     MAX_IMAGE_BYTES,
     SECRET,
@@ -54,13 +53,13 @@ from tools.fuzz.places import (
 )
 
 LONGEST_S = 60.0
-#: The least that a worker may be told; events and keys of the fuzzer are larger than any topic's.
+#: The smallest value of the setting, so that many events exceed the limits of the topics.
 MAX_MESSAGE_BYTES = 64 * 1024
-#: Bytes of all headers of an answer, whatever its event had.
+#: Bytes of an answer's headers, whatever headers its event has.
 LARGEST_HEADERS = 2048
 PASSWORDS = ("kafka-pass-Rw8hJ2pQ", "qdrant-key-Ty5mK4dF", "api-token-Bn2vC6xZ")
 
-# Half of the events have nothing else wrong, so that their pictures are reached.
+# Half of the events are otherwise valid, so that their pictures are decoded.
 _fields: st.SearchStrategy[list[tuple[str, str]]] = st.just([]) | st.lists(
     st.tuples(
         st.sampled_from(["max_faces", "min_confidence", "use_real_ml", "metadata", "event_id"]),
@@ -98,18 +97,18 @@ class Handler:
     log: LogLines
     runner: asyncio.Runner
     publisher: RecordingPublisher
-    ends: Counter[str] = field(default_factory=Counter)
-    """How the events ended: "real", or the reason of their dead letter."""
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """Number of events by outcome: "real", or the reason of the dead letter."""
 
     @property
     def inputs(self) -> st.SearchStrategy[Message]:
-        """Events of every kind, a third each of odd ones, damaged pictures and claim checks."""
+        """Hostile events, damaged pictures and claim checks."""
         pictures = st.builds(with_picture, recipes, _fields, binary=st.booleans())
         claims = st.builds(with_uri, uris(self.folders, self.site.port), _fields)
         return messages | st.builds(with_trace, pictures | claims, st.just(()) | traces)
 
     def check(self, message: Message) -> int:
-        """One input. Raises AssertionError, or whatever the handler should not."""
+        """Check one message. Raises what the handler should not."""
         self.runner.run(self._handle(message.incoming()))
         return 1
 
@@ -128,7 +127,7 @@ class Handler:
         self._check_secrecy(event)
 
     def _check_faces(self, event: Incoming, answers: list[Outgoing]) -> None:
-        self.ends["real"] += 1
+        self.outcomes["real"] += 1
         record = decode_image_submitted(event.value, event.key, event.headers)
         faces = [decode_scored_face(answer.value) for answer in answers]
         assert [face.face_index for face in faces] == list(range(faces[0].face_count))
@@ -141,9 +140,12 @@ class Handler:
     async def _check_dead_letter(self, event: Incoming, published: list[Outgoing]) -> None:
         (kept,) = published
         failure = FallbackHeaders.from_headers(kept.headers)
-        self.ends[failure.fallback_reason.value] += 1
+        self.outcomes[failure.fallback_reason.value] += 1
         if "left at its source" in failure.fallback_detail:
-            self.ends["left at its source"] += 1
+            self.outcomes["left at its source"] += 1
+            headers = with_failure(event.headers, failure)
+            whole = Outgoing(self.fallback_topic, event.key, event.value, headers)
+            assert whole.size > self.publisher.largest(whole.topic)
             assert kept.key == (event.key if len(event.key or b"") <= LARGEST_KEPT_KEY else None)
             assert kept.value == b""
             assert not without_failure(kept.headers)
@@ -168,27 +170,27 @@ class Handler:
             assert face.provenance == "simulated"
             assert face.metadata == identity.metadata
             _check_headers(answer)
-        # Metadata may leave no room for an answer; the agent leaves such a letter where it is.
+        # Metadata may be too large for an answer; the agent publishes none then.
         with suppress(UnpublishableMessage):
             await self.publisher.publish(answers)
 
     def _check_secrecy(self, event: Incoming) -> None:
         assert not self.site.trespasses, self.site.trespasses
-        # The models may raise their own errors only; the pool logs any other.
+        # Models may raise only their own errors; the pool logs any other.
         assert "scoring raised what it should not" not in self.log.events
         shown = self.log.lines
         digest = canary_digest()
         for answer in self.publisher.published:
             assert digest.encode() not in (answer.value or b"")
             assert not any(digest.encode() in (value or b"") for _, value in answer.headers)
-        assert tells_secret(shown, (SECRET, digest, *PASSWORDS)) is None
-        assert tells_picture(shown, canary()) is None
+        assert leaked_secret(shown, (SECRET, digest, *PASSWORDS)) is None
+        assert leaked_picture(shown, canary()) is None
         if picture := _picture_in(event):
-            assert tells_picture(shown, picture) is None
+            assert leaked_picture(shown, picture) is None
 
 
 def _check_headers(answer: Outgoing) -> None:
-    """What an event brings along must not make its answers, or its shadow, too large."""
+    """Check that headers copied from an event stay small."""
     bare = replace(answer, key=None, value=None)
     assert bare.size < LARGEST_HEADERS
 
@@ -197,68 +199,31 @@ def _picture_in(event: Incoming) -> bytes | None:
     try:
         return decode_image_submitted(event.value, event.key, event.headers).image
     except InvalidEvent:
-        # Refused as an event; what it may have carried is told by nobody but the sender.
+        # A binary event is its picture; in a refused JSON event none can be found.
         return event.value if is_binary(event.headers) else None
 
 
 @contextmanager
-def handler(pipeline: FacePipeline, base: Path, **changes: Any) -> Iterator[Handler]:
-    """A handler on real models, a folder below ``base`` and a server, with its log captured."""
+def handler(pipeline: FacePipeline, base: Path) -> Iterator[Handler]:
+    """Yield a handler on real models, folders below ``base`` and a picture server."""
     folders, site = make_folders(base), PictureSite()
     with asyncio.Runner() as runner, captured_log() as log:
         runner.run(site.start())
-        settings = load_settings(
-            ml_attempts=2,
-            ml_backoff_ms=0,
-            max_image_bytes=MAX_IMAGE_BYTES,
-            kafka_max_message_bytes=MAX_MESSAGE_BYTES,
-            image_uri_allow=allowed_prefixes(folders, site.port),
-            kafka_bootstrap_servers="kafka.test:9093",
-            kafka_security_protocol="SASL_SSL",
-            kafka_sasl_username="worker",
-            kafka_sasl_password=PASSWORDS[0],
-            qdrant_url="https://qdrant.test",
-            qdrant_api_key=PASSWORDS[1],
-            api_token=PASSWORDS[2],
-            **changes,
-        )
+        settings = _settings(folders, site.port)
         topics = topic_names(settings)
         images = ImageStore(
             settings.image_uri_allow, MAX_IMAGE_BYTES, timeout_s=10.0, resolve=resolve
         )
         pool = InferencePool(lambda: pipeline, threads=1, timeout_s=LONGEST_S)
         runner.run(pool.start())
-        circuit = Circuit(threshold=0, window=1, minimum=1)
-        scorer = Scorer(settings, pool, images, circuit=circuit, is_leaving=lambda: False)
-        shadow = ShadowScorer(
-            topics.shadow_scored,
-            pool,
-            scorer.pictures,
-            enabled=settings.shadow_ml,
-            circuit=circuit,
-            is_leaving=lambda: False,
-        )
         publisher = RecordingPublisher(lambda topic: largest_message(settings, topic))
-        scoring = ScoringHandler(
-            scorer,
-            shadow,
-            publisher.publish,
-            fallback_topic=topics.simulated_fallback,
-            metrics=Metrics(),
-        )
-        simulated = SimulatedAnswers(
-            topics, enabled=True, embedding_size=pipeline.embedder.dimension
-        )
+        dimension = pipeline.embedder.dimension
         try:
             yield Handler(
-                scoring,
-                simulated,
+                _scoring(settings, pool, images, publisher),
+                SimulatedAnswers(topics, enabled=True, embedding_size=dimension),
                 topics.simulated_fallback,
-                folders,
-                site,
-                log,
-                runner,
-                publisher,
+                *(folders, site, log, runner, publisher),
             )
         finally:
             runner.run(pool.stop())
@@ -266,6 +231,47 @@ def handler(pipeline: FacePipeline, base: Path, **changes: Any) -> Iterator[Hand
             runner.run(site.stop())
 
 
+def _settings(folders: Folders, port: int) -> Settings:
+    """Return settings with secrets, few retries and the smallest messages."""
+    return load_settings(
+        ml_attempts=2,
+        ml_backoff_ms=0,
+        max_image_bytes=MAX_IMAGE_BYTES,
+        kafka_max_message_bytes=MAX_MESSAGE_BYTES,
+        image_uri_allow=allowed_prefixes(folders, port),
+        kafka_bootstrap_servers="kafka.test:9093",
+        kafka_security_protocol="SASL_SSL",
+        kafka_sasl_username="worker",
+        kafka_sasl_password=PASSWORDS[0],
+        qdrant_url="https://qdrant.test",
+        qdrant_api_key=PASSWORDS[1],
+        api_token=PASSWORDS[2],
+    )
+
+
+def _scoring(
+    settings: Settings, pool: InferencePool, images: ImageStore, publisher: RecordingPublisher
+) -> ScoringHandler:
+    topics = topic_names(settings)
+    circuit = Circuit(threshold=0, window=1, minimum=1)
+    scorer = Scorer(settings, pool, images, circuit=circuit, is_leaving=lambda: False)
+    shadow = ShadowScorer(
+        topics.shadow_scored,
+        pool,
+        scorer.pictures,
+        enabled=settings.shadow_ml,
+        circuit=circuit,
+        is_leaving=lambda: False,
+    )
+    return ScoringHandler(
+        scorer,
+        shadow,
+        publisher.publish,
+        fallback_topic=topics.simulated_fallback,
+        metrics=Metrics(),
+    )
+
+
 def loaded_pipeline(cache: Path) -> FacePipeline:
-    """The real models, their prepared graphs kept in ``cache``."""
+    """Return the real models, with their prepared graphs in ``cache``."""
     return load_models(load_settings(model_cache=cache))

@@ -1,4 +1,4 @@
-"""Messages of image-submitted as no client of ours would send them."""
+"""Hostile messages of image-submitted, which the project's own clients never send."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEADER_NAMES = [
     *("submitted_at", "use_real_ml", "min_confidence", "max_faces", "metadata", "traceparent"),
     *FallbackHeaders.model_fields,
 ]
-#: Deeper than the parser goes, and deeper than metadata may be.
+#: Around and beyond the nesting limits of the parser and of metadata.
 DEPTHS = (50, 99, 100, 101, 150, 199, 200, 201, 1000, 50_000)
 LONGEST_HEADER = 1 << 20
 LONGEST_KEY = 1 << 20
@@ -33,14 +33,14 @@ TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a producer may put into a topic."""
+    """A message as any producer may publish it."""
 
     value: bytes | None
     key: bytes | None
     headers: tuple[Header, ...]
 
     def incoming(self) -> Incoming:
-        """As the worker sees it."""
+        """Return the message as the worker receives it."""
         return Incoming(
             topic="image-submitted",
             partition=3,
@@ -53,13 +53,13 @@ class Message:
 
 
 def nested(depth: int, shape: int) -> str:
-    """JSON of so many levels: arrays, objects, or both by turns."""
+    """Return JSON of so many levels: arrays, objects, or both in turn."""
     opened = ("[", '{"a":', '[{"a":')[shape % 3]
     closed = ("]", "}", "}]")[shape % 3]
     return opened * depth + "1" + closed * depth
 
 
-# Tokens, not values: no JSON writer would write most of these.
+# Tokens, not values: no JSON library writes most of these.
 tokens = st.sampled_from(
     [
         *("NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1E-400", "-0", "-0.0", "01", "1."),
@@ -84,14 +84,14 @@ field_names = st.sampled_from(FIELDS) | st.text(max_size=300)
 
 
 def _object(fields: list[tuple[str, str]]) -> bytes:
-    # The same name may come twice, as JSON allows and no dictionary holds.
+    # Not a dictionary, as JSON allows a name twice.
     inside = ",".join(f"{json.dumps(name)}:{text}" for name, text in fields)
     return ("{" + inside + "}").encode(errors="surrogatepass")
 
 
-_SOUND = [("user_id", '"user-1"'), ("image_base64", '"YQ=="')]
+_VALID = [("user_id", '"user-1"'), ("image_base64", '"YQ=="')]
 objects = st.builds(
-    lambda sound, fields: _object([*(_SOUND if sound else ()), *fields]),
+    lambda valid, fields: _object([*(_VALID if valid else ()), *fields]),
     st.booleans(),
     st.lists(st.tuples(field_names, texts), max_size=6),
 )
@@ -114,7 +114,7 @@ header_values = (
 headers = st.lists(
     st.tuples(st.sampled_from(HEADER_NAMES) | st.text(max_size=8), header_values), max_size=8
 ).map(tuple)
-# What answers carry on: a sound trace, with a state of any size.
+# Answers carry the trace of their event: here a valid one with a state of any size.
 traces = st.builds(
     lambda n: (("traceparent", TRACE), ("tracestate", b"a=" + b"x" * n)),
     st.integers(0, LONGEST_HEADER),
@@ -129,7 +129,7 @@ messages = st.builds(
 
 @st.composite
 def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
-    """A sound value with a few bytes replaced, or cut off."""
+    """Draw a valid value with some bytes replaced or removed."""
     data = bytearray(whole)
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(data)))
@@ -139,7 +139,7 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
 
 @st.composite
 def almost_scored_faces(draw: st.DrawFn) -> bytes:
-    """A scored-face value with single fields exchanged for anything."""
+    """Draw a scored-face value in which some fields have any value."""
     whole = example("scored-face/v1/real").value or b""
     fields = {name: json.dumps(value) for name, value in json.loads(whole).items()}
     for name in draw(st.lists(st.sampled_from(list(ScoredFace.model_fields)), max_size=3)):
@@ -148,12 +148,12 @@ def almost_scored_faces(draw: st.DrawFn) -> bytes:
 
 
 def with_trace(message: Message, trace: tuple[Header, ...]) -> Message:
-    """The message as a part of that trace."""
+    """Return the message with the headers of a trace."""
     return Message(message.value, message.key, (*message.headers, *trace))
 
 
 def with_picture(recipe: Recipe, fields: list[tuple[str, str]], *, binary: bool) -> Message:
-    """A message that carries a picture, in either content mode."""
+    """Return a message that carries a picture, in either content mode."""
     picture = recipe.cook()
     if binary:
         sent = [(name, text.strip('"').encode(errors="replace")) for name, text in fields]
@@ -164,6 +164,6 @@ def with_picture(recipe: Recipe, fields: list[tuple[str, str]], *, binary: bool)
 
 
 def with_uri(uri: str, fields: list[tuple[str, str]]) -> Message:
-    """A message with a claim check."""
+    """Return a message with a claim check."""
     value = _object([("user_id", '"user-1"'), ("image_uri", json.dumps(uri)), *fields])
     return Message(value, None, ())

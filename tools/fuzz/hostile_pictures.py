@@ -1,4 +1,4 @@
-"""Pictures that somebody damaged with care: real files, changed by recipes that can be repeated."""
+"""Damaged pictures: valid files, changed by repeatable recipes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.pictures import encoded, odd_pictures, oriented, png_declaring, portr
 
 #: Positions in a file are fractions of its size, in this many steps.
 STEPS = 1 << 16
-#: What parsers stumble over: nothing, one, the signed and unsigned limits of 8, 16 and 32 bits.
+#: Values at which parsers fail: 0, 1, and the signed and unsigned limits of 8, 16 and 32 bits.
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _HEADER_BYTES = 160
 _LONGEST_RUN = 4096
@@ -25,7 +25,7 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of a file. ``at`` is a place, in ``STEPS`` of the file or of its first bytes."""
+    """One change of a file. ``at``: its position, in ``STEPS`` of the file or of its header."""
 
     kind: str
     at: int
@@ -34,26 +34,28 @@ class Change:
     in_header: bool
 
     def place(self, size: int) -> int:
-        """The byte that ``at`` stands for."""
+        """Return the byte index that ``at`` means in a file of ``size`` bytes."""
         span = min(size, _HEADER_BYTES) if self.in_header else size
         return self.at * span // STEPS
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A picture: a sample's name, and what is done to it. ``mended``: a PNG's checksums are made
-    right again, so that what lies behind them is reached."""
+    """A picture: the name of a sample, and its changes.
+
+    ``mended`` corrects a PNG's checksums afterwards, so that decoders read the changed chunks.
+    """
 
     sample: str
     changes: tuple[Change, ...]
     mended: bool
 
     def cook(self) -> bytes:
-        """The file after all changes."""
+        """Return the file after all changes."""
         return self.cook_step_by_step()[-1]
 
     def cook_step_by_step(self) -> list[bytes]:
-        """The file after each change; the sample itself where there are none."""
+        """Return the file after each change, or the sample when there are none."""
         data = bytearray(samples()[self.sample])
         files = []
         for change in self.changes:
@@ -70,7 +72,7 @@ def _flip(data: bytearray, change: Change) -> None:
 
 
 def _write(data: bytearray, change: Change) -> None:
-    """An edge value over a field of 1, 2 or 4 bytes, in either order."""
+    """Overwrite 1, 2 or 4 bytes by an edge value, in either byte order."""
     width = (1, 2, 4)[change.length % 3]
     number = EDGES[change.value % len(EDGES)] & ((1 << 8 * width) - 1)
     at = change.place(len(data))
@@ -98,7 +100,7 @@ def _zero(data: bytearray, change: Change) -> None:
 
 
 def _splice(data: bytearray, change: Change) -> None:
-    """The rest of another sample from the same place on."""
+    """Replace the rest of the file by that of another sample."""
     names = sorted(samples())
     other = samples()[names[change.value % len(names)]]
     data[change.place(len(data)) :] = other[change.place(len(other)) :]
@@ -116,7 +118,7 @@ _CHANGES: Mapping[str, Callable[[bytearray, Change], None]] = {
 
 
 def with_right_checksums(data: bytes) -> bytes:
-    """The PNG with the checksum that each of its chunks should have; other files as they are."""
+    """Return a PNG with the correct checksum in each chunk, and other files unchanged."""
     if not data.startswith(_PNG_SIGNATURE):
         return data
     mended, position = bytearray(data), len(_PNG_SIGNATURE)
@@ -132,8 +134,10 @@ def with_right_checksums(data: bytes) -> bytes:
 
 @cache
 def samples() -> Mapping[str, bytes]:
-    """Whole files in every format and many of its kinds, small, so that changes meet structure;
-    and bombs: a few bytes that claim or unfold to a great deal."""
+    """Return valid files of all formats, and decompression bombs.
+
+    The files are small, so that most changes hit structure rather than pixels.
+    """
     face = portrait()
     face.thumbnail((96, 96))
     animated = {"save_all": True, "append_images": [face.rotate(90), face.rotate(180)]}
@@ -173,7 +177,7 @@ def samples() -> Mapping[str, bytes]:
 
 
 def png_bomb() -> bytes:
-    """A PNG of an allowed size with a compressed text and a colour profile of 64 MB each."""
+    """Return a PNG of an allowed size with a text and a colour profile of 64 MB each."""
     whole = encoded(Image.new("RGB", (64, 64)), "PNG")
     zeros = zlib.compress(bytes(64 << 20), 9)
     chunks = ((b"zTXt", b"Comment\0\0" + zeros), (b"iCCP", b"profile\0\0" + zeros))
@@ -186,7 +190,7 @@ def png_bomb() -> bytes:
 
 
 def many_scans() -> bytes:
-    """A progressive JPEG whose last scan is there 400 times."""
+    """Return a progressive JPEG that repeats its last scan 400 times."""
     whole = encoded(Image.new("L", (256, 256), 7), "JPEG", progressive=True)
     last = whole.rindex(b"\xff\xda")
     return whole[:-2] + whole[last:-2] * 400 + whole[-2:]

@@ -1,4 +1,4 @@
-"""Claim checks that want to read what they may not."""
+"""Claim checks that try to read what they may not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PARTS = (
 
 
 def uris(folders: Folders, port: int) -> st.SearchStrategy[str]:
-    """URIs around the allowed folder and the server on ``port``."""
+    """Return a strategy for URIs around the allowed folder and the server on ``port``."""
     places = (
         *(
             f"{scheme}{folders.allowed}"
@@ -57,7 +57,7 @@ def uris(folders: Folders, port: int) -> st.SearchStrategy[str]:
     )
     starts = st.sampled_from(places) | st.sampled_from(sites) | st.sampled_from(_SCHEMES)
     parts = st.lists(st.sampled_from(_PARTS) | st.text(max_size=4), max_size=7)
-    # Pages and files that are reached only by their exact name.
+    # Pages and files under their exact names, which random parts rarely form.
     exact = st.sampled_from(
         [f"http://127.0.0.1:{port}/open/{page}" for page in PAGES]
         + [f"file://{file}" for file in sorted(folders.allowed.rglob("*.jpg"))]
@@ -66,6 +66,6 @@ def uris(folders: Folders, port: int) -> st.SearchStrategy[str]:
 
 
 def allowed_prefixes(folders: Folders, port: int) -> tuple[str, ...]:
-    """What IMAGE_URI_ALLOW has: names that lead to loopback too, which must not help them."""
+    """Return ``IMAGE_URI_ALLOW``, with host names whose addresses must be refused all the same."""
     names = tuple(f"http://{name}:{port}/" for name in ADDRESSES)
     return (f"file://{folders.allowed}/", "memory://", f"http://127.0.0.1:{port}/open/", *names)

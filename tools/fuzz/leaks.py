@@ -1,4 +1,4 @@
-"""What the worker writes into its log, as both formats show it, and whether it tells too much."""
+"""Captures log lines in both formats, and looks for pictures and secrets in them."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from typing import Any
 import structlog
 
 from streams.config.settings import load_settings
-from streams.telemetry.logging import _renderer
+from streams.telemetry.logging import renderer
 
-#: So many bytes in a row are taken for a leak. The eight that say what a file is are meant.
+#: So many consecutive bytes are a leak. An error may quote the first eight of a file.
 BYTES_IN_A_ROW = 12
 _ANY, _HEX, _BASE64 = (re.compile(p, re.DOTALL) for p in (".+", "[0-9a-f]+", "[A-Za-z0-9+/=]+"))
 
 
 @dataclass
 class LogLines:
-    """Every line written, in JSON and as a terminal shows it."""
+    """Every log line, in JSON and in the format for terminals."""
 
     lines: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     _renderers: Sequence[Sequence[Any]] = field(
         default_factory=lambda: [
-            _renderer(load_settings(log_format=name)) for name in ("json", "console")
+            renderer(load_settings(log_format=name)) for name in ("json", "console")
         ]
     )
 
     def __call__(self, _: Any, method: str, event: MutableMapping[str, Any]) -> Any:
-        """As structlog's last processor."""
+        """Render and keep an event, as structlog's last processor."""
         self.events.append(str(event["event"]))
         if event.get("exc_info") is True:
             event["exc_info"] = sys.exc_info()
@@ -46,15 +46,15 @@ class LogLines:
         raise structlog.DropEvent
 
     def clear(self) -> None:
-        """Forget what was written."""
+        """Drop the lines so far."""
         self.lines.clear()
         self.events.clear()
 
 
 @contextmanager
 def captured_log() -> Iterator[LogLines]:
-    """Everything that is logged in the block."""
-    # Changed in place: loggers in use hold on to this list.
+    """Capture everything that the block logs."""
+    # Changed in place, as existing loggers refer to this list.
     processors = structlog.get_config()["processors"]
     before, log = list(processors), LogLines()
     processors[:] = [structlog.stdlib.add_log_level, log]
@@ -67,11 +67,11 @@ def captured_log() -> Iterator[LogLines]:
         structlog.configure(wrapper_class=level)
 
 
-def tells_picture(lines: Sequence[str], picture: bytes) -> str | None:
-    """A piece of a picture that is in a line: as it is, escaped, in hexadecimal or in base64."""
+def leaked_picture(lines: Sequence[str], picture: bytes) -> str | None:
+    """Return a piece of the picture that a line holds: raw, escaped, in hexadecimal or base64."""
     if len(picture) < 2 * BYTES_IN_A_ROW:
         return None
-    # In base64 and hexadecimal the same number of characters says less.
+    # A character of base64 or hexadecimal holds less than a byte.
     length = 2 * BYTES_IN_A_ROW
     base64_pieces = {piece for line in lines for piece in _pieces(_BASE64, line, length)}
     hex_pieces = {piece for line in lines for piece in _pieces(_HEX, line.lower(), length)}
@@ -82,7 +82,7 @@ def tells_picture(lines: Sequence[str], picture: bytes) -> str | None:
         (hex_pieces, picture.hex()),
     ):
         for piece in pieces:
-            # Zeros and the like are in every picture, and say nothing.
+            # Runs of few values, such as zeros, are in every picture.
             if piece in whole and len(set(piece)) > 4:
                 return piece
     return None
@@ -94,8 +94,8 @@ def _pieces(pattern: re.Pattern[str], text: str, length: int = BYTES_IN_A_ROW) -
             yield run[at : at + length]
 
 
-def tells_secret(lines: Sequence[str], secrets: Sequence[str]) -> str | None:
-    """A line that has a secret, or its base64."""
+def leaked_secret(lines: Sequence[str], secrets: Sequence[str]) -> str | None:
+    """Return a line that holds a secret, plain or in base64."""
     for line in lines:
         for secret in secrets:
             if secret in line or base64.b64encode(secret.encode()).decode() in line:
@@ -104,7 +104,7 @@ def tells_secret(lines: Sequence[str], secrets: Sequence[str]) -> str | None:
 
 
 def _unescaped(line: str) -> str:
-    # Bytes in a message are shown as Python writes them, and JSON escapes the backslashes.
+    # Messages show bytes as Python literals, and JSON escapes their backslashes.
     text = line.encode("latin-1", "backslashreplace").replace(b"\\\\", b"\\")
     try:
         return codecs.decode(text, "unicode_escape")

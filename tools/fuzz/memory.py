@@ -1,4 +1,4 @@
-"""What this process holds in memory, now and at most."""
+"""The resident memory of this process, now and at its peak."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from contextlib import suppress
 from pathlib import Path
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_RESET_PEAK = "5"  # proc(5): the peak becomes what is resident now
+_RESET_PEAK = "5"  # proc(5): resets the peak
 
 
 def rss_mb() -> float:
-    """Resident now, in MB; where only the peak is known, the peak."""
+    """Return the resident memory in MB, or its peak where the system reports no other."""
     return _status("VmRSS")
 
 
 def peak_rss_mb() -> float:
-    """The most that was resident since the last reset, in MB."""
-    # Linux's own figure for the process: getrusage would start with that of the parent.
+    """Return the peak of the resident memory since the last reset, in MB."""
+    # From /proc where it exists: getrusage starts at the parent's peak.
     return _status("VmHWM")
 
 
 def reset_peak() -> None:
-    """Forget the peak, where the system can."""
+    """Reset the peak to the current size, where the system supports it."""
     with suppress(OSError):
         _CLEAR.write_text(_RESET_PEAK)
 

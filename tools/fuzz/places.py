@@ -1,4 +1,4 @@
-"""Places that claim checks may lead to, and canaries in places that they must not."""
+"""Files and a server for claim checks, and canaries where claim checks must not lead."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from aiohttp import web
 
 from tools.pictures import encoded, portrait
 
-#: Stands for a password or a signature in a URI; no log line may have it.
+#: A password or signature in a URI; no log line may hold it.
 SECRET = "Zk3vQ9sT7xYw1LmN"
 MAX_IMAGE_BYTES = 300_000
 
-#: Host names and where they lead: nowhere that pictures may come from.
+#: Host names, and their addresses: pictures may come from none of them.
 ADDRESSES: Mapping[str, Sequence[str]] = {
     "loopback.test": ["127.0.0.1"],
     "loopback6.test": ["::1"],
@@ -32,12 +32,12 @@ ADDRESSES: Mapping[str, Sequence[str]] = {
 }
 
 
-#: Below ``/open`` of the site.
+#: Pages below ``/open`` of the server.
 PAGES = ("away", "redirect", "redirect-file", "redirect-name", "large", "liar", "zipped", "none")
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """The resolver of a network whose owner means ill. Raises OSError for other names."""
+    """Resolve names as a hostile DNS server does. Raises ``OSError`` for other names."""
     name = host.rstrip(".").lower()
     if name not in ADDRESSES:
         raise OSError(f"{host} is unknown")
@@ -46,16 +46,16 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
 @dataclass(frozen=True)
 class Folders:
-    """An allowed folder with links out of it, and forbidden ones with a picture of their own."""
+    """An allowed folder with links out of it, and forbidden ones with a canary picture."""
 
     allowed: Path
     forbidden: Path
     neighbour: Path
-    """Its name begins as the allowed folder's does."""
+    """Its name begins with that of the allowed folder."""
 
 
 def make_folders(base: Path) -> Folders:
-    """Below ``base``, which must be empty."""
+    """Create the folders below ``base``, which must be empty."""
     folders = Folders(base / "pictures", base / "private", base / "pictures-old")
     for folder in (folders.allowed / "sub", folders.forbidden, folders.neighbour):
         folder.mkdir(parents=True)
@@ -86,7 +86,7 @@ def make_folders(base: Path) -> Folders:
 
 @cache
 def canary() -> bytes:
-    """A picture that can be scored: were it read, its digest would be in the answer."""
+    """Return a picture that can be scored: if it is read, its digest is in an answer."""
     face = portrait("eileen-collins")
     face.thumbnail((120, 120))
     return encoded(face, "JPEG", comment=b"canary")
@@ -94,21 +94,21 @@ def canary() -> bytes:
 
 @cache
 def canary_digest() -> str:
-    """What must be in no answer and no log line."""
+    """Return the digest of the canary, which no answer and no log line may hold."""
     return hashlib.sha256(canary()).hexdigest()
 
 
 @dataclass
 class PictureSite:
-    """A server on loopback. ``/open`` is allowed by its address; it redirects to ``/closed``."""
+    """A server on loopback. Claim checks may read ``/open``, which redirects to ``/closed``."""
 
     port: int = 0
     trespasses: list[str] = field(default_factory=list)
-    """Requests that should never have been made."""
+    """Requests that the worker must not make."""
     _runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Listens on a free port."""
+        """Listen on a free port."""
         app = web.Application()
         app.router.add_get("/open", self._open)
         app.router.add_get("/open/{what:.*}", self._open)
@@ -120,7 +120,7 @@ class PictureSite:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Stops listening."""
+        """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -1,4 +1,4 @@
-"""Runs a part of the fuzzer: so many inputs from a seed, each within its time and memory."""
+"""Runs a part of the fuzzer, with limits on the time and memory of each input."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, Phase, strategies
 
 from tools.fuzz.memory import peak_rss_mb, reset_peak, rss_mb
 
-#: Hypothesis remembers all inputs of a run; in batches the memory measured is ours.
+#: Inputs of one hypothesis run. It keeps all of them, which would show as growth.
 BATCH = 1000
-#: Processor seconds of one input, the pool's threads included.
+#: Processor seconds for one input, in all threads.
 MOST_SECONDS = 10.0
-#: How much more than before the process may hold while it works on one input. Pictures of nine
-#: megapixels take up to 150 with the models; what the heap had given back before comes on top.
+#: Growth of the process during one input. With the models, a picture of nine megapixels takes up
+#: to 150 MB; memory that the heap had returned to the system before comes on top.
 MOST_MB = 200.0
 MOST_FAILURES = 5
 SHOWN = 4000
@@ -27,12 +27,12 @@ SHOWN = 4000
 
 @dataclass
 class Part:
-    """What is fuzzed: where its inputs come from, and what must hold for each."""
+    """A part of the fuzzer: a strategy for inputs, and a check of each."""
 
     name: str
     inputs: strategies.SearchStrategy[Any]
     check: Callable[[Any], int]
-    """Answers how many inputs there were in what it was given."""
+    """Return the number of inputs in an example; raise when one is handled wrongly."""
     count: int = 0
     failures: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
@@ -41,8 +41,10 @@ class Part:
     _broken_by: str = ""
 
     def run(self, inputs: int, seed: int, say: Callable[[str], None] = lambda _: None) -> None:
-        """At least so many inputs, unless there are too many failures. The same seed gives the
-        same inputs."""
+        """Check at least so many inputs, or stop after ``MOST_FAILURES``.
+
+        The same seed gives the same inputs.
+        """
         batch = 0
         while self.count < inputs and len(self.failures) < MOST_FAILURES:
             try:
@@ -67,12 +69,12 @@ class Part:
         )
         @hypothesis.given(self.inputs)
         def batch(given: Any) -> None:
-            self._watched(given)
+            self._measured(given)
 
         batch()
-        gc.collect()  # hypothesis leaves cycles
+        gc.collect()  # hypothesis leaves reference cycles
 
-    def _watched(self, given: Any) -> None:
+    def _measured(self, given: Any) -> None:
         reset_peak()
         before, started = rss_mb(), time.process_time()
         try:
