@@ -6,7 +6,7 @@ from typing import Any
 
 from streams.app import app
 from streams.engine.delivery import RawSchema
-from streams.inference.result_batches import MOST_TOGETHER
+from streams.inference.result_batches import MAX_BATCH
 from streams.kafka.topics import topic_names
 from streams.messages import Incoming
 from streams.scoring.handler import ScoringHandler
@@ -27,7 +27,7 @@ async def handle(incoming: Incoming) -> None:
 # pictures are fetched.
 threads = app.settings.threads
 window = runtime.window(
-    topics.image_submitted, handle, concurrency=max(2 * MOST_TOGETHER + threads, 4 * threads)
+    topics.image_submitted, handle, concurrency=max(2 * MAX_BATCH + threads, 4 * threads)
 )
 
 scorer = Scorer(

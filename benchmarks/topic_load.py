@@ -21,7 +21,7 @@ from benchmarks.picture_sets import PictureSet
 from schemas.codec import encode_image_submitted, encode_image_submitted_binary
 from schemas.image_submitted import ImageSubmitted
 from streams.config.settings import Settings, pinned_environment, pinned_settings
-from streams.inference.result_batches import MOST_TOGETHER
+from streams.inference.result_batches import MAX_BATCH
 from streams.kafka.topics import TopicNames, ensure_topics, topic_names
 from streams.local.embedded_broker import EmbeddedBroker, free_port
 
@@ -39,7 +39,7 @@ NEARLY_ALL = 0.95
 """Share of the awaited answers; the embedded broker reports a few less than it has."""
 JSON_TYPE = b"application/json"
 
-LONGER_THAN_A_BURST = 2 * MOST_TOGETHER
+LONGER_THAN_A_BURST = 2 * MAX_BATCH
 
 
 class NoProgress(Exception):

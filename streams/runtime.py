@@ -20,8 +20,9 @@ from streams.index.index_config import index_config
 from streams.index.model_contract import contract_of
 from streams.index.vector_index import VectorIndex
 from streams.inference.circuit import Circuit, CircuitProbe
+from streams.inference.model_loading import load_models
 from streams.inference.model_probe import ModelProbe
-from streams.inference.pool import InferencePool, load_models
+from streams.inference.pool import InferencePool
 from streams.kafka.answer_follower import AnswerFollower
 from streams.kafka.topics import largest_message
 from streams.messages import Incoming

@@ -8,7 +8,7 @@ from typing import Any
 from models.errors import InferenceFailed
 from models.pipeline import FacePipeline, ScoredImage
 from streams.app import app
-from streams.inference.pool import load_models
+from streams.inference.model_loading import load_models
 
 __all__ = ["app"]
 

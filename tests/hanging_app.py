@@ -10,7 +10,7 @@ from models.pipeline import FacePipeline
 from models.session import Cancellation
 from streams.app import app
 from streams.config.settings import Settings
-from streams.inference.pool import load_models
+from streams.inference.model_loading import load_models
 
 __all__ = ["app"]
 

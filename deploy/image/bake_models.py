@@ -18,7 +18,7 @@ from models.manifest import describe
 from models.weights import fetched_folder, find_weights
 from streams.commands.weight_fetching import fetch
 from streams.config.settings import Settings, load_settings
-from streams.inference.pool import load_models
+from streams.inference.model_loading import load_models
 
 
 def bake(settings: Settings, cache: Path) -> list[str]:

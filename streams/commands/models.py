@@ -33,7 +33,7 @@ from streams.commands.model_inventory import ListedModel, list_models, models_in
 from streams.commands.weight_fetching import fetch
 from streams.config.settings import Settings
 from streams.errors import StreamsError
-from streams.inference.pool import load_models
+from streams.inference.model_loading import load_models
 
 ACTIONS = ("list", "fetch", "check", "prepare")
 

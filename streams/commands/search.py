@@ -18,7 +18,7 @@ from streams.errors import StreamsError
 from streams.index.index_config import index_config
 from streams.index.model_contract import contract_of
 from streams.index.vector_index import VectorIndex
-from streams.inference.pool import load_models
+from streams.inference.model_loading import load_models
 
 #: Of two strangers, this share counts as one person at the threshold that is shown.
 FALSE_ACCEPT_RATE = "1e-4"

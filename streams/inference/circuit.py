@@ -1,11 +1,11 @@
-"""The circuit breaker: closed, open, half-open, over the share of recent attempts that succeeded.
+"""The circuit breaker: opens when too small a share of the recent attempts succeeded.
 
-Only what says something about the models is counted: an attempt that scored, and one that failed
-or took too long. While the circuit is open nothing is scored for real but a probe with a built-in
-picture, so that no user's event pays for finding out.
+Only attempts that tell whether the models work are recorded: those that scored, and those that
+failed or took too long. While the circuit is open only a probe with a built-in picture is scored,
+so that no user's event is used to find out whether the models work again.
 
-No library: the ones for asyncio that are well kept count failures in a row, and all of them let
-live calls through as probes.
+This is our own code because the well-kept asyncio libraries count failures in a row, and all of
+them send live calls through as probes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MINIMUM = 20
 
 
 class CircuitState(StrEnum):
-    """Closed: events are scored. Open: they are not. Half-open: neither, and a probe is out."""
+    """Closed: events are scored. Open: they are not. Half-open: not either, and a probe runs."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -36,7 +36,7 @@ class CircuitState(StrEnum):
 
 
 class CircuitOpen(StreamsError):
-    """Too many recent attempts at scoring failed; the models are left alone for now."""
+    """Too many recent attempts at scoring failed, so no event is scored for now."""
 
     def __init__(self, share: float, threshold: float) -> None:
         super().__init__(
@@ -46,10 +46,10 @@ class CircuitOpen(StreamsError):
 
 
 class Circuit:
-    """The state machine. It has no clock and no tasks; see ``CircuitProbe`` for those.
+    """The state machine, without a clock or tasks; ``CircuitProbe`` has those.
 
-    Opens when, of the last ``window`` attempts and at least ``minimum`` of them, a share below
-    ``threshold`` (0..1) succeeded. A threshold of 0 never opens it.
+    It opens when a share below ``threshold`` (0..1) of the last ``window`` attempts succeeded, once
+    there are ``minimum`` of them. A threshold of 0 never opens it.
     """
 
     def __init__(
@@ -77,18 +77,18 @@ class Circuit:
 
     @property
     def success_share(self) -> float:
-        """The share of the counted attempts that succeeded; 1 when there are none.
+        """The share of the recorded attempts that succeeded; 1 without attempts.
 
-        While open: the share that opened it.
+        While the circuit is open: the share that opened it.
         """
         return sum(self._recent) / len(self._recent) if self._recent else 1.0
 
     def begin(self) -> int:
-        """The mark of an attempt that begins now, to be given to ``record`` with its outcome."""
+        """Return the mark of an attempt that begins now, for ``record``."""
         return self._epoch
 
     def record(self, mark: int, *, succeeded: bool) -> None:
-        """Count an attempt; one that began before the circuit last changed is no longer news."""
+        """Record an attempt, unless it began before the circuit last changed."""
         if mark != self._epoch or not self.is_closed:
             return
         self._recent.append(succeeded)
@@ -96,16 +96,16 @@ class Circuit:
             self._become(CircuitState.OPEN)
 
     def refusal(self) -> CircuitOpen | None:
-        """Why nothing is scored now, or None when the circuit is closed."""
+        """Return why no event is scored now, or None when the circuit is closed."""
         return None if self.is_closed else CircuitOpen(self.success_share, self._threshold)
 
     def begin_probe(self) -> None:
-        """Open becomes half-open; any other state stays."""
+        """Change from open to half-open; any other state stays."""
         if self.state is CircuitState.OPEN:
             self._become(CircuitState.HALF_OPEN)
 
     def end_probe(self, *, succeeded: bool) -> None:
-        """Half-open becomes closed, with nothing counted yet, or open again."""
+        """Change from half-open to closed, with no attempts recorded, or back to open."""
         if self.state is not CircuitState.HALF_OPEN:
             return
         if succeeded:
@@ -123,7 +123,7 @@ class Circuit:
 
 
 class CircuitProbe:
-    """Closes an open circuit again: tries a built-in picture until it is scored."""
+    """Closes an open circuit: tries a built-in picture until it is scored."""
 
     def __init__(
         self, circuit: Circuit, probe: Callable[[], Awaitable[None]], *, interval_s: float
@@ -134,7 +134,7 @@ class CircuitProbe:
         self._interval_s = interval_s
 
     async def run(self) -> None:
-        """Wait for the circuit to open, probe it closed, again and again, until cancelled."""
+        """Probe whenever the circuit is open, until cancelled."""
         while True:
             await self._circuit.opened.wait()
             log.error(
@@ -152,7 +152,7 @@ class CircuitProbe:
         try:
             await self._probe()
         except Exception as error:
-            # Whatever it is: a probe that ended this task would leave the circuit open for ever.
+            # Any error counts: one that ended this task would leave the circuit open forever.
             reason = str(error) or type(error).__name__
             log.warning("the probe failed; the circuit stays open", reason=reason)
             self._circuit.end_probe(succeeded=False)

@@ -1,4 +1,4 @@
-"""Two queues that take turns: who is waited for stands in the shorter one."""
+"""A fair queue: interactive work alternates with the backlog."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Turns(Generic[T]):
-    """What is to be done, some of it urgent; from any thread.
+class FairQueue(Generic[T]):
+    """A queue with an interactive and a background lane; thread-safe.
 
-    While there is both, every other turn is an urgent one: those who wait for an answer are not
-    behind the whole backlog of a topic, and cannot hold it up either.
+    While both lanes hold work, they take turns. An HTTP request does not wait behind the whole
+    backlog of a topic, and requests cannot starve the backlog.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._urgent: deque[T] = deque()
-        self._patient: deque[T] = deque()
-        self._was_urgent = False
+        self._interactive: deque[T] = deque()
+        self._background: deque[T] = deque()
+        self._last_was_interactive = False
 
-    def put(self, item: T, *, urgent: bool) -> None:
-        """At the end of one of the queues."""
+    def put(self, item: T, *, interactive: bool) -> None:
+        """Append to one of the lanes."""
         with self._lock:
-            (self._urgent if urgent else self._patient).append(item)
+            (self._interactive if interactive else self._background).append(item)
 
     def take(self) -> T:
-        """Whose turn it is. Raises IndexError when there is nothing."""
+        """Remove and return the next item. Raises ``IndexError`` when both lanes are empty."""
         with self._lock:
-            self._was_urgent = bool(self._urgent) and not (self._was_urgent and self._patient)
-            return (self._urgent if self._was_urgent else self._patient).popleft()
+            yields = self._last_was_interactive and bool(self._background)
+            self._last_was_interactive = bool(self._interactive) and not yields
+            lane = self._interactive if self._last_was_interactive else self._background
+            return lane.popleft()
 
     def __len__(self) -> int:
-        return len(self._urgent) + len(self._patient)
+        return len(self._interactive) + len(self._background)

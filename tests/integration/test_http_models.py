@@ -11,7 +11,7 @@ from PIL import Image
 from models.pipeline import FacePipeline
 from streams.commands.demo_pictures import demo_pictures
 from streams.config.settings import load_settings
-from streams.inference.pool import load_models
+from streams.inference.model_loading import load_models
 from streams.local.worker_process import WorkerProcess
 from streams.web.openapi import COMMITTED
 from tests.integration.http_client import (

@@ -8,7 +8,7 @@ import pytest
 
 from models.pipeline import FacePipeline
 from streams.config.settings import Settings, load_settings
-from streams.inference.pool import load_models
+from streams.inference.model_loading import load_models
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from models.pipeline import FacePipeline
 from streams.app import app
-from streams.inference.pool import InferencePool, load_models
+from streams.inference.model_loading import load_models
+from streams.inference.pool import InferencePool
 from tools.chaos.pipelines import random_delays, with_trouble
 
 __all__ = ["app"]

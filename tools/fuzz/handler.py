@@ -20,7 +20,8 @@ from streams.config.settings import Settings, load_settings
 from streams.dead_letters import LARGEST_KEPT_KEY, without_value
 from streams.engine.publishing import UnpublishableMessage
 from streams.inference.circuit import Circuit
-from streams.inference.pool import InferencePool, load_models
+from streams.inference.model_loading import load_models
+from streams.inference.pool import InferencePool
 from streams.kafka.topics import HEADER_ROOM, largest_message, topic_names
 from streams.messages import Incoming, Outgoing
 from streams.pictures.picture_store import ImageStore
@@ -177,7 +178,7 @@ class Handler:
     def _check_secrecy(self, event: Incoming) -> None:
         assert not self.site.trespasses, self.site.trespasses
         # Models may raise only their own errors; the pool logs any other.
-        assert "scoring raised what it should not" not in self.log.events
+        assert "scoring raised an unexpected error" not in self.log.events
         shown = self.log.lines
         digest = canary_digest()
         for answer in self.publisher.published:

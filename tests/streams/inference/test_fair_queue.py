@@ -1,38 +1,38 @@
-"""Whose turn it is."""
+"""The fair queue: which lane is served next."""
 
 from __future__ import annotations
 
 import pytest
 
-from streams.inference.fair_queue import Turns
+from streams.inference.fair_queue import FairQueue
 
 
-def taken(turns: Turns[str]) -> list[str]:
-    """All that is there, in the order of its turns."""
-    return [turns.take() for _ in range(len(turns))]
+def taken(queue: FairQueue[str]) -> list[str]:
+    """Empty the queue."""
+    return [queue.take() for _ in range(len(queue))]
 
 
-def test_the_urgent_and_the_patient_take_turns() -> None:
-    """Neither holds the other up, and both keep their order."""
-    turns: Turns[str] = Turns()
-    for item in ("p1", "p2", "p3"):
-        turns.put(item, urgent=False)
-    for item in ("u1", "u2", "u3", "u4", "u5"):
-        turns.put(item, urgent=True)
-    assert taken(turns) == ["u1", "p1", "u2", "p2", "u3", "p3", "u4", "u5"]
+def test_interactive_work_alternates_with_the_backlog() -> None:
+    """Neither lane starves the other, and both keep their order."""
+    queue: FairQueue[str] = FairQueue()
+    for item in ("b1", "b2", "b3"):
+        queue.put(item, interactive=False)
+    for item in ("i1", "i2", "i3", "i4", "i5"):
+        queue.put(item, interactive=True)
+    assert taken(queue) == ["i1", "b1", "i2", "b2", "i3", "b3", "i4", "i5"]
 
 
-def test_an_urgent_one_that_comes_late_is_next() -> None:
-    """After patient ones had their turns."""
-    turns: Turns[str] = Turns()
-    for item in ("p1", "p2", "p3"):
-        turns.put(item, urgent=False)
-    assert turns.take() == "p1"
-    turns.put("u1", urgent=True)
-    assert taken(turns) == ["u1", "p2", "p3"]
+def test_interactive_work_that_arrives_late_is_next() -> None:
+    """It does not wait behind the backlog."""
+    queue: FairQueue[str] = FairQueue()
+    for item in ("b1", "b2", "b3"):
+        queue.put(item, interactive=False)
+    assert queue.take() == "b1"
+    queue.put("i1", interactive=True)
+    assert taken(queue) == ["i1", "b2", "b3"]
 
 
-def test_nothing_to_take_is_an_error() -> None:
-    """Each turn was announced by something put."""
+def test_taking_from_an_empty_queue_is_an_error() -> None:
+    """A thread takes an item only after one was put."""
     with pytest.raises(IndexError):
-        Turns[str]().take()
+        FairQueue[str]().take()

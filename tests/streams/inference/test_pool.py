@@ -32,7 +32,8 @@ from models.session import Cancellation
 from streams.config.settings import load_settings
 from streams.errors import Busy, InferenceTimeout
 from streams.inference.circuit import Circuit
-from streams.inference.pool import InferencePool, load_models
+from streams.inference.model_loading import load_models
+from streams.inference.pool import InferencePool
 from tools.pictures import encoded, png_declaring, portrait, portrait_bytes
 
 WITHOUT_END = b"a picture that takes for ever"
@@ -171,11 +172,11 @@ async def test_who_waits_in_vain_is_told_and_what_runs_is_not_cut_off(
     await pool.start()
     try:
         hangs = asyncio.create_task(
-            pool.score(WITHOUT_END, min_confidence=0.5, max_faces=1, patience_s=0.5)
+            pool.score(WITHOUT_END, min_confidence=0.5, max_faces=1, max_wait_s=0.5)
         )
         await until(watched.begun.is_set)
         with pytest.raises(Busy, match="no result in 100 ms"):
-            await pool.detect(portrait_bytes(), min_confidence=0.5, patience_s=0.1)
+            await pool.detect(portrait_bytes(), min_confidence=0.5, max_wait_s=0.1)
         assert circuit.is_closed, "a queue says nothing about the models"
         with pytest.raises(InferenceTimeout):
             await hangs
@@ -192,12 +193,12 @@ async def test_who_is_waited_for_is_not_behind_a_whole_backlog(watched: WatchedP
         backlog = [asyncio.create_task(score(pool, portrait_bytes())) for _ in range(5)]
         await until(lambda: pool.waiting == 5)
         request = asyncio.create_task(
-            pool.score(portrait_bytes(), min_confidence=0.5, max_faces=1, patience_s=60.0)
+            pool.score(portrait_bytes(), min_confidence=0.5, max_faces=1, max_wait_s=60.0)
         )
         await until(lambda: pool.waiting == 6)
         first.cancel()
         await request
-        assert pool.waiting >= 3, "they were before it, and are patient"
+        assert pool.waiting >= 3, "they were queued before it"
         assert all(one.faces for one in await asyncio.gather(*backlog))
 
 
@@ -238,8 +239,8 @@ async def test_results_come_together_while_pictures_wait_for_a_thread(
         endless = [asyncio.create_task(score(pool, WITHOUT_END)) for _ in range(4)]
         await until(lambda: watched.ended == ["scored"] * 3 and pool.waiting == 3)
         assert not any(one.done() for one in scoring), "they came one by one"
-        assert pool._bursts is not None
-        pool._bursts.deliver()
+        assert pool._results is not None
+        pool._results.deliver()
         assert [len(one.faces) for one in await asyncio.gather(*scoring)] == [1, 1, 1]
         for one in endless:
             one.cancel()

@@ -1,4 +1,4 @@
-"""Bursts: results of threads that are in no hurry come together, and all of them come."""
+"""Result batches: results are delivered together, and every result is delivered."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from streams.inference.result_batches import LATE_S, MOST_TOGETHER, Bursts
+from streams.inference.result_batches import MAX_BATCH, MAX_WAIT_S, ResultBatches
 
 
 async def in_thread(work: Callable[[], None]) -> None:
@@ -17,75 +17,75 @@ async def in_thread(work: Callable[[], None]) -> None:
     await asyncio.sleep(0)
 
 
-async def test_one_that_does_not_wait_takes_the_others_along() -> None:
+async def test_a_result_that_does_not_wait_delivers_the_others_too() -> None:
     """In their order."""
     came: list[int] = []
-    bursts = Bursts(asyncio.get_running_loop())
+    batches = ResultBatches(asyncio.get_running_loop())
     for number in (1, 2):
-        await in_thread(partial(bursts.bring, partial(came.append, number), together=9))
+        await in_thread(partial(batches.add, partial(came.append, number), batch_size=9))
     assert came == []
-    await in_thread(partial(bursts.bring, partial(came.append, 3), together=0))
+    await in_thread(partial(batches.add, partial(came.append, 3), batch_size=0))
     assert came == [1, 2, 3]
 
 
-async def test_enough_of_them_are_not_kept_waiting() -> None:
-    """A burst has its limit."""
+async def test_a_full_batch_is_delivered() -> None:
+    """A batch has a limit."""
     came: list[int] = []
-    bursts = Bursts(asyncio.get_running_loop())
-    for number in range(MOST_TOGETHER - 1):
-        await in_thread(partial(bursts.bring, partial(came.append, number), together=99))
+    batches = ResultBatches(asyncio.get_running_loop())
+    for number in range(MAX_BATCH - 1):
+        await in_thread(partial(batches.add, partial(came.append, number), batch_size=99))
     assert came == []
-    await in_thread(partial(bursts.bring, partial(came.append, MOST_TOGETHER), together=99))
-    assert len(came) == MOST_TOGETHER
+    await in_thread(partial(batches.add, partial(came.append, MAX_BATCH), batch_size=99))
+    assert len(came) == MAX_BATCH
 
 
-async def test_as_many_as_are_asked_for_come_together() -> None:
-    """The latest word counts."""
+async def test_the_last_batch_size_decides() -> None:
+    """The queue may have become shorter meanwhile."""
     came: list[int] = []
-    bursts = Bursts(asyncio.get_running_loop())
-    await in_thread(partial(bursts.bring, partial(came.append, 1), together=3))
+    batches = ResultBatches(asyncio.get_running_loop())
+    await in_thread(partial(batches.add, partial(came.append, 1), batch_size=3))
     assert came == []
-    await in_thread(partial(bursts.bring, partial(came.append, 2), together=2))
+    await in_thread(partial(batches.add, partial(came.append, 2), batch_size=2))
     assert came == [1, 2]
 
 
-async def test_the_last_ones_are_there_for_who_asks() -> None:
-    """Once each."""
+async def test_late_results_are_delivered_once() -> None:
+    """After the longest wait, and not before."""
     came: list[int] = []
-    bursts = Bursts(asyncio.get_running_loop())
-    await in_thread(partial(bursts.bring, partial(came.append, 1), together=9))
-    bursts.deliver_late()
+    batches = ResultBatches(asyncio.get_running_loop())
+    await in_thread(partial(batches.add, partial(came.append, 1), batch_size=9))
+    batches.deliver_late()
     assert came == []
-    await asyncio.sleep(LATE_S)
-    bursts.deliver_late()
-    bursts.deliver_late()
+    await asyncio.sleep(MAX_WAIT_S)
+    batches.deliver_late()
+    batches.deliver_late()
     assert came == [1]
 
 
-async def test_one_that_fails_does_not_keep_the_others() -> None:
-    """Each is somebody's answer."""
+async def test_a_callback_that_fails_does_not_stop_the_others() -> None:
+    """Each of them ends another attempt."""
     came: list[int] = []
-    bursts = Bursts(asyncio.get_running_loop())
-    bursts.bring(lambda: came.append(1 // 0), together=9)
-    bursts.bring(lambda: came.append(2), together=9)
-    bursts.deliver()
+    batches = ResultBatches(asyncio.get_running_loop())
+    batches.add(lambda: came.append(1 // 0), batch_size=9)
+    batches.add(lambda: came.append(2), batch_size=9)
+    batches.deliver()
     assert came == [2]
 
 
-async def test_once_closed_nothing_waits_for_others() -> None:
-    """Nobody would come for them."""
+async def test_after_close_no_result_waits() -> None:
+    """The watchdog that delivers late results has ended."""
     came: list[int] = []
-    bursts = Bursts(asyncio.get_running_loop())
-    bursts.bring(lambda: came.append(1), together=9)
-    bursts.close()
+    batches = ResultBatches(asyncio.get_running_loop())
+    batches.add(lambda: came.append(1), batch_size=9)
+    batches.close()
     assert came == [1]
-    bursts.bring(lambda: came.append(2), together=9)
+    batches.add(lambda: came.append(2), batch_size=9)
     await asyncio.sleep(0)
     assert came == [1, 2]
 
 
 def test_a_result_without_a_loop_is_no_error() -> None:
-    """The worker has stopped; nobody waits any more."""
+    """The worker has stopped, and its loop is closed."""
     loop = asyncio.new_event_loop()
     loop.close()
-    Bursts(loop).bring(lambda: None, together=0)
+    ResultBatches(loop).add(lambda: None, batch_size=0)

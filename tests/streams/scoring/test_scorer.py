@@ -33,7 +33,8 @@ from streams.config.settings import Settings, load_settings
 from streams.dead_letters import fallback_message
 from streams.errors import Abandoned, InferenceTimeout
 from streams.inference.circuit import Circuit
-from streams.inference.pool import InferencePool, load_models
+from streams.inference.model_loading import load_models
+from streams.inference.pool import InferencePool
 from streams.messages import Incoming, Outgoing
 from streams.pictures.picture_store import (
     FetchedImageTooLarge,
