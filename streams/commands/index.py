@@ -67,7 +67,5 @@ def _summary(report: AliasReport) -> str:
     if report.points_to == report.expected:
         return pointing
     if report.expected not in [collection.name for collection in report.collections]:
-        return (
-            f"{pointing}; there is no collection {report.expected} for the models in the settings"
-        )
+        return f"{pointing}; {report.expected}, for the models in the settings, does not exist"
     return f"{pointing}; `{MOVE_COMMAND}` points it to {report.expected}"

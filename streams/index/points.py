@@ -64,7 +64,6 @@ class Neighbour:
     user_id: str
     event_id: str
     similarity: float
-    payload: Mapping[str, JSON]
 
 
 @dataclass(frozen=True, slots=True)

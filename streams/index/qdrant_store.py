@@ -126,8 +126,7 @@ class QdrantStore:
                 with_payload=True,
             )
         return [
-            Neighbour(str(point.id), *_owner(point.payload), point.score, point.payload or {})
-            for point in answer.points
+            Neighbour(str(point.id), *_owner(point.payload), point.score) for point in answer.points
         ]
 
     def get(self, face_id: str) -> IndexedFace | None:

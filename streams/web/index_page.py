@@ -42,7 +42,7 @@ class IndexPages:
         self._intake = intake
 
     async def state(self, _: web.Request) -> web.Response:
-        """The alias in use, and the number of faces behind it."""
+        """The configured alias, and the number of faces in this worker's collection."""
         index = await self._index()
         alias = self._runtime.settings.qdrant_alias
         return json_answer({"alias": alias, "faces": await index.count()})

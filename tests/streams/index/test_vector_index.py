@@ -195,7 +195,7 @@ async def test_a_search_is_ordered_limited_and_leaves_out_an_event(index: Vector
     await index.apply(
         [
             face(A, vector=X, user="ann"),
-            face(B, vector=(0.8, 0.6, 0.0), user="bob", quality=0.9),
+            face(B, vector=(0.8, 0.6, 0.0), user="bob"),
             face(C, vector=(0.6, 0.8, 0.0), user="ann"),
         ]
     )
@@ -210,7 +210,6 @@ async def test_a_search_is_ordered_limited_and_leaves_out_an_event(index: Vector
     [bob] = await index.nearest(X, limit=1, exclude_event_id=A)
     assert (bob.user_id, bob.face_id) == ("bob", face_id(B, 0))
     assert bob.similarity == pytest.approx(0.8)
-    assert bob.payload["quality"] == 0.9
 
 
 @pytest.mark.parametrize(
