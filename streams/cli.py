@@ -1,4 +1,4 @@
-"""``facestream`` is short for ``faust -A streams.app``."""
+"""The command ``facestream``: short for ``faust -A streams.app``."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ facestream COMMAND is short for faust -A streams.app COMMAND. Settings come from
 and from the file that ENV_FILE names.
 """
 
-#: Faust's commands that say something about this app. The others are about tables, which it has
-#: none of, or send what no record of ours would; they can still be called.
-OF_FAUST = frozenset({"worker", "agents", "completion"})
+#: Faust's commands that help lists. The others are about tables, which this app has none of, or
+#: send messages that no topic here accepts; they are hidden and can still be called.
+SHOWN_FAUST_COMMANDS = frozenset({"worker", "agents", "completion"})
 
 
 def main() -> NoReturn:
-    """Run a command of the app."""
-    # Faust looks for -A in sys.argv itself, so it has to be put there.
+    """Run the command that ``sys.argv`` names."""
+    # Faust reads -A from sys.argv.
     sys.argv[1:1] = ["-A", "streams.app"]
     if sys.argv[3:] == ["--version"]:
         print(f"facestream {version('facestream')}")
         raise SystemExit(0)
     cli.help = HELP
-    # Known before the app is imported: these are Faust's own, ours come with the app.
+    # Before the app is imported, only Faust's own commands are registered.
     for name, command in cli.commands.items():
-        command.hidden = name not in OF_FAUST
+        command.hidden = name not in SHOWN_FAUST_COMMANDS
     cli(prog_name="facestream")
-    raise SystemExit(0)  # click has already left; this is for the reader and the type checker
+    raise SystemExit(0)  # not reached: click exits itself
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every command of ours shares."""
+"""The base class of every command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 from faust.cli.base import AppCommand
 from rich.console import Console
@@ -17,21 +17,21 @@ from streams.config.settings import Settings
 from streams.config.unknown_settings import unknown_settings
 from streams.errors import StreamsError
 
-#: What the widest of our tables needs.
+#: The width of the widest table, in characters.
 TABLE_WIDTH = 132
 
 
 class FacestreamCommand(AppCommand):  # type: ignore[misc]  # faust ships no usable hints
     """A command that runs one coroutine and ends with its exit status.
 
-    Faust's own base runs commands inside a worker with its logging and signals; a client needs
-    neither. An error of ours is printed as one line, not as a traceback.
+    Faust's base class runs commands inside a worker, with its logging and signal handlers, which a
+    client does not need. An expected error is printed as one line, without a traceback.
     """
 
     abstract: ClassVar[bool] = True
 
-    #: The command's work: takes its options by name, returns the exit status.
-    main: Callable[..., Coroutine[Any, Any, int]]
+    #: The work of the command: takes its options by name, returns the exit status.
+    main: Callable[..., Coroutine[object, object, int]]
 
     @property
     def settings(self) -> Settings:
@@ -41,10 +41,10 @@ class FacestreamCommand(AppCommand):  # type: ignore[misc]  # faust ships no usa
 
     @property
     def console(self) -> Console:
-        """Where people read: standard output.
+        """Standard output, for tables and other text for people.
 
-        Never narrower than our tables: a line that the terminal wraps loses nothing, a column
-        that rich leaves out does.
+        Never narrower than ``TABLE_WIDTH``: in a narrower console rich drops columns, while a long
+        line that the terminal wraps stays complete.
         """
         console = Console(file=sys.stdout, highlight=False)
         console.width = max(console.width, TABLE_WIDTH)
@@ -52,11 +52,11 @@ class FacestreamCommand(AppCommand):  # type: ignore[misc]  # faust ships no usa
 
     @property
     def notes(self) -> Console:
-        """Where progress and remarks go: standard error, so that output stays clean."""
+        """Standard error, for progress, remarks and errors."""
         return Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        # A closed terminal or a `kill` ends a command as Ctrl-C does: what it started ends with it.
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
+        # A closed terminal and ``kill`` act like Ctrl-C, so that child processes end as well.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
         for ignored in (*unknown_settings(), *removed_settings()):
@@ -69,7 +69,7 @@ class FacestreamCommand(AppCommand):  # type: ignore[misc]  # faust ships no usa
         except KeyboardInterrupt:
             status = 130
         except BrokenPipeError:
-            # The reader of our output has gone (`facestream results | head`).
+            # The reader of the output has ended (``facestream results | head``).
             sys.stdout = None
             status = 0
         raise SystemExit(status)

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from schemas.image_submitted import ImageSubmitted
 
 EXIF_ORIENTATION = 0x0112
-#: Stored a quarter turn off, to be shown turned by 90 degrees clockwise.
+#: The EXIF value for a picture that is shown after a turn of 90 degrees clockwise.
 ROTATE_90_CW = 6
 
 GRACE, EILEEN = "grace-hopper", "eileen-collins"
@@ -21,26 +21,26 @@ GRACE, EILEEN = "grace-hopper", "eileen-collins"
 
 @dataclass(frozen=True)
 class DemoPicture:
-    """A picture, whose it is, and what should come of it."""
+    """A picture, the people in it, and its expected result."""
 
     event: ImageSubmitted
     people: tuple[str, ...]
     reason: str | None = None
-    """Why it cannot be scored, where it cannot."""
+    """The expected ``fallback_reason`` of a picture that cannot be scored."""
 
     @property
     def name(self) -> str:
-        """The demo submits each picture as a user of its own."""
+        """The name of the picture, which is also its ``user_id``."""
         return self.event.user_id
 
     @property
     def image(self) -> bytes:
-        """The picture's file."""
+        """The bytes of the picture's file."""
         return self.event.image or b""
 
 
 def demo_pictures() -> list[DemoPicture]:
-    """Portraits, second pictures of the same people, and what goes wrong in real life."""
+    """Portraits, second pictures of the same people, and pictures that cannot be scored."""
     grace, eileen = _portrait(GRACE), _portrait(EILEEN)
     return [
         _picture("grace-hopper", (GRACE,), _file(GRACE)),
@@ -81,7 +81,7 @@ def _jpeg(picture: Image.Image, exif: Image.Exif | None = None) -> bytes:
 
 
 def _another_picture(portrait: Image.Image, *, light: float) -> Image.Image:
-    """Cropped, mirrored, in another light and at another size."""
+    """A second picture of a person: cropped, mirrored, with another light and size."""
     width, height = portrait.size
     cropped = portrait.crop((width // 12, height // 20, width - width // 10, height * 4 // 5))
     mirrored = ImageOps.mirror(cropped)
@@ -105,7 +105,7 @@ def _stored_sideways(portrait: Image.Image) -> bytes:
 
 
 def _landscape() -> Image.Image:
-    """Hills under a sky, the same every time."""
+    """A picture without a face, the same in every run."""
     dice = random.Random(7)  # noqa: S311 - scenery
     picture = Image.new("RGB", (640, 480), (150, 190, 230))
     draw = ImageDraw.Draw(picture)

@@ -1,11 +1,12 @@
-"""Scored faces as tables that a person can read."""
+"""Scored faces as a table for people."""
 
 from __future__ import annotations
 
 from rich.table import Table
 from rich.text import Text
 
-from schemas.scored_face import ScoredFace
+from schemas.scored_face import ScoredFace, Timings
+from schemas.shadow_scored import SCORES
 
 SCORE_COLUMNS = ("qual", "front", "symm", "resol", "conf")
 
@@ -13,7 +14,7 @@ SCORE_COLUMNS = ("qual", "front", "symm", "resol", "conf")
 def faces_table(first: str = "user", *extra: str, header: bool = True) -> Table:
     """An empty table of scored faces, with ``extra`` columns before the milliseconds.
 
-    Fixed widths keep rows that are printed one by one aligned.
+    The widths are fixed, so that tables printed one after the other line up.
     """
     table = Table(show_header=header, box=None, pad_edge=False, header_style="bold")
     table.add_column(first, min_width=15, no_wrap=True)
@@ -29,7 +30,7 @@ def faces_table(first: str = "user", *extra: str, header: bool = True) -> Table:
 
 
 def box_text(face: ScoredFace) -> str:
-    """Left, top, width and height in whole pixels."""
+    """Left, top, width and height in pixels."""
     box = face.bounding_box
     return f"{box.x:.0f},{box.y:.0f} {box.width:.0f}×{box.height:.0f}" if box else "-"  # noqa: RUF001
 
@@ -41,31 +42,27 @@ def provenance_text(face: ScoredFace) -> Text:
     return Text(f"simulated: {face.fallback_reason}", style="yellow")
 
 
-def milliseconds(face: ScoredFace) -> str:
-    """What scoring took, without the wait in the queue."""
-    spent = face.timings_ms
-    if spent is None:
-        return "-"
-    steps = (spent.fetch, spent.decode, spent.detect, spent.align, spent.embed, spent.assess)
-    return f"{sum(step or 0 for step in steps):.0f}"
+def milliseconds_of(timings: Timings) -> float:
+    """The time spent on one picture, without the wait in the queue."""
+    steps = (
+        *(timings.fetch, timings.decode, timings.detect),
+        *(timings.align, timings.embed, timings.assess),
+    )
+    return sum(step or 0.0 for step in steps)
+
+
+def milliseconds_text(face: ScoredFace) -> str:
+    """The time spent on the face's picture, "-" where it is unknown."""
+    return "-" if face.timings_ms is None else f"{milliseconds_of(face.timings_ms):.0f}"
 
 
 def scores(face: ScoredFace) -> list[str]:
-    """The five scores, two decimals."""
-    return [
-        f"{value:.2f}"
-        for value in (
-            face.quality,
-            face.frontality,
-            face.symmetry,
-            face.resolution,
-            face.confidence,
-        )
-    ]
+    """The five scores, with two decimals."""
+    return [f"{getattr(face, name):.2f}" for name in SCORES]
 
 
 def face_row(face: ScoredFace, first: str | None = None, *extra: str) -> list[str | Text]:
-    """One row of ``faces_table``."""
+    """A row of ``faces_table``."""
     return [
         Text(face.user_id if first is None else first),
         f"{face.face_index + 1}/{face.face_count}",
@@ -73,5 +70,5 @@ def face_row(face: ScoredFace, first: str | None = None, *extra: str) -> list[st
         *scores(face),
         provenance_text(face),
         *(Text(one) for one in extra),
-        milliseconds(face),
+        milliseconds_text(face),
     ]

