@@ -1,23 +1,21 @@
-"""What aiokafka cannot read arrives all the same, and stops no reader.
+"""Lets consumers read past records that aiokafka cannot read.
 
-aiokafka raises while it takes a fetched batch of records apart: for the name of a header that is
-not UTF-8 (Kafka's own clients read it with replacement characters), an unknown compression, lengths
-that contradict each other, a checksum that is wrong. The reader stays in front of that batch, so
-that a worker ends there, and then the next one that is given the partition, and so on.
+aiokafka raises while it decodes a fetched batch of records: for a header name that is not UTF-8
+(Kafka's own clients replace such characters), an unknown compression codec, contradictory lengths,
+a wrong checksum. The consumer stays in front of that batch, so the worker stops there, and so does
+the next worker that is assigned the partition.
 
-``install`` puts two classes into aiokafka, for every consumer of the process. Sound batches are
-read by the same compiled code as before. Of one that fails,
+``install`` replaces two classes of aiokafka, for all consumers of the process. The same compiled
+code decodes sound batches. When it fails,
 
-- where the checksum is right, all records are read, with what is not UTF-8 in the names of headers
-  written as escapes (``\\xff``);
-- what cannot be read at all arrives as one record without a key, whose value is the batch byte for
-  byte and whose header ``UNREADABLE`` says why. That is no event of any of our topics, so it ends
-  in the fallback topic, and reading goes on behind the batch;
-- where the checksum is wrong, the batch is fetched again first: its transfer may have damaged it.
+- a batch with a right checksum is decoded again, with invalid header names written as escapes
+  (``\\xff``);
+- what still cannot be decoded becomes one record without a key, whose value is the batch byte for
+  byte and whose header ``UNREADABLE`` holds the reason. It is not an event of any topic, so it
+  becomes a dead letter, and reading continues after the batch.
 
-A record may also claim an offset behind its batch. aiokafka believes it, and Faust would then take
-every later event of the partition for one that it has seen; such a batch is unreadable too. So is
-one that begins absurdly far ahead of what was asked for: its beginning is outside its checksum.
+A record may also claim an offset after the end of its batch. aiokafka accepts it, and Faust would
+then skip every later event of the partition as already seen; such a batch is unreadable too.
 """
 
 from __future__ import annotations
@@ -29,157 +27,132 @@ from typing import Any
 import structlog
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.default_records import (
+    DefaultRecord,
+    DefaultRecordBatch,
+    _DefaultRecordBatchPy,
+)
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 log = structlog.get_logger(__name__)
 
-#: The header of a record that stands for a batch which cannot be read; its value says why.
+#: Header of a record that stands for an unreadable batch; its value is the reason.
 UNREADABLE = "facestream-unreadable-batch"
-#: How often a batch with a wrong checksum is fetched again.
-FETCHES_AGAIN = 3
-#: Offsets; no gap of a compacted log is as wide, and no partition has had as many records.
-FURTHEST_AHEAD = 1 << 40
 
 _BASE_AND_LENGTH = struct.Struct(">qi")
 _MAGIC_AT = 16
-_LARGEST_OFFSET = (1 << 63) - 1
-_SIZE_OF_HEADER = _DefaultRecordBatchPy.HEADER_STRUCT.size
-
-#: By partition, where a batch had a wrong checksum, and how often it was fetched again.
-_damaged: dict[Any, tuple[int, int]] = {}
+_HEADER_SIZE = _DefaultRecordBatchPy.HEADER_STRUCT.size
 
 
 def install() -> None:
-    """Let every consumer that this process starts from now on read in this way."""
-    fetcher.MemoryRecords = Fetched
-    fetcher.PartitionRecords = EveryRecord
+    """Make every consumer that this process starts from now on use these classes."""
+    fetcher.MemoryRecords = FetchedBatches
+    fetcher.PartitionRecords = LenientRecords
 
 
-class Fetched(MemoryRecords):  # type: ignore[misc]  # says it is final; compiled, it is not
-    """The batches of one fetch, which can tell the bytes of the one taken last."""
+class FetchedBatches(MemoryRecords):  # type: ignore[misc]  # declared final; the compiled one is not
+    """The batches of one fetch response, with access to the bytes of the current one."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         self._data = data
-        self._taken = 0
-        self.end = 0
-        """The first offset behind the batch that was taken last."""
-        self.furthest: int = _LARGEST_OFFSET
-        """No batch begins behind this offset."""
+        self._batch = slice(0, 0)
+        self.end_offset = 0
+        """The first offset after the current batch."""
 
-    def next_batch(self) -> Any:
-        """As aiokafka's, but raises for a batch that ends before it begins or is out of reach."""
-        self._taken += 1
+    def next_batch(self) -> DefaultRecordBatch | None:
+        """Return the next batch. Raises for one that ends before it begins."""
+        if not self.has_next():
+            return None
+        start = self._batch.stop
+        _, length = _BASE_AND_LENGTH.unpack_from(self._data, start)
+        self._batch = slice(start, start + _BASE_AND_LENGTH.size + max(0, length))
         batch = super().next_batch()
-        if batch is not None:
-            self.end = batch.next_offset
-            base = getattr(batch, "base_offset", self.end - 1)
-            if self.end <= base:
-                raise CorruptRecordException(f"the batch ends at {self.end}, before it begins")
-            if base > self.furthest:
-                raise CorruptRecordException(f"the batch begins at {base}, out of reach")
+        self.end_offset = batch.next_offset
+        base = getattr(batch, "base_offset", self.end_offset - 1)
+        if self.end_offset <= base:
+            raise CorruptRecordException(f"the batch ends at {self.end_offset}, before it begins")
         return batch
 
     def split(self) -> tuple[bytes, bytes]:
-        """The batch that was taken last, and all that follows it."""
-        start = end = 0
-        for _ in range(self._taken):
-            start = end
-            _, length = _BASE_AND_LENGTH.unpack_from(self._data, start)
-            end = start + _BASE_AND_LENGTH.size + max(0, length)
-        return bytes(self._data[start:end]), bytes(self._data[end:])
+        """Return the bytes of the current batch, and those of all batches after it."""
+        return bytes(self._data[self._batch]), bytes(self._data[self._batch.stop :])
 
 
-class EveryRecord(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no hints here
-    """The records of one fetch from one partition, whatever they are like."""
+class LenientRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no type hints
+    """The records of one fetch response from one partition, unreadable ones included."""
 
-    _records: Fetched
-    _records_iterator: Iterator[ConsumerRecord] | None
+    _records: FetchedBatches
+    _records_iterator: Iterator[ConsumerRecord]
     next_fetch_offset: int
 
-    def __init__(self, tp: Any, records: Any, aborted: Any, fetch_offset: int, *more: Any) -> None:
-        super().__init__(tp, records, aborted, fetch_offset, *more)
-        self._asked_for = fetch_offset
-        records.furthest = fetch_offset + FURTHEST_AHEAD
+    def __init__(
+        self,
+        tp: TopicPartition,
+        records: FetchedBatches,
+        aborted: object,
+        start: int,
+        *rest: object,
+    ) -> None:
+        super().__init__(tp, records, aborted, start, *rest)
+        self._requested = start
 
     def __next__(self) -> ConsumerRecord:
         while True:
             try:
-                return next(self._records_iterator)  # type: ignore[arg-type]
+                return next(self._records_iterator)
             except StopIteration:
-                self._records_iterator = None
-                # A batch that says it ends before what was asked for must not lead back.
-                self.next_fetch_offset = max(self.next_fetch_offset, self._asked_for)
+                self._records_iterator = iter(())  # breaks a reference cycle, as aiokafka does
+                # A batch may claim to end before the requested offset: reading must not go back.
+                self.next_fetch_offset = max(self.next_fetch_offset, self._requested)
                 raise
             except Exception as error:
-                batch, rest = self._records.split()
-                sound = _is_sound(batch) and not self._is_astray(batch)
-                if not sound and self._is_fetched_again():
-                    self._records_iterator = None
-                    raise StopIteration from None
-                self._records_iterator = self._from(batch, rest, error, sound=sound)
+                self._records_iterator = self._recover(error)
 
-    def _consumer_record(self, tp: Any, record: Any) -> ConsumerRecord:
-        if record.offset >= self._records.end:
+    def _consumer_record(self, tp: TopicPartition, record: DefaultRecord) -> ConsumerRecord:
+        if record.offset >= self._records.end_offset:
             raise CorruptRecordException(f"offset {record.offset} is not in its batch")
         return super()._consumer_record(tp, record)
 
-    def _is_astray(self, batch: bytes) -> bool:
-        """Whether the batch says that it lies out of reach."""
-        return _base_of(batch) > self._records.furthest
-
-    def _is_fetched_again(self) -> bool:
-        """Whether to end in front of the batch, so that it is fetched again."""
-        offset, times = _damaged.get(self._tp, (-1, 0))
-        times = times + 1 if offset == self.next_fetch_offset else 1
-        if times > FETCHES_AGAIN:
-            _damaged.pop(self._tp, None)
-            return False
-        _damaged[self._tp] = self.next_fetch_offset, times
-        return True
-
-    def _from(
-        self, batch: bytes, rest: bytes, error: Exception, *, sound: bool
-    ) -> Iterator[ConsumerRecord]:
-        """What can be made of a batch that failed, and then the others."""
-        # The broker has answered a request for the first offset, whatever the batch says.
-        end = max(_end_of(batch, sound=sound), self._asked_for + 1)
-        if self._is_astray(batch):
-            # How far it reaches from here nobody knows, and nothing may be passed over.
-            end = self.next_fetch_offset + 1
+    def _recover(self, error: Exception) -> Iterator[ConsumerRecord]:
+        """Yield what can be read of the current batch, then the records of the next ones."""
+        batch, rest = self._records.split()
+        is_sound = _has_valid_checksum(batch)
+        # The broker sent the batch for the requested offset, whatever the batch claims.
+        end = max(_end_of(batch, is_sound=is_sound), self._requested + 1)
         where = {"topic": self._tp.topic, "partition": self._tp.partition}
         try:
-            if not sound:
+            if not is_sound:
                 raise error
-            for record in _Lenient(batch):
-                if record.offset >= end:
-                    raise error
-                if record.offset >= self.next_fetch_offset:
-                    taken = super()._consumer_record(self._tp, record)
-                    self.next_fetch_offset = record.offset + 1
-                    yield taken
+            yield from self._read_leniently(batch, end, error)
             log.warning("records were read leniently", **where, end=end, reason=str(error))
         except Exception as final:
             reason = f"{type(final).__name__}: {final}"
-            log.error(  # noqa: TRY400 - the reason says enough
-                "records cannot be read; they are kept together, and reading goes on behind them",
+            log.error(  # noqa: TRY400 - the reason is enough
+                "records cannot be read; they become one dead letter, and reading continues",
                 **where,
                 offset=self.next_fetch_offset,
-                goes_on_at=end,
+                next_offset=end,
                 bytes=len(batch),
                 reason=reason,
             )
             if self.next_fetch_offset < end:
-                yield self._in_its_place(batch, reason)
+                yield self._stand_in(batch, reason)
         self.next_fetch_offset = max(self.next_fetch_offset, end)
-        furthest = self._records.furthest
-        self._records = Fetched(rest)
-        self._records.furthest = furthest
+        self._records = FetchedBatches(rest)
         yield from self._unpack_records()
 
-    def _in_its_place(self, batch: bytes, reason: str) -> ConsumerRecord:
+    def _read_leniently(self, batch: bytes, end: int, error: Exception) -> Iterator[ConsumerRecord]:
+        for record in _LenientBatch(batch):
+            if record.offset >= end:
+                raise error
+            if record.offset >= self.next_fetch_offset:
+                decoded = super()._consumer_record(self._tp, record)
+                self.next_fetch_offset = record.offset + 1
+                yield decoded
+
+    def _stand_in(self, batch: bytes, reason: str) -> ConsumerRecord:
         return ConsumerRecord(
             topic=self._tp.topic,
             partition=self._tp.partition,
@@ -195,56 +168,54 @@ class EveryRecord(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka h
         )
 
 
-def _is_sound(batch: bytes) -> bool:
-    """Whether the checksum of a batch in today's format (magic 2 and above) is right."""
-    if len(batch) < _SIZE_OF_HEADER or batch[_MAGIC_AT] < 2:
+def _has_valid_checksum(batch: bytes) -> bool:
+    """Whether a batch in the current format (magic 2 and above) has the right checksum."""
+    if len(batch) < _HEADER_SIZE or batch[_MAGIC_AT] < 2:
         return False
     return bool(DefaultRecordBatch(batch).validate_crc())
 
 
-def _base_of(batch: bytes) -> int:
+def _end_of(batch: bytes, *, is_sound: bool) -> int:
+    """The first offset after a batch, as far as its header is credible."""
     base: int = _BASE_AND_LENGTH.unpack_from(batch)[0]
-    return base
-
-
-def _end_of(batch: bytes, *, sound: bool) -> int:
-    """The first offset behind a batch, as far as its header can be believed."""
-    base = _base_of(batch)
-    if len(batch) < _SIZE_OF_HEADER or batch[_MAGIC_AT] < 2:
+    if len(batch) < _HEADER_SIZE or batch[_MAGIC_AT] < 2:
         return base + 1
     header = _DefaultRecordBatchPy.HEADER_STRUCT.unpack_from(batch)
     span, count = header[6] + 1, header[12]
-    believable = span > 0 and (sound or span == count)
-    return base + (span if believable else 1)
+    credible = span > 0 and (is_sound or span == count)
+    return base + (span if credible else 1)
 
 
-class _Lenient(_DefaultRecordBatchPy):  # type: ignore[misc]  # says it is final
-    """aiokafka's reader in Python, for which every name is text."""
+class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # declared final
+    """aiokafka's decoder in Python, which accepts any bytes as a header name."""
 
     _buffer: bytearray
 
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
-        self._buffer = _Names(self._buffer)
+        self._buffer = _LenientBytes(self._buffer)
 
-    def _read_msg(self, _: Any = None) -> Any:
+    def _read_msg(self, _: object = None) -> DefaultRecord:
         return super()._read_msg(_varint)
 
 
-class _Names(bytearray):
-    """Decodes to text whatever it holds; so do its slices."""
+class _LenientBytes(bytearray):
+    """Bytes whose slices decode to text with escapes for what is not UTF-8."""
 
     def __getitem__(self, where: Any) -> Any:
         part = super().__getitem__(where)
-        return _Names(part) if isinstance(where, slice) else part
+        return _LenientBytes(part) if isinstance(where, slice) else part
 
     def decode(self, encoding: str = "utf-8", errors: str = "backslashreplace") -> str:
-        """Text, with escapes for what is none."""
+        """Decode with escapes by default."""
         return super().decode(encoding, errors)
 
 
 def _varint(buffer: bytearray, pos: int) -> tuple[int, int]:
-    """A zigzag varint at ``pos``, and the position behind it. aiokafka's own refuses subclasses."""
+    """Decode a zigzag varint at ``pos``; return it and the position after it.
+
+    aiokafka's own decoder refuses subclasses of ``bytearray``.
+    """
     value = shift = 0
     while True:
         byte = buffer[pos]

@@ -132,8 +132,8 @@ async def test_an_unreadable_batch_becomes_a_dead_letter(
         await assert_worker_continues(stack, producer)
 
 
-async def test_a_checksum_that_stays_wrong(stack: Stack, worker: WorkerProcess) -> None:
-    """As when the broker's disk has gone bad: fetched a few times, then kept as it is."""
+async def test_a_wrong_checksum(stack: Stack, worker: WorkerProcess) -> None:
+    """A batch that the disk of a broker has damaged becomes one dead letter."""
     mark = str(uuid4()).encode()
     data = batch([invalid_event(mark)], damage=put(RECORDS_AT + 20, "B", 0))
     async with stack.producer() as producer:
