@@ -30,11 +30,11 @@ class BatchPlan:
     new to the index: first the ids of the event's own faces and ``FIRST_LOOK`` more; only when one
     of these exists, all ids that the event may have.
 
-    This misses a left-over point that lies further behind when no point before it exists. Three
-    faults in a row are needed for that: the first faces of an event are not acknowledged while one
-    at least ``FIRST_LOOK`` behind them is, and is indexed; the worker dies before it sends the
-    others again; and the event, delivered again, now has too few faces for the one behind to be
-    looked up. The point then stays in the index.
+    The first look misses a left-over point with a higher index when its event has no point below
+    that. Three faults in a row lead there: the first faces of an event are not acknowledged, while
+    one at least ``FIRST_LOOK`` after them is, and is indexed; the worker dies before it sends the
+    others again; and the event, delivered again, now has too few faces for that point to be looked
+    up. The point then stays in the index.
     """
 
     upserts: Mapping[str, Sequence[FacePoint]]

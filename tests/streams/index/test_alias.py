@@ -65,7 +65,7 @@ async def test_a_worker_warns_once_even_when_it_checks_the_index_again(
 
 
 @pytest.mark.usefixtures("on_server")
-def test_an_alias_in_place_is_not_worth_a_warning(log: FakeLog) -> None:
+def test_a_worker_does_not_warn_when_the_alias_is_in_place(log: FakeLog) -> None:
     assert log.lines == []
 
 
