@@ -1,4 +1,4 @@
-"""Batches of records as they lie in a log, sound ones and such as no producer of ours sends."""
+"""Kafka record batches in wire format, valid and damaged."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-#: What stands in a batch for a name that is not UTF-8, before it is put in.
+#: A placeholder, replaced by a header name that is not UTF-8.
 PLACE_OF_NAME = "NAME"
 BAD_NAME = b"\xff\xfeN\xc3"
 BAD_NAME_AS_TEXT = "\\xff\\xfeN\\xc3"
 
-#: Where things are in a batch (https://kafka.apache.org/documentation/#recordbatch).
+#: Byte offsets within a batch (https://kafka.apache.org/documentation/#recordbatch).
 LENGTH_AT, CRC_AT, ATTRIBUTES_AT, SPAN_AT, COUNT_AT, RECORDS_AT = 8, 17, 21, 23, 57, 61
 GZIP, SNAPPY, LZ4, ZSTD, UNKNOWN_CODEC, CONTROL = 1, 2, 3, 4, 7, 0x20
 _CODECS = {
@@ -36,7 +36,7 @@ def batch(
     change: Callable[[bytearray], None] = lambda _: None,
     damage: Callable[[bytearray], None] = lambda _: None,
 ) -> bytes:
-    """The bytes of a batch: ``change`` happens before its checksum is made, ``damage`` after."""
+    """Return a batch; ``change`` edits it before the checksum is computed, ``damage`` after."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=0,
@@ -61,12 +61,12 @@ def batch(
 
 
 def put(at: int, shape: str, value: int) -> Callable[[bytearray], None]:
-    """A change: a number of that shape (as ``struct`` has it) at that place."""
+    """Return a change that writes a number in a ``struct`` format at an offset."""
     return lambda made: struct.pack_into(">" + shape, made, at, value)
 
 
 async def produce(producer: AIOKafkaProducer, topic: str, data: bytes) -> int:
-    """Send a batch as it is to partition 0; the broker's error code, 0 where it took it."""
+    """Send a raw batch to partition 0; return the broker's error code, 0 for success."""
     await producer.client._wait_on_metadata(topic)
     node = producer.client.cluster.leader_for_partition(TopicPartition(topic, 0))
     request = ProduceRequest(

@@ -1,22 +1,21 @@
-"""The app with a bug that stops the worker, and a stop that hangs: ``-A tests.crashing_app``."""
+"""The app with a bug in publishing, and a stop that hangs: ``-A tests.crashing_app``."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from streams.app import app
 
 __all__ = ["app"]
 
 
-async def fail(*_: Any) -> None:
-    """What nobody expects of publishing."""
+async def fail(*_: object) -> None:
+    """Raise an unexpected error."""
     raise RuntimeError("a bug in publishing")
 
 
 async def hang() -> None:
-    """As Faust's own stop does after some crashes."""
+    """Never return, as Faust's own stop does after some crashes."""
     await asyncio.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""The app with models that fail for as long as a file is there: ``-A tests.failing_app``."""
+"""The app with models that fail while a file exists: ``-A tests.failing_app``."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from streams.inference.model_loading import load_models
 
 __all__ = ["app"]
 
-#: Beside the index, in the folder of the test.
+#: The name of the file, in the folder that holds the index.
 MODELS_FAIL = "models-fail"
 
 
 class FailingPipeline(FacePipeline):
-    """The real pipeline, unless the file is there."""
+    """The real pipeline, which fails while the file exists."""
 
     def score(self, image: bytes, **options: Any) -> ScoredImage:
-        """Fail, or score."""
+        """Score the picture, or fail."""
         if (app.settings.qdrant_path.parent / MODELS_FAIL).exists():
-            raise InferenceFailed("tests", "made to fail")
+            raise InferenceFailed("tests", "failed by the test")
         return super().score(image, **options)
 
 
 def load_failing_models() -> FacePipeline:
-    """The models of the settings, made to fail."""
+    """Return the models of the settings as a failing pipeline."""
     real = load_models(app.settings)
     return FailingPipeline(**{one.name: getattr(real, one.name) for one in fields(real)})
 

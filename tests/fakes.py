@@ -119,14 +119,14 @@ def fake_engine(partitions: int = 2) -> FakeEngine:
 
 @dataclass
 class FakePublisher:
-    """Writes down what it is asked to publish; refuses what is larger than its topic takes."""
+    """Records published messages; refuses those that are too large for their topic."""
 
     published: list[Outgoing] = field(default_factory=list)
     largest: Callable[[str], int] = lambda _: sys.maxsize
-    """Bytes of the largest message for a topic."""
+    """Topic name to the size of its largest message, in bytes."""
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
-        """As the real one, acknowledged at once."""
+        """Record the messages. Raises ``UnpublishableMessage`` when one is too large."""
         for message in messages:
             if message.size > self.largest(message.topic):
                 raise UnpublishableMessage(f"{message.size} bytes for {message.topic}")
@@ -134,7 +134,7 @@ class FakePublisher:
 
 
 def incoming(value: bytes | None = b"value", **fields: Any) -> Incoming:
-    """A message of image-submitted; any field may be given."""
+    """Make a message of image-submitted; any field may be given."""
     defaults: dict[str, Any] = {
         "topic": "image-submitted",
         "partition": 3,
@@ -165,7 +165,7 @@ class FakePool:
 
 @dataclass
 class FakeImages:
-    """An image store whose fetches end as the test says, one after the other."""
+    """An image store whose fetches have the given outcomes, in order."""
 
     outcomes: Sequence[bytes | Exception] = ()
     asked: list[str] = field(default_factory=list)
@@ -181,14 +181,14 @@ class FakeImages:
 
 @dataclass
 class FakeIndex:
-    """A vector index that writes down each batch, unless ``refuses`` gives an error for it."""
+    """A vector index that records each batch, unless ``refuses`` returns an error for it."""
 
     refuses: Callable[[Sequence[FacePoint | GoneFaces]], Exception | None] = lambda changes: None
     tried: list[list[FacePoint | GoneFaces]] = field(default_factory=list)
     stored: list[FacePoint | GoneFaces] = field(default_factory=list)
 
     async def apply(self, points: Sequence[FacePoint | GoneFaces]) -> None:
-        """As the real one."""
+        """Record the batch, or raise."""
         self.tried.append(list(points))
         if error := self.refuses(points):
             raise error
@@ -197,7 +197,7 @@ class FakeIndex:
 
 @dataclass
 class FakeLog:
-    """A module's ``log``: keeps each line as its fields, its level and its event."""
+    """A logger that records the level, event and fields of each line."""
 
     lines: list[dict[str, Any]] = field(default_factory=list)
 
@@ -205,13 +205,13 @@ class FakeLog:
         self.lines.append({"level": level, "event": event, **fields})
 
     def debug(self, event: str, **fields: Any) -> None:
-        """As structlog's."""
+        """Record a line."""
         self._write("debug", event, fields)
 
     def info(self, event: str, **fields: Any) -> None:
-        """As structlog's."""
+        """Record a line."""
         self._write("info", event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        """As structlog's."""
+        """Record a line."""
         self._write("warning", event, fields)

@@ -1,4 +1,4 @@
-"""The app with models that hang once they are warm, until cancelled: ``-A tests.hanging_app``."""
+"""The app with models that hang until cancelled: ``-A tests.hanging_app``."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ __all__ = ["app"]
 
 
 class HangingPipeline(FacePipeline):
-    """The real models, whose inferences of pictures never end of themselves."""
+    """The real models, whose inferences end only when they are cancelled."""
 
     def warm_up(self) -> None:
-        """It is warm already."""
+        """Do nothing, as the models would hang."""
 
     def detect(self, *_: Any, cancellation: Cancellation | None = None, **__: Any) -> Any:
-        """Wait to be cancelled."""
+        """Wait until cancelled."""
         return _hang(cancellation)
 
     def score(self, *_: Any, cancellation: Cancellation | None = None, **__: Any) -> Any:
-        """Wait to be cancelled."""
+        """Wait until cancelled."""
         return _hang(cancellation)
 
     def embed_aligned(self, *_: Any, cancellation: Cancellation | None = None, **__: Any) -> Any:
-        """Wait to be cancelled."""
+        """Wait until cancelled."""
         return _hang(cancellation)
 
     def check(self, cancellation: Cancellation | None = None) -> None:
-        """Wait to be cancelled."""
+        """Wait until cancelled."""
         _hang(cancellation)
 
 

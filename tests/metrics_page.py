@@ -1,4 +1,4 @@
-"""The metrics page of a worker, read as Prometheus reads it."""
+"""Reads the metrics page of a worker as Prometheus does."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streams.local.worker_process import WorkerProcess
 
-#: The value of each series, by the name of the sample and then its labels' values in order.
+#: The value of each series, by sample name and label values in order.
 Series = dict[tuple[str, ...], float]
 
 
 def series_of(families: Iterable[Metric]) -> Series:
-    """The samples of a registry or a page."""
+    """Return the samples of a registry or a page."""
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in families
@@ -24,6 +24,6 @@ def series_of(families: Iterable[Metric]) -> Series:
 
 
 def metrics_of(worker: WorkerProcess) -> Series:
-    """What the worker's page says now."""
+    """Return the series of the worker's metrics page."""
     with urllib.request.urlopen(f"{worker.url}/metrics", timeout=5) as answer:
         return series_of(text_string_to_metric_families(answer.read().decode()))

@@ -1,4 +1,4 @@
-"""The reckoning itself: each kind of finding is found, and a sound run has none."""
+"""The audit finds every kind of flaw, and none in a flawless run."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tools.chaos.pipelines import embedding_for
 from tools.chaos.qdrant import StoredPoint
 
 EVENTS = list(Load(seed=1, count=400, real=False, picture_url="http://127.0.0.1:1/").events())
-SOUND = next(event for event in EVENTS if event.may_be_real and event.faces == 2)
+VALID = next(event for event in EVENTS if event.may_be_real and event.faces == 2)
 OTHER = next(event for event in EVENTS if event.may_be_real and event.faces == 1)
 BAD = next(event for event in EVENTS if event.event_id is not None and not event.may_be_real)
-NOBODYS = next(event for event in EVENTS if event.event_id is None)
-NOBODY_SENT = uuid5(NAMESPACE, "nobody")
+ANONYMOUS = next(event for event in EVENTS if event.event_id is None)
+UNKNOWN_ID = uuid5(NAMESPACE, "unknown")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -83,16 +83,16 @@ def simulated(event: Event, reason: FallbackReason | None = None, **changes: Any
 
 
 class Run:
-    """A small run without any flaw; tests spoil it."""
+    """A small flawless run, which tests falsify."""
 
     def __init__(self) -> None:
         self.audit = Audit()
-        for event in (SOUND, OTHER, BAD, NOBODYS):
+        for event in (VALID, OTHER, BAD, ANONYMOUS):
             self.audit.submitted(event)
         self.answers: list[tuple[bytes, bytes]] = []
-        self.letters = [self.letter(BAD), self.letter(NOBODYS)]
+        self.letters = [self.letter(BAD), self.letter(ANONYMOUS)]
         self.points: dict[str, StoredPoint] = {}
-        for event, index in ((SOUND, 0), (SOUND, 1), (OTHER, 0)):
+        for event, index in ((VALID, 0), (VALID, 1), (OTHER, 0)):
             face = real(event, index)
             self.answer(face)
             self.points[str(face.face_id)] = StoredPoint(
@@ -127,8 +127,8 @@ class Run:
         return self.audit.report(self.points)
 
 
-def test_a_sound_run_has_no_findings() -> None:
-    """All answered, all indexed; the line is the one that people grep for."""
+def test_a_flawless_run_has_no_findings() -> None:
+    """The printed line has a fixed format, as scripts search for it."""
     report = Run().report()
     assert report.ok
     assert report.findings == ()
@@ -138,11 +138,11 @@ def test_a_sound_run_has_no_findings() -> None:
     )
 
 
-def test_repeats_are_counted_and_harmless() -> None:
-    """The same answer again, later and with other timings."""
+def test_repeats_are_counted_and_allowed() -> None:
+    """A repeat may differ in its timings."""
     run = Run()
     run.answer(real(OTHER, scored_at=datetime(2027, 1, 1, tzinfo=UTC)))
-    run.letters.append(run.letter(NOBODYS))
+    run.letters.append(run.letter(ANONYMOUS))
     report = run.report()
     assert report.ok
     assert report.duplicates == 2
@@ -150,7 +150,7 @@ def test_repeats_are_counted_and_harmless() -> None:
 
 @pytest.mark.parametrize("which", [0, 1, 2, 3])
 def test_a_missing_answer_is_a_lost_event(which: int) -> None:
-    """Also one of the two faces of a picture, and the simulated answer of a bad event."""
+    """It may be one of two faces, or the simulated answer to a bad event."""
     run = Run()
     face = json.loads(run.answers.pop(which)[0])
     run.points.pop(face["face_id"], None)
@@ -159,60 +159,60 @@ def test_a_missing_answer_is_a_lost_event(which: int) -> None:
     assert not report.ok
 
 
-def test_a_missing_dead_letter_of_nobody_is_a_lost_event() -> None:
-    """There is nobody to answer, so the event must be kept."""
+def test_a_missing_dead_letter_of_an_anonymous_event_is_a_lost_event() -> None:
+    """Without an id it cannot be answered, so it must be kept."""
     run = Run()
     run.letters.pop()
     assert run.report().lost == 1
 
 
-SPOIL: dict[str, Callable[[Run], None]] = {
+FALSIFY: dict[str, Callable[[Run], None]] = {
     "does not decode": lambda run: run.answers.append((b"{}", b"x")),
-    "unknown event": lambda run: run.answer(real(replace(OTHER, event_id=NOBODY_SENT))),
+    "unknown event": lambda run: run.answer(real(replace(OTHER, event_id=UNKNOWN_ID))),
     "not 'user-": lambda run: run.answer(real(OTHER, user_id="another")),
     "record key": lambda run: run.answer(real(OTHER), key="another"),
-    "does not decode: face_id": lambda run: run.answer(real(OTHER, face_id=real(SOUND).face_id)),
+    "does not decode: face_id": lambda run: run.answer(real(OTHER, face_id=real(VALID).face_id)),
     "two real answers differ": lambda run: run.answer(real(OTHER, quality=0.4)),
     "two simulated answers differ": lambda run: run.answer(simulated(BAD, quality=0.4)),
-    "another picture": lambda run: run.answer(real(OTHER, image_sha256=SOUND.picture_sha256)),
+    "another picture": lambda run: run.answer(real(OTHER, image_sha256=VALID.picture_sha256)),
     "faces, not": lambda run: run.answer(real(OTHER, face_count=2)),
     "cannot be scored": lambda run: run.answer(
         real(replace(BAD, picture_sha256="0" * 64), image_sha256="0" * 64)
     ),
     "simulated because of": lambda run: run.answer(simulated(OTHER, FallbackReason.NO_FACE)),
-    "not what was sent": lambda run: run.letters.append((b"changed", *run.letter(NOBODYS)[1:])),
+    "not what was sent": lambda run: run.letters.append((b"changed", *run.letter(ANONYMOUS)[1:])),
     "a dead letter for": lambda run: run.letters.append(run.letter(OTHER, FallbackReason.NO_FACE)),
     "dead letter of an unknown": lambda run: run.letters.append((b"", None, [])),
     "its dead letter: ": lambda run: run.letters.append(
-        (NOBODYS.value, NOBODYS.key, NOBODYS.headers)
+        (ANONYMOUS.value, ANONYMOUS.key, ANONYMOUS.headers)
     ),
 }
 
 
-@pytest.mark.parametrize("says", SPOIL)
+@pytest.mark.parametrize("says", FALSIFY)
 def test_a_wrong_answer_or_dead_letter_is_corrupt(says: str) -> None:
-    """And the finding says what is wrong with it."""
+    """The finding names the flaw."""
     run = Run()
-    SPOIL[says](run)
+    FALSIFY[says](run)
     report = run.report()
     assert report.corrupt == 1
     assert not report.ok
     assert says in report.findings[0]
 
 
-def test_another_faces_embedding_is_corrupt() -> None:
-    """Two events with the same picture must have the same embedding."""
+def test_the_embedding_of_another_picture_is_corrupt() -> None:
+    """Events with the same picture must have the same embedding."""
     run = Run()
-    twin = replace(OTHER, number=-1, event_id=NOBODY_SENT)
+    twin = replace(OTHER, number=-1, event_id=UNKNOWN_ID)
     run.audit.submitted(twin)
-    run.answer(real(twin, embedding=real(SOUND).embedding))
+    run.answer(real(twin, embedding=real(VALID).embedding))
     report = run.report()
     assert report.corrupt == 1
     assert "not that of its picture" in report.findings[1]
 
 
 def test_a_real_answer_without_a_point_is_a_missing_point() -> None:
-    """The index must hold every face that was answered for real."""
+    """The index must hold every face with a real answer."""
     run = Run()
     run.points.popitem()
     report = run.report()
@@ -221,7 +221,7 @@ def test_a_real_answer_without_a_point_is_a_missing_point() -> None:
 
 
 def test_a_point_without_a_real_answer_is_stray() -> None:
-    """Simulated ones are never indexed."""
+    """Simulated faces are never indexed."""
     run = Run()
     run.points[str(simulated(BAD).face_id)] = StoredPoint("user", "event", (1.0,))
     report = run.report()
@@ -230,17 +230,17 @@ def test_a_point_without_a_real_answer_is_stray() -> None:
 
 
 @pytest.mark.parametrize("field", ["user_id", "vector"])
-def test_a_point_that_is_not_of_its_answer_is_stray(field: str) -> None:
-    """Another user's, or another embedding."""
+def test_a_point_that_differs_from_its_answer_is_stray(field: str) -> None:
+    """It may have the user or the embedding of another face."""
     run = Run()
     name, point = run.points.popitem()
-    wrong: Any = {"user_id": "another", "vector": tuple(real(SOUND).embedding)}[field]
+    wrong: Any = {"user_id": "another", "vector": tuple(real(VALID).embedding)}[field]
     run.points[name] = replace(point, **{field: wrong})
     assert run.report().stray_points == 1
 
 
-def test_a_sound_event_may_be_answered_simulated_when_time_ran_out() -> None:
-    """Late is not lost; it is counted."""
+def test_a_valid_event_may_be_answered_simulated_after_a_time_out() -> None:
+    """Such events are counted, and not lost."""
     run = Run()
     run.answer(simulated(OTHER, FallbackReason.INFERENCE_TIMEOUT))
     report = run.report()

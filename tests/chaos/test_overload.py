@@ -1,4 +1,4 @@
-"""A small backlog of large events; ``make overload`` works off 100,000."""
+"""A small backlog of large events; ``make overload`` runs with 100,000."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tools.chaos.overload import Piece, piece
 
 
 @pytest.mark.timeout(180)
-async def test_a_backlog_is_worked_off_with_flat_memory(tmp_path: Path) -> None:
-    """All is there before the worker starts; it holds what its window allows, and no more."""
+async def test_memory_stays_flat_under_a_backlog(tmp_path: Path) -> None:
+    """The backlog is complete when the worker starts, and its window limits what it holds."""
     measured = await piece(tmp_path, 1500, 100_000, threads=1, in_flight_mb=4)
     assert measured.ok, measured.line()
-    # It was held up by its window, or this showed nothing.
+    # The window was full, or the test shows nothing.
     assert measured.most_held_mb > 2, measured.line()
 
 
 @pytest.mark.parametrize(
-    "spoilt", [{"last_rss_mb": 112.0}, {"most_held": 11}, {"most_held_mb": 1.1}]
+    "changes", [{"last_rss_mb": 112.0}, {"most_held": 11}, {"most_held_mb": 1.1}]
 )
-def test_growth_and_overfull_windows_are_told(spoilt: dict[str, float]) -> None:
-    """Each of them makes the command fail."""
-    sound = {
+def test_growth_and_overfull_windows_fail(changes: dict[str, float]) -> None:
+    """Each of them fails alone."""
+    good = {
         "events": 10,
         "seconds": 1.0,
         "first_rss_mb": 100.0,
@@ -34,6 +34,6 @@ def test_growth_and_overfull_windows_are_told(spoilt: dict[str, float]) -> None:
         "held_allowed": 10,
         "held_mb_allowed": 1.0,
     }
-    assert Piece(**sound).ok  # type: ignore[arg-type]
-    assert Piece(**{**sound, "last_rss_mb": 80.0}).ok  # type: ignore[arg-type]
-    assert not Piece(**{**sound, **spoilt}).ok  # type: ignore[arg-type]
+    assert Piece(**good).ok  # type: ignore[arg-type]
+    assert Piece(**{**good, "last_rss_mb": 80.0}).ok  # type: ignore[arg-type]
+    assert not Piece(**{**good, **changes}).ok  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""Apache Kafka for these tests.
+"""Fixtures of an Apache Kafka broker.
 
-They are collected only with ``TEST_BROKER=apache`` (``make test-kafka``): they need Java, and
-Maven, which fetches the broker.
+These tests are collected only with ``TEST_BROKER=apache`` (``make test-kafka``): they need Java,
+and Maven, which downloads the broker.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if os.environ.get("TEST_BROKER") != "apache":
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The mark of what only ``make test-kafka-long`` runs."""
-    config.addinivalue_line("markers", "long: takes long, and covers what is unlikely to break")
+    """Register the mark of tests that only ``make test-kafka-long`` runs."""
+    config.addinivalue_line("markers", "long: slow, and unlikely to find a bug")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Java takes its time to start, and brokers to find each other."""
+    """Allow for the start of Java, and of a cluster."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(240), append=False)
@@ -35,20 +35,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def stack_on(kafka: ApacheKafka, folder: Path, **extra: str) -> Iterator[Stack]:
-    """A stack with topics and a group of its own on a running cluster."""
-    part = unused_names(kafka)
-    yield Stack(folder, part.bootstrap_servers, {**part.environment, **extra})
+    """Yield a stack with its own topics and group on a running cluster."""
+    broker = unused_names(kafka)
+    yield Stack(folder, broker.bootstrap_servers, {**broker.environment, **extra})
 
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """One node, shared by the tests of a module."""
+    """A node that the tests of a module share."""
     with ApacheKafka(tmp_path_factory.mktemp("kafka")) as running:
         yield running
 
 
 @pytest.fixture
 def stack(kafka: ApacheKafka, tmp_path: Path) -> Iterator[Stack]:
-    """A stack on it."""
+    """A stack on the module's node."""
     with stack_on(kafka, tmp_path) as running:
         yield running

@@ -1,4 +1,4 @@
-"""A steady load while brokers and workers die, and the audit of its answers."""
+"""A steady load for tests in which brokers and workers die, and the check of its answers."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from schemas.image_submitted import ImageSubmitted
 from streams.errors import StreamsError
 from streams.kafka.submitter import Submitter
 from tests.integration.stack import Stack, image_event
+from tools.background import background
 from tools.pictures import portrait_bytes
 
-#: Published at once; each group is acknowledged before the next one goes.
+#: Events per group; a group is acknowledged before the next one is published.
 GROUP = 10
-#: Between two groups: about 100 events a second.
+#: Pause between two groups: about 100 events per second.
 PAUSE_S = 0.1
 REAL_EVERY = 20
 
 
 def events() -> Iterator[ImageSubmitted]:
-    """One in twenty is scored; the rest declines it, so that many fit through two cores.
+    """Yield events of which one in twenty is scored, so that two cores can process many.
 
-    Those take the longer way: image-submitted, fallback topic, simulated answer.
+    The others decline scoring and are answered through the fallback topic.
     """
     for number in itertools.count():
         real = number % REAL_EVERY == 0
@@ -39,15 +40,10 @@ def events() -> Iterator[ImageSubmitted]:
 
 @asynccontextmanager
 async def steady_load(stack: Stack) -> AsyncIterator[set[UUID]]:
-    """Publish until the block ends. Yields the events that the broker has acknowledged so far."""
+    """Publish until the block ends; yield the set of events acknowledged so far."""
     acknowledged: set[UUID] = set()
-    task = asyncio.create_task(_publish(stack, acknowledged))
-    try:
+    async with background(_publish(stack, acknowledged)):
         yield acknowledged
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def _publish(stack: Stack, acknowledged: set[UUID]) -> None:
@@ -68,7 +64,7 @@ async def _until_acknowledged(
         try:
             await submitter.submit(event, media_type="image/jpeg")
         except (KafkaError, StreamsError):
-            await asyncio.sleep(PAUSE_S)  # the broker is away; the same event again is harmless
+            await asyncio.sleep(PAUSE_S)  # the broker is down; sending an event twice is allowed
         else:
             acknowledged.add(event.event_id)
             return
@@ -82,7 +78,7 @@ async def reaches(acknowledged: set[UUID], count: int, deadline_s: float = 60) -
 
 
 async def stalls(acknowledged: set[UUID], quiet_s: float = 3, deadline_s: float = 60) -> None:
-    """Wait until nothing has been acknowledged for so long."""
+    """Wait until no event is acknowledged for ``quiet_s``."""
     seen, since = len(acknowledged), time.monotonic()
     async with asyncio.timeout(deadline_s):
         while time.monotonic() - since < quiet_s:
@@ -92,7 +88,7 @@ async def stalls(acknowledged: set[UUID], quiet_s: float = 3, deadline_s: float 
 
 
 async def answered(stack: Stack, deadline_s: float, wanted: set[UUID]) -> dict[UUID, int]:
-    """How often each of these events was answered, within the deadline."""
+    """Count the answers to each of these events until the deadline."""
     answers: dict[UUID, int] = {}
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(deadline_s), stack.reader(stack.topics.scored_face) as reader:
@@ -104,7 +100,7 @@ async def answered(stack: Stack, deadline_s: float, wanted: set[UUID]) -> dict[U
 
 
 async def all_answered(stack: Stack, wanted: set[UUID], deadline_s: float = 90) -> None:
-    """Fail when an event of these has no answer within the deadline."""
+    """Fail unless each of these events is answered within the deadline."""
     counts = await answered(stack, deadline_s, wanted)
     lost = [event_id for event_id, count in counts.items() if count == 0]
     print(f"audit: events={len(wanted)} lost={len(lost)} answers={sum(counts.values())}")

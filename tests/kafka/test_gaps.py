@@ -1,7 +1,7 @@
-"""Offsets that are missing: deleted, expired or compacted records neither stall nor lose events.
+"""Gaps in a partition: deleted, expired or compacted records cause no stall and no loss.
 
-Faust waits for a consecutive run of acknowledged offsets before it commits; a hole in the log must
-not be waited for, nor stepped over together with a live event behind it.
+Faust commits consecutive acknowledged offsets only. A gap in the log must not hold up commits, and
+must not let a commit skip an event behind it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PARTITION = 0
 
 
 async def publish(stack: Stack, count: int) -> list[UUID]:
-    """Events into one partition: every fifth of a user of its own, the rest of three users."""
+    """Publish to one partition: every fifth event has a user of its own, the rest share three."""
     ids = []
     async with stack.producer() as producer:
         for number in range(count):
@@ -43,7 +43,7 @@ async def publish(stack: Stack, count: int) -> list[UUID]:
 
 
 async def offsets(stack: Stack) -> list[int]:
-    """The offsets that the input partition still holds."""
+    """Return the offsets that the input partition still holds."""
     place = TopicPartition(stack.topics.image_submitted, PARTITION)
     consumer = AIOKafkaConsumer(**client_options(stack.settings), auto_offset_reset="earliest")
     await consumer.start()
@@ -60,7 +60,7 @@ async def offsets(stack: Stack) -> list[int]:
 
 
 async def committed(stack: Stack) -> int | None:
-    """The group's committed offset of the input partition."""
+    """Return the group's committed offset of the input partition."""
     place = TopicPartition(stack.topics.image_submitted, PARTITION)
     async with admin_client(client_options(stack.settings)) as admin:
         found = await admin.list_consumer_group_offsets(stack.settings.kafka_group_id)
@@ -68,21 +68,21 @@ async def committed(stack: Stack) -> int | None:
 
 
 async def commits_up_to(stack: Stack, offset: int) -> None:
-    """Wait until the worker has committed so far: it does not stall at a hole."""
+    """Wait until the worker has committed this offset."""
     async with asyncio.timeout(30):
         while await committed(stack) != offset:
             await asyncio.sleep(0.1)
 
 
 async def delete_up_to(stack: Stack, offset: int) -> None:
-    """DeleteRecords: what retention does, at once."""
+    """Delete records at once, as retention does later."""
     place = TopicPartition(stack.topics.image_submitted, PARTITION)
     async with admin_client(client_options(stack.settings)) as admin:
         await admin.delete_records({place: RecordsToDelete(offset)})
 
 
-async def test_records_deleted_before_the_first_start_are_not_waited_for(stack: Stack) -> None:
-    """The log begins at 30; all that is there is answered, and committed to the end."""
+async def test_records_deleted_before_the_first_start_cause_no_stall(stack: Stack) -> None:
+    """The log begins at offset 30; the rest is answered and committed to the end."""
     await ensure_topics(stack.settings)
     ids = await publish(stack, 100)
     await delete_up_to(stack, 30)
@@ -91,8 +91,8 @@ async def test_records_deleted_before_the_first_start_are_not_waited_for(stack: 
         await commits_up_to(stack, 100)
 
 
-async def test_records_that_expired_while_no_worker_ran_are_not_waited_for(stack: Stack) -> None:
-    """The committed offset lies before the log's beginning: it is taken up from there."""
+async def test_records_that_expire_while_no_worker_runs_cause_no_stall(stack: Stack) -> None:
+    """The committed offset precedes the log, so reading starts at the log's beginning."""
     await ensure_topics(stack.settings)
     first = await publish(stack, 40)
     with stack.worker() as worker:
@@ -106,8 +106,8 @@ async def test_records_that_expired_while_no_worker_ran_are_not_waited_for(stack
         await commits_up_to(stack, 100)
 
 
-async def test_a_compacted_topic_is_worked_off_over_its_holes(stack: Stack) -> None:
-    """Only the last event of most users is left; each of those is answered."""
+async def test_a_compacted_topic_is_answered_to_its_end(stack: Stack) -> None:
+    """Of most users only the last event is left; each remaining event is answered."""
     await ensure_topics(stack.settings)
     options = client_options(stack.settings)
     topic = stack.topics.image_submitted
@@ -123,27 +123,27 @@ async def test_a_compacted_topic_is_worked_off_over_its_holes(stack: Stack) -> N
         },
     )
     ids = await publish(stack, 200)
-    # A record after segment.ms closes the segment, and the cleaner may work on it.
+    # A record after segment.ms closes the segment, which the cleaner may then compact.
     async with asyncio.timeout(60):
         while len(held := await offsets(stack)) > 100:
             ids += await publish(stack, 1)
             await asyncio.sleep(0.3)
-    # Compacted while the worker starts, an event would be missing for a reason of its own.
+    # Stop compaction, which could remove an event before the worker has read it.
     await change_topic(options, topic, {"cleanup.policy": "delete"})
     while held != (held := await offsets(stack)):
         await asyncio.sleep(1)
-    holes = held[-1] + 1 - held[0] - len(held)
-    assert holes > 20
+    missing = held[-1] + 1 - held[0] - len(held)
+    assert missing > 20
     with stack.worker():
         more = await publish(stack, 20)
         await all_answered(stack, {ids[offset] for offset in held} | set(more), deadline_s=40)
         await commits_up_to(stack, len(ids) + len(more))
 
 
-async def test_the_markers_of_a_transactional_producer_do_not_hold_up_commits(
+async def test_transaction_markers_do_not_hold_up_commits(
     stack: Stack,
 ) -> None:
-    """Each transaction leaves a hole of one offset; stock Faust passes one hole a second."""
+    """Each transaction leaves a gap of one offset; plain Faust passes one gap per second."""
     await ensure_topics(stack.settings)
     ids = []
     async with stack.producer(transactional_id=f"{stack.settings.kafka_group_id}-tx") as producer:
@@ -157,12 +157,12 @@ async def test_the_markers_of_a_transactional_producer_do_not_hold_up_commits(
             ids.append(event.event_id)
     with stack.worker():
         await all_answered(stack, set(ids), deadline_s=40)
-        # Behind the last event lies its marker, which nobody acknowledges.
+        # The marker behind the last event is never acknowledged.
         await commits_up_to(stack, 2 * len(ids) - 1)
 
 
-async def test_what_a_transaction_took_back_is_not_scored(stack: Stack) -> None:
-    """An event of an aborted transaction was never submitted."""
+async def test_an_event_of_an_aborted_transaction_is_not_scored(stack: Stack) -> None:
+    """Consumers that read committed records do not receive it."""
     await ensure_topics(stack.settings)
     events = [image_event("user", b"x", use_real_ml=False) for _ in range(3)]
     async with stack.producer(transactional_id=f"{stack.settings.kafka_group_id}-tx") as producer:
@@ -176,10 +176,10 @@ async def test_what_a_transaction_took_back_is_not_scored(stack: Stack) -> None:
                 await producer.abort_transaction()
             else:
                 await producer.commit_transaction()
-    first, taken_back, last = (event.event_id for event in events)
+    first, aborted, last = (event.event_id for event in events)
     with stack.worker():
         await all_answered(stack, {first, last}, deadline_s=40)
         await commits_up_to(stack, 5)
     async with TopicReader(stack.settings, stack.topics.scored_face) as reader:
         answered = {face.event_id async for face in reader.scored_faces(follow=False)}
-    assert answered == {first, last}, f"{taken_back} was taken back"
+    assert answered == {first, last}, f"{aborted} belongs to an aborted transaction"

@@ -1,4 +1,4 @@
-"""A broker that goes away in mid-stream and comes back with its state: nothing is lost."""
+"""A broker that restarts with its state in mid-stream loses no event."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from tests.kafka.load import all_answered, reaches, steady_load
 from tools.kafka.apache_kafka import ApacheKafka
 
 
-async def test_every_event_is_answered_though_the_broker_restarts(
-    kafka: ApacheKafka, stack: Stack
-) -> None:
-    """A controlled shutdown, and a start with the state kept; the same worker goes on."""
+async def test_a_broker_restart_loses_no_event(kafka: ApacheKafka, stack: Stack) -> None:
+    """After a clean shutdown and a start, the same worker continues."""
     with stack.worker() as worker:
         async with steady_load(stack) as acknowledged:
             await reaches(acknowledged, 300)
@@ -24,10 +22,8 @@ async def test_every_event_is_answered_though_the_broker_restarts(
         assert worker.stop() == 0
 
 
-async def test_every_event_is_answered_though_the_broker_is_killed_twice(
-    kafka: ApacheKafka, stack: Stack
-) -> None:
-    """SIGKILL: leases, the group's members and unflushed indexes are gone; the log is not."""
+async def test_killing_the_broker_twice_loses_no_event(kafka: ApacheKafka, stack: Stack) -> None:
+    """SIGKILL loses the group's members and unflushed indexes, but not the log."""
     with stack.worker() as worker, stack.worker() as other:
         async with steady_load(stack) as acknowledged:
             for _ in range(2):
@@ -41,10 +37,10 @@ async def test_every_event_is_answered_though_the_broker_is_killed_twice(
         assert worker.stop() == other.stop() == 0
 
 
-async def test_a_worker_and_the_broker_killed_together_lose_nothing(
+async def test_killing_worker_and_broker_together_loses_no_event(
     kafka: ApacheKafka, stack: Stack
 ) -> None:
-    """What was answered and not committed is answered again; nothing is skipped."""
+    """Events that were answered but not committed are answered again."""
     async with steady_load(stack) as acknowledged:
         with stack.worker() as worker:
             await reaches(acknowledged, 300)

@@ -1,4 +1,4 @@
-"""TLS and SASL: worker, commands and clients reach a cluster that wants both, and say why not."""
+"""TLS and SASL: workers and clients connect, or report the reason why they cannot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JAAS = "org.apache.kafka.common.security"
 
 @dataclass(frozen=True)
 class SecureKafka:
-    """A broker with one listener for each security protocol, and who may come in."""
+    """A broker with one listener per security protocol, and the credentials for it."""
 
     kafka: ApacheKafka
     ca_file: Path
@@ -33,7 +33,7 @@ class SecureKafka:
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
-    """TLS wants a client's certificate; SASL wants the one user that there is."""
+    """A broker that requires client certificates for TLS, and a user for SASL."""
     folder = tmp_path_factory.mktemp("secure")
     authority = Authority(folder / "authority")
     client = authority.sign("client")
@@ -73,10 +73,10 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
 
 
 def stack_for(secure: SecureKafka, folder: Path, listener: str, **settings: str | Path) -> Stack:
-    """A stack that knows one listener only."""
-    part = unused_names(secure.kafka)
-    told = {name: str(value) for name, value in settings.items()}
-    return Stack(folder, secure.kafka.address(listener), {**part.environment, **told})
+    """Return a stack on one of the listeners."""
+    broker = unused_names(secure.kafka)
+    text = {name: str(value) for name, value in settings.items()}
+    return Stack(folder, secure.kafka.address(listener), {**broker.environment, **text})
 
 
 def tls(secure: SecureKafka) -> dict[str, str | Path]:
@@ -116,7 +116,7 @@ def log_of(worker: WorkerProcess) -> str:
 async def test_a_picture_is_scored_through_a_secured_listener(
     secure: SecureKafka, tmp_path: Path, listener: str, protocol: str, mechanism: str
 ) -> None:
-    """Worker, producer, reader and topic creation; no secret is in the worker's log."""
+    """Worker, clients and topic creation connect, and the worker's log holds no secret."""
     settings = sasl(secure, protocol, mechanism) if mechanism else tls(secure)
     stack = stack_for(secure, tmp_path, listener, **settings)
     with stack.worker() as worker:
@@ -132,29 +132,27 @@ async def test_a_picture_is_scored_through_a_secured_listener(
     assert KEY_PASSWORD not in log
 
 
-def test_a_wrong_password_is_said(secure: SecureKafka, tmp_path: Path) -> None:
-    """The worker waits, as the password may be set later on the cluster, and says for what."""
+def test_a_wrong_password_is_reported(secure: SecureKafka, tmp_path: Path) -> None:
+    """The worker waits, as the cluster may get the password later, and logs the reason."""
     settings = {**sasl(secure, "SASL_SSL", "SCRAM-SHA-512"), "KAFKA_SASL_PASSWORD": "guess"}
     stack = stack_for(secure, tmp_path, "SASL_TLS", **settings)
     with stack.worker(wait=False) as worker:
-        wait_until(lambda: "waiting for the broker" in log_of(worker), "the line")
+        wait_until(lambda: "waiting for the broker" in log_of(worker), "the reason is logged")
         assert "invalid credentials" in log_of(worker)
         assert "guess" not in log_of(worker)
 
 
-def test_a_broker_of_an_unknown_authority_is_refused(secure: SecureKafka, tmp_path: Path) -> None:
-    """Never spoken to, and the reason said."""
+def test_a_broker_with_an_unknown_authority_is_refused(secure: SecureKafka, tmp_path: Path) -> None:
+    """The worker does not connect, and logs the reason."""
     settings = {**tls(secure), "KAFKA_SSL_CA_FILE": secure.other_ca_file}
     stack = stack_for(secure, tmp_path, "TLS", **settings)
     with stack.worker(wait=False) as worker:
-        wait_until(lambda: "waiting for the broker" in log_of(worker), "the line")
+        wait_until(lambda: "waiting for the broker" in log_of(worker), "the reason is logged")
         assert "certificate verify failed" in log_of(worker)
 
 
-def test_a_key_that_its_password_does_not_open_is_named(
-    secure: SecureKafka, tmp_path: Path
-) -> None:
-    """At once, without asking at the terminal."""
+def test_a_wrong_key_password_names_its_setting(secure: SecureKafka, tmp_path: Path) -> None:
+    """The worker ends at once, and does not prompt for a password."""
     settings = {**tls(secure), "KAFKA_SSL_KEY_PASSWORD": ""}
     stack = stack_for(secure, tmp_path, "TLS", **settings)
     with stack.worker(wait=False) as worker:

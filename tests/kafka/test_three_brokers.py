@@ -1,4 +1,4 @@
-"""Three brokers, replication 3, min.insync.replicas 2: one may die at any moment."""
+"""Three brokers, replication 3, min.insync.replicas 2: one may die at any time."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from tools.kafka.apache_kafka import ApacheKafka
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """Three nodes."""
+    """A cluster of three nodes."""
     with ApacheKafka(tmp_path_factory.mktemp("kafka"), nodes=3, heap_mb=256) as running:
         yield running
 
 
 @pytest.fixture
 def stack(kafka: ApacheKafka, tmp_path: Path) -> Iterator[Stack]:
-    """Topics that survive the loss of a broker."""
+    """A stack with topics that survive the loss of a broker."""
     with stack_on(kafka, tmp_path, KAFKA_REPLICATION="3", KAFKA_MIN_INSYNC_REPLICAS="2") as running:
         yield running
 
 
-async def test_topics_are_created_with_the_replicas_of_the_settings(stack: Stack) -> None:
-    """KAFKA_REPLICATION and KAFKA_MIN_INSYNC_REPLICAS."""
+async def test_topics_are_created_with_the_configured_replicas(stack: Stack) -> None:
+    """KAFKA_REPLICATION and KAFKA_MIN_INSYNC_REPLICAS set them."""
     states = await ensure_topics(stack.settings)
     assert states == [
         TopicState(name, 4, 3, largest_message(stack.settings, name)) for name in stack.topics.all()
@@ -43,10 +43,8 @@ async def test_topics_are_created_with_the_replicas_of_the_settings(stack: Stack
         )
 
 
-async def test_every_event_is_answered_though_a_broker_is_lost_for_good(
-    kafka: ApacheKafka, stack: Stack
-) -> None:
-    """SIGKILL of one of three in mid-stream: leaders, coordinators and controller move."""
+async def test_losing_a_broker_for_good_loses_no_event(kafka: ApacheKafka, stack: Stack) -> None:
+    """Leaders, coordinators and controller move to the other brokers."""
     with stack.worker() as worker:
         async with steady_load(stack) as acknowledged:
             await reaches(acknowledged, 300)
@@ -58,10 +56,10 @@ async def test_every_event_is_answered_though_a_broker_is_lost_for_good(
 
 
 @pytest.mark.long
-async def test_with_too_few_replicas_nothing_is_acknowledged_and_nothing_lost(
+async def test_too_few_replicas_stop_publishing_and_lose_no_event(
     kafka: ApacheKafka, stack: Stack
 ) -> None:
-    """One broker of three left: publishing waits. With a second one back, all goes on."""
+    """With one broker of three publishing waits; with two it continues."""
     with stack.worker() as worker:
         async with steady_load(stack) as acknowledged:
             await reaches(acknowledged, 300)

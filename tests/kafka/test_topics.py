@@ -1,4 +1,4 @@
-"""Topics on a cluster that creates none by itself, and messages as large as they may be."""
+"""Topics on a cluster without auto-creation, and messages of the largest size."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.kafka.topic_admin import admin_client, change_topic, topic_config
 from tools.kafka.apache_kafka import ApacheKafka
 from tools.pictures import portrait, portrait_bytes
 
-#: What an event adds to its picture in binary mode: key, headers, Kafka's own framing.
+#: Bytes that an event adds to its picture in binary mode: key, headers, Kafka's framing.
 FRAME = 1024
 
 
 def portrait_of(size: int) -> bytes:
-    """A face of about as many bytes: a large PNG, and noise behind its end."""
+    """Return a face of exactly so many bytes: a large PNG with noise behind its end."""
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(portrait())).save(buffer, "PNG")
     data = buffer.getvalue()
@@ -38,8 +38,8 @@ def portrait_of(size: int) -> bytes:
     return data + np.random.default_rng(7).bytes(size - len(data))
 
 
-async def test_a_worker_creates_exactly_our_topics(kafka: ApacheKafka, stack: Stack) -> None:
-    """Faust's own (leader, changelogs, replies) would need rights that a cluster may not give."""
+async def test_a_worker_creates_no_other_topics(kafka: ApacheKafka, stack: Stack) -> None:
+    """Faust's own topics (leader, changelogs, replies) need rights that clusters may deny."""
     with stack.worker() as worker:
         assert worker.poll() is None
         async with admin_client(client_options(stack.settings)) as admin:
@@ -57,8 +57,8 @@ async def test_a_worker_creates_exactly_our_topics(kafka: ApacheKafka, stack: St
         assert await topic_config(options, name, "max.message.bytes") == str(largest)
 
 
-def test_missing_topics_are_named_and_nothing_creates_them(stack: Stack) -> None:
-    """KAFKA_CREATE_TOPICS=false."""
+def test_missing_topics_are_named_and_not_created(stack: Stack) -> None:
+    """``KAFKA_CREATE_TOPICS=false`` leaves their creation to operators."""
     with stack.worker(wait=False, KAFKA_CREATE_TOPICS="false") as worker:
         wait_until(lambda: worker.poll() is not None, "the worker ends")
         assert worker.log_file is not None
@@ -68,7 +68,7 @@ def test_missing_topics_are_named_and_nothing_creates_them(stack: Stack) -> None
 async def test_messages_up_to_the_limit_are_answered_and_larger_ones_refused(
     kafka: ApacheKafka, tmp_path: Path
 ) -> None:
-    """The default of 8 MiB, where Kafka's own is 1 MiB; scored, and through the fallback topic."""
+    """The limit is 8 MiB by default, on all topics; Kafka's own is 1 MiB."""
     with stack_on(kafka, tmp_path) as stack, stack.worker():
         limit = stack.settings.kafka_max_message_bytes
         largest = portrait_of(limit - FRAME)
@@ -89,8 +89,8 @@ async def test_messages_up_to_the_limit_are_answered_and_larger_ones_refused(
         assert kept.value == largest
 
 
-async def test_an_answer_that_its_topic_refuses_is_kept_and_explained(stack: Stack) -> None:
-    """scored-face was made by someone else, and takes less than our settings say."""
+async def test_an_answer_that_its_topic_refuses_becomes_a_dead_letter(stack: Stack) -> None:
+    """An operator may have created scored-face with a lower limit than the settings."""
     await ensure_topics(stack.settings)
     await change_topic(
         client_options(stack.settings), stack.topics.scored_face, {"max.message.bytes": "20000"}

@@ -1,4 +1,4 @@
-"""What these tests ask of a cluster beyond what the project does."""
+"""Requests to a cluster that only these tests make."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 @asynccontextmanager
 async def admin_client(options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
-    """An admin client for the block."""
+    """Yield an admin client."""
     admin = AIOKafkaAdminClient(**options)
     await admin.start()
     try:
@@ -23,8 +23,8 @@ async def admin_client(options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdmi
 
 
 async def topic_config(options: Mapping[str, Any], topic: str, name: str) -> str:
-    """One value of a topic's configuration."""
-    # In a cluster the broker that is asked may hear of a new topic a moment later.
+    """Return one value of a topic's configuration."""
+    # The broker that answers may learn of a new topic with a delay.
     async with admin_client(options) as admin, asyncio.timeout(10):
         while True:
             resource = ConfigResource(ConfigResourceType.TOPIC, topic)
