@@ -149,7 +149,7 @@ def _turned(measured: Measured) -> list[str]:
     lines = [
         "## Turned pictures",
         "",
-        "Turned copies of all one-face pictures, and their cosine to the upright one:",
+        "Turned copies of all one-face pictures, and their cosine to the upright picture:",
     ]
     return lines + _table(
         ["detector", "turned by", "found", "cosine, median", "lowest 5 %"],
