@@ -138,7 +138,7 @@ def _alternating(index: int) -> Iterator[str]:
 
 def _person(rng: Rng, name: str, scale: float) -> tuple[Image.Image, Image.Image]:
     """Vary a portrait's light, size and orientation, and return it with a soft outline."""
-    file = resources.files("streams").joinpath("demo_pictures", f"{name}.jpg").read_bytes()
+    file = resources.files("streams.commands").joinpath("portraits", f"{name}.jpg").read_bytes()
     person = Image.open(io.BytesIO(file)).convert("RGB")
     if rng.random() < 0.5:
         person = ImageOps.mirror(person)

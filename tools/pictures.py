@@ -27,7 +27,7 @@ _STORE_AS = {
 
 def portrait_bytes(name: str = "grace-hopper") -> bytes:
     """The file of a portrait (JPEG)."""
-    return resources.files("streams").joinpath("demo_pictures", f"{name}.jpg").read_bytes()
+    return resources.files("streams.commands").joinpath("portraits", f"{name}.jpg").read_bytes()
 
 
 def portrait(name: str = "grace-hopper") -> Image.Image:

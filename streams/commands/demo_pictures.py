@@ -67,7 +67,7 @@ def _picture(
 
 
 def _file(name: str) -> bytes:
-    return resources.files("streams").joinpath("demo_pictures", f"{name}.jpg").read_bytes()
+    return resources.files("streams.commands").joinpath("portraits", f"{name}.jpg").read_bytes()
 
 
 def _portrait(name: str) -> Image.Image:

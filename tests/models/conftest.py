@@ -13,7 +13,7 @@ from models.loading import load_pipeline
 from models.pictures.decoding import DecodeLimits
 from models.pipeline import FacePipeline
 
-PICTURES = Path(__file__).parents[2] / "streams" / "demo_pictures"
+PICTURES = Path(__file__).parents[2] / "streams" / "commands" / "portraits"
 
 
 @pytest.fixture(scope="session")
