@@ -1,4 +1,6 @@
-"""What is said on the wire: one record a file, whose docstring is the contract.
+"""The messages on the wire: one record per file, whose docstring is the contract.
 
-`codec` turns bytes into records and back. This room knows no other room of the project.
+Start at ``codec``, which turns bytes into records and back. ``image_submitted``, ``scored_face``,
+``shadow_scored`` and ``fallback`` are the topics, ``http_api`` the bodies of the HTTP API. This
+package imports no other package of the project.
 """

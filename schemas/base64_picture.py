@@ -1,5 +1,7 @@
 """A picture written as text: standard base64 with padding, alone or in a data URL."""
 
+from __future__ import annotations
+
 import binascii
 
 import pybase64
@@ -8,8 +10,8 @@ ASCII_WHITESPACE = b" \t\n\r\f\v"
 DATA_URL_HEAD_LIMIT = 256  # bytes; a media type with its parameters is far shorter
 
 _SPACE = r"[ \t\n\r\f\v]"
-# Says the alphabet, the place of the padding and the head of a data URL. That the length fits the
-# padding is beyond a pattern of readable size; the decoder checks it.
+# Covers the alphabet, the place of the padding and the head of a data URL. A readable pattern
+# cannot check that the length fits the padding; the decoder does.
 JSON_SCHEMA_PATTERN = (
     rf"^{_SPACE}*([Dd][Aa][Tt][Aa]:[^,]*;[Bb][Aa][Ss][Ee]64,)?"
     rf"[A-Za-z0-9+/ \t\n\r\f\v]+(={_SPACE}*){{0,2}}$"
@@ -17,27 +19,27 @@ JSON_SCHEMA_PATTERN = (
 
 
 class NotBase64(ValueError):
-    """Text that is not base64; its message says why and never repeats the text."""
+    """The text is not base64; the message says why and never quotes the text."""
 
 
 def picture_from_text(text: str) -> bytes:
-    """The bytes written in `text`; ASCII white space is skipped wherever it stands.
+    """Decode a picture; ASCII white space is skipped anywhere.
 
-    Raises NotBase64 for characters outside the standard alphabet, wrong or missing padding, a
-    data URL without `;base64,`, and for text that holds no bytes at all.
+    Raises ``NotBase64`` for characters outside the standard alphabet, wrong or missing padding, a
+    data URL without ``;base64,``, and a text without any bytes.
     """
     try:
-        # Nearly always it is nothing but base64, which this reads at a hundred times the speed.
+        # Nearly always the text is plain base64, which this decodes a hundred times as fast.
         picture = pybase64.b64decode(text, validate=True)
     except ValueError:
-        return _picture_from_written(text)
+        return _decode_slowly(text)
     if not picture:
         raise NotBase64("no picture in it")
     return picture
 
 
-def _picture_from_written(text: str) -> bytes:
-    """As `picture_from_text`: past white space and a data URL's head, or to the reason why not."""
+def _decode_slowly(text: str) -> bytes:
+    """Decode a text with white space or the head of a data URL, or raise ``NotBase64``."""
     try:
         compact = text.encode("ascii").translate(None, ASCII_WHITESPACE)
     except UnicodeEncodeError as error:
@@ -56,5 +58,5 @@ def _picture_from_written(text: str) -> bytes:
 
 
 def text_from_picture(picture: bytes) -> str:
-    """The picture in standard base64 with padding, in one line."""
+    """The picture in standard base64 with padding, on one line."""
     return pybase64.b64encode_as_string(picture)

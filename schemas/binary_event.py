@@ -1,4 +1,6 @@
-"""image-submitted in binary mode: the value is the picture, the fields are headers."""
+"""image-submitted in binary mode: the value is the picture, the headers are the other fields."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,10 +12,10 @@ from schemas.errors import describe
 from schemas.event_metadata import add_entries, bound_metadata
 from schemas.headers import Headers, content_type, last_value
 from schemas.image_submitted import EXPECTED, ImageSubmitted
-from schemas.json_budget import FIELDS_EXPECTED, FIELDS_ROOM, crowded
-from schemas.raw_event import SentEvent, read_iso
+from schemas.json_budget import JSON_BUDGET, JSON_BUDGET_EXPECTED, json_excess
+from schemas.raw_event import RawEvent, parse_iso
 
-# The record's name on the wire: the headers that may hold it.
+# The record's wire name: the headers that may hold it.
 TEXT_HEADERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "event_id": ("ce_id", "event_id"),
@@ -31,35 +33,31 @@ def is_binary(headers: Headers) -> bool:
     return content_type(headers).startswith(BINARY_PREFIX)
 
 
-def read_binary_event(value: bytes | None, key: bytes | None, headers: Headers) -> SentEvent:
-    """Sort value and headers; every problem is noted in what is returned."""
-    sent = SentEvent()
+def read_binary_event(value: bytes | None, key: bytes | None, headers: Headers) -> RawEvent:
+    """Read the fields of a binary message; every problem is recorded in the result."""
+    event = RawEvent()
     if value:
-        sent.give("image_base64", "value", value)
+        event.set("image_base64", "value", value)
     else:
-        sent.refuse("image_base64", "value", "the bytes of a picture", "no bytes")
+        event.reject("image_base64", "value", "the bytes of a picture", "no bytes")
     for wire_name, names in TEXT_HEADERS.items():
         for name in names:
-            if (text := _text(sent, headers, name, wire_name)) is not None:
-                sent.give(wire_name, name, text)
-    if "user_id" not in sent.fields and "user_id" not in sent.refused:
-        sent.give_key(key)
-    # ce_time may well differ: it is when the event was made, so it only stands in.
-    for name in ("submitted_at", "ce_time"):
-        if "submitted_at" in sent.fields or "submitted_at" in sent.refused:
-            break
-        if (text := _text(sent, headers, name, "submitted_at")) is not None:
-            sent.give_read("submitted_at", name, text, read_iso)
+            if (text := _text(event, headers, name, wire_name)) is not None:
+                event.set(wire_name, name, text)
+    event.default_user_to_key(key)
+    _take_submitted_at(event, headers)
     for name in JSON_HEADERS:
-        if (text := _text(sent, headers, name, name)) is not None:
-            sent.give(name, name, _json_or_text(text))
-    _take_metadata(sent, headers)
-    return sent
+        if (text := _text(event, headers, name, name)) is not None:
+            event.set(name, name, _json_or_text(text))
+    _take_metadata(event, headers)
+    return event
 
 
 def binary_headers(record: ImageSubmitted, media_type: str) -> list[tuple[str, bytes]]:
-    """The headers that say the fields of `record` other than the picture. Raises ValueError for
-    a media type that is no picture's."""
+    """The headers for all fields of ``record`` except the picture.
+
+    Raises ``ValueError`` for a media type other than ``image/*``.
+    """
     if not media_type.lower().startswith(BINARY_PREFIX):
         raise ValueError(f"expected a media type {BINARY_PREFIX}*, found {media_type!r}")
     fields = record.model_dump(mode="json", exclude={"event_id", "image", "image_uri"})
@@ -70,19 +68,28 @@ def binary_headers(record: ImageSubmitted, media_type: str) -> list[tuple[str, b
     return headers
 
 
-def _text(sent: SentEvent, headers: Headers, name: str, wire_name: str) -> str | None:
-    """The header's text; None where it is absent, null, or (then noted) not UTF-8."""
+def _text(event: RawEvent, headers: Headers, name: str, wire_name: str) -> str | None:
+    """The text of a header; None when it is absent or null, or not UTF-8, which is recorded."""
     value = last_value(headers, name)
     try:
         return None if value is None else value.decode()
     except UnicodeDecodeError:
-        sent.refuse(wire_name, name, EXPECTED[wire_name], "bytes that are not UTF-8")
+        event.reject(wire_name, name, EXPECTED[wire_name], "bytes that are not UTF-8")
         return None
 
 
+def _take_submitted_at(event: RawEvent, headers: Headers) -> None:
+    """Take ``submitted_at``, else ``ce_time``: the latter says when the event was created."""
+    for name in ("submitted_at", "ce_time"):
+        if "submitted_at" in event.fields or "submitted_at" in event.rejected:
+            return
+        if (text := _text(event, headers, name, "submitted_at")) is not None:
+            event.set_parsed("submitted_at", name, text, parse_iso)
+
+
 def _json_or_text(text: str) -> JsonValue:
-    # What is no JSON stays the text it is: the record refuses it and the error shows it.
-    if len(text) > FIELDS_ROOM:
+    # A text that is not JSON stays as it is: validation rejects it, and the error shows it.
+    if len(text) > JSON_BUDGET:
         return text
     try:
         parsed: JsonValue = from_json(text.strip().lower(), allow_inf_nan=False)
@@ -91,19 +98,19 @@ def _json_or_text(text: str) -> JsonValue:
     return parsed
 
 
-def _take_metadata(sent: SentEvent, headers: Headers) -> None:
-    text = _text(sent, headers, "metadata", "metadata")
+def _take_metadata(event: RawEvent, headers: Headers) -> None:
+    text = _text(event, headers, "metadata", "metadata")
     if text is None:
         return
-    if found := crowded(text.encode()):
-        sent.refuse("metadata", "metadata", FIELDS_EXPECTED, found)
+    if found := json_excess(text.encode()):
+        event.reject("metadata", "metadata", JSON_BUDGET_EXPECTED, found)
         return
     try:
         metadata: JsonValue = from_json(text, allow_inf_nan=True)
     except ValueError:
         metadata = text
     if not isinstance(metadata, dict):
-        sent.refuse("metadata", "metadata", EXPECTED["metadata"], describe(metadata))
+        event.reject("metadata", "metadata", EXPECTED["metadata"], describe(metadata))
         return
-    add_entries(sent, metadata, "metadata.")
-    bound_metadata(sent)
+    add_entries(event, metadata, "metadata.")
+    bound_metadata(event)

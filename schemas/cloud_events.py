@@ -4,6 +4,8 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-proto
 https://www.w3.org/TR/trace-context/
 """
 
+from __future__ import annotations
+
 import re
 from datetime import UTC, datetime
 from uuid import UUID
@@ -15,13 +17,15 @@ SPEC_VERSION = b"1.0"
 _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.{0,256})?"
 )
-_LONGEST_STATE = 512  # characters that everybody has to pass on; longer ones may be dropped
-_VERSION_0_LENGTH = 55  # a traceparent of version 00 has nothing behind its flags
+_LONGEST_STATE = 512  # characters that must be propagated; a longer tracestate may be dropped
+_VERSION_0_LENGTH = 55  # a traceparent of version 00 ends with its flags
 
 
 def traceparent(headers: Headers) -> bytes | None:
-    """The trace that a message belongs to, or None where there is none or it is malformed:
-    Trace Context asks that a malformed one be ignored, not passed on."""
+    """The ``traceparent`` of a message; None when absent or malformed.
+
+    Trace Context requires that a malformed one is ignored and not propagated.
+    """
     value = last_value_any_case(headers, "traceparent")
     if value is None or not _TRACEPARENT.fullmatch(value):
         return None
@@ -36,12 +40,12 @@ def output_headers(
     source: str,
     time: datetime,
 ) -> list[tuple[str, bytes]]:
-    """The headers of an event that we produce in answer to a message with headers `incoming`;
-    the arguments are named as CloudEvents' attributes are.
+    """The headers of an event that answers a message with the headers ``incoming``.
 
-    `ce_specversion`, `ce_id`, `ce_type`, `ce_source`, `ce_time` (UTC, RFC 3339), `content-type`
-    (our values are JSON), and `traceparent` with its `tracestate` where the message brought
-    them, unless the latter has more than 512 characters. Nothing else is carried over.
+    The arguments are named like the attributes of CloudEvents. The headers are ``ce_specversion``,
+    ``ce_id``, ``ce_type``, ``ce_source``, ``ce_time`` (UTC, RFC 3339) and ``content-type`` (the
+    value is JSON). ``traceparent`` and ``tracestate`` are copied from the message, a
+    ``tracestate`` only up to 512 characters. No other header is copied.
     """
     headers = [
         ("ce_specversion", SPEC_VERSION),

@@ -1,4 +1,6 @@
-"""What can be wrong with an event, said so that its sender can put it right."""
+"""The problems of an invalid event, described so that its sender can correct it."""
+
+from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -6,24 +8,29 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 SHOWN_CHARACTERS = 40
 SHOWN_PROBLEMS = 10
-# More are only counted: no honest mistake makes them, and each takes a kilobyte.
-MOST_PROBLEMS = 1000
-# Beyond this a number's digits tell a reader nothing, and Python prints no very long ones.
+# Beyond this number, problems are only counted: no honest mistake makes as many, and each takes a
+# kilobyte.
+MAX_PROBLEMS = 1000
+# A larger number's digits tell a reader nothing, and Python refuses to print very long ones.
 SHOWN_INTEGER_BITS = 128
-# Told by their length only: a URI may carry a password, and what stands in either may be a picture.
+# Only their length is shown: a URI may contain a password, and either may contain a picture.
 HIDDEN = ("image_base64", "image_uri")
 
-# What pydantic's messages open with, where ours say "expected".
+# The start of pydantic's messages, which "expected" replaces.
 _PREAMBLE = re.compile(r"^\w+ should (be|have) ")
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with an event: `field` as the sender wrote it, what was expected, and
-    what was found (shortened; never the bytes of a picture)."""
+    """One problem of an event.
+
+    field: as the sender wrote it.
+    found: the value, shortened; never the bytes of a picture.
+    """
 
     field: str
     expected: str
@@ -34,7 +41,7 @@ class Problem:
 
 
 class InvalidEvent(Exception):
-    """A message that breaks its topic's contract; `problems` lists all that was found wrong."""
+    """A message that violates its topic's contract; ``problems`` lists everything found wrong."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -46,8 +53,16 @@ class InvalidEvent(Exception):
         return f"{shown}; and {more} more" if more > 0 else shown
 
 
+def inconsistent(field: str, expected: str, found: object) -> PydanticCustomError:
+    """The error of a validator that finds a field at odds with the rest of its record."""
+    context = {"field": field, "expected": expected, "found": str(found)}
+    return PydanticCustomError(
+        "inconsistent", "{field}: expected {expected}, found {found}", context
+    )
+
+
 def describe(value: object) -> str:
-    """A JSON value in a few words: short scalars as they are, the rest by kind and size."""
+    """A JSON value in a few words: short scalars in full, others by kind and size."""
     if isinstance(value, str) and len(value) > SHOWN_CHARACTERS:
         return f"{value[:SHOWN_CHARACTERS]!r}… ({len(value)} characters)"
     if isinstance(value, int) and value.bit_length() > SHOWN_INTEGER_BITS:
@@ -74,15 +89,14 @@ def _kind_and_size(value: object) -> str:
 
 
 def describe_size(value: object) -> str:
-    """Like `describe`, for fields in HIDDEN: a string is told by its length only."""
+    """Like ``describe``, for fields in ``HIDDEN``: only the length of a string is shown."""
     if isinstance(value, str):
         return f"a string of {len(value)} characters" if value else "an empty string"
     return describe(value)
 
 
 def shown_name(name: str) -> str:
-    """A field name that the sender chose, made safe to print: shortened, control characters
-    escaped."""
+    """A field name from the sender made safe to print: shortened and without control characters."""
     shown = name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}…"
     return shown if shown.isprintable() else repr(shown)[1:-1]
 
@@ -94,33 +108,40 @@ def problems_of(
     expected: Mapping[str, str] | None = None,
     skip: Collection[str] = (),
 ) -> list[Problem]:
-    """Pydantic's findings in our words.
+    """Convert pydantic's findings to problems.
 
-    `names` gives the sender's name of a field where it differs from ours; `expected` gives our
-    words for a field, where they say more than pydantic's. Findings about a field in `skip` are
-    left out; the record as a whole is the field "". A validator of ours may put `field`,
-    `expected` and `found` in the context of its error; these win.
+    ``names``: the sender's name of a field, if it differs from the record's. ``expected``: what is
+    expected of a field, if that says more than pydantic's message. ``skip``: fields whose findings
+    are left out; the record as a whole is the field "". A validator may override all of these by
+    ``field``, ``expected`` and ``found`` in the context of its error.
     """
-    names, expected = names or {}, expected or {}
-    if error.error_count() > MOST_PROBLEMS:
+    if error.error_count() > MAX_PROBLEMS:
         return [Problem("value", "another shape", f"{error.error_count():,} problems")]
-    problems = []
-    for finding in error.errors(include_url=False):
-        context = finding.get("ctx", {})
-        location = finding["loc"]
-        root = str(location[0]) if location else ""
-        if root in skip:
-            continue
-        rest = "".join(f".{shown_name(str(part))}" for part in location[1:])
-        field = context.get("field") or (names.get(root, root) + rest) or "value"
-        wanted = context.get("expected") or expected.get(root)
-        if finding["type"] == "missing":
-            problems.append(Problem(field, wanted or "a value", "nothing"))
-        elif finding["type"] == "json_invalid":
-            problems.append(Problem("value", "JSON in UTF-8", str(context.get("error"))))
-        else:
-            shown = describe_size if root in HIDDEN else describe
-            found = context.get("found") or shown(finding["input"])
-            wanted = wanted or _PREAMBLE.sub("", finding["msg"])
-            problems.append(Problem(field, wanted, found))
-    return problems
+    return [
+        _problem_of(finding, names or {}, expected or {})
+        for finding in error.errors(include_url=False)
+        if _root(finding) not in skip
+    ]
+
+
+def _root(finding: ErrorDetails) -> str:
+    """The field of a finding; "" for the record as a whole."""
+    location = finding["loc"]
+    return str(location[0]) if location else ""
+
+
+def _problem_of(
+    finding: ErrorDetails, names: Mapping[str, str], expected: Mapping[str, str]
+) -> Problem:
+    context = finding.get("ctx", {})
+    root = _root(finding)
+    rest = "".join(f".{shown_name(str(part))}" for part in finding["loc"][1:])
+    field = context.get("field") or (names.get(root, root) + rest) or "value"
+    wanted = context.get("expected") or expected.get(root)
+    if finding["type"] == "missing":
+        return Problem(field, wanted or "a value", "nothing")
+    if finding["type"] == "json_invalid":
+        return Problem("value", "JSON in UTF-8", str(context.get("error")))
+    show = describe_size if root in HIDDEN else describe
+    found = context.get("found") or show(finding["input"])
+    return Problem(field, wanted or _PREAMBLE.sub("", finding["msg"]), found)

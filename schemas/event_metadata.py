@@ -1,4 +1,6 @@
-"""Entries on their way into a record's metadata."""
+"""Adding entries to the metadata of an event, within the JSON budget."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,36 +10,36 @@ from pydantic_core import to_json
 
 from schemas.errors import Problem, describe, shown_name
 from schemas.field_types import JSON_EXPECTED, json_flaw
-from schemas.json_budget import FIELDS_EXPECTED, FIELDS_ROOM
-from schemas.raw_event import SentEvent
+from schemas.json_budget import JSON_BUDGET, JSON_BUDGET_EXPECTED
+from schemas.raw_event import RawEvent
 
-# Older names of entries; they may stand at the top of an event or in its metadata.
+# Older names of entries, at the top level of an event or in its metadata.
 METADATA_NAMES: Mapping[str, str] = MappingProxyType(
     {"nftVerified": "nft_verified", "wldVerified": "wld_verified"}
 )
 
 
-def add_entries(sent: SentEvent, entries: Mapping[str, JsonValue], prefix: str) -> None:
-    """Add entries under our names, over those of the same name that are there already.
+def add_entries(event: RawEvent, entries: Mapping[str, JsonValue], prefix: str) -> None:
+    """Add entries under their current names; they replace entries of the same name.
 
-    An entry that is not sound JSON, or that is given by both its names with different values,
-    is left out and noted; `prefix` says where it stood.
+    An entry that cannot be JSON, or that has different values under its two names, is left out
+    and recorded as a problem; ``prefix`` says where it was.
     """
     for name, value in entries.items():
-        ours = METADATA_NAMES.get(name, name)
+        current = METADATA_NAMES.get(name, name)
         shown = prefix + shown_name(name)
         if flaw := json_flaw(value):
-            sent.problems.append(Problem(shown, JSON_EXPECTED, flaw))
-        elif ours != name and ours in entries and to_json(entries[ours]) != to_json(value):
-            expected = f"the same value as {prefix}{ours}"
-            sent.problems.append(Problem(shown, expected, f"another: {describe(value)}"))
+            event.problems.append(Problem(shown, JSON_EXPECTED, flaw))
+        elif current != name and current in entries and to_json(entries[current]) != to_json(value):
+            expected = f"the same value as {prefix}{current}"
+            event.problems.append(Problem(shown, expected, f"another: {describe(value)}"))
         else:
-            sent.metadata[ours] = value
+            event.metadata[current] = value
 
 
-def bound_metadata(sent: SentEvent) -> None:
-    """Leave all entries out, and note it, where they take more than FIELDS_ROOM bytes of JSON."""
-    size = len(to_json(sent.metadata))
-    if size > FIELDS_ROOM:
-        sent.problems.append(Problem("metadata", FIELDS_EXPECTED, f"{size:,} bytes"))
-        sent.metadata.clear()
+def bound_metadata(event: RawEvent) -> None:
+    """Drop all entries and record a problem when they exceed ``JSON_BUDGET``."""
+    size = len(to_json(event.metadata))
+    if size > JSON_BUDGET:
+        event.problems.append(Problem("metadata", JSON_BUDGET_EXPECTED, f"{size:,} bytes"))
+        event.metadata.clear()

@@ -1,5 +1,9 @@
-"""`simulated-fallback`: the dead letters. Key and value are the original bytes, untouched; why
-the event could not be scored is in headers added at the end."""
+"""``simulated-fallback``: the dead letters, events that the real models did not score.
+
+Key and value are the original bytes, unchanged. Failure headers, added at the end, say why.
+"""
+
+from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Self
@@ -15,7 +19,7 @@ MAX_NAME_CHARACTERS = 256
 
 
 class FallbackReason(StrEnum):
-    """Why an event was not scored by the real models."""
+    """Why the real models did not score an event."""
 
     INVALID_EVENT = "invalid_event"
     UNREADABLE_IMAGE = "unreadable_image"
@@ -31,9 +35,11 @@ class FallbackReason(StrEnum):
 
 
 def printable(text: str, limit: int) -> str:
-    """`text` in at most `limit` characters, with everything that does not print escaped: the
-    detail may quote a sender's bytes, and ends in logs and terminals."""
-    # Cut before escaping as well, so that a huge text is not escaped whole.
+    """The text in at most ``limit`` characters, with unprintable characters escaped.
+
+    The detail may quote a sender's bytes, and is shown in logs and terminals.
+    """
+    # Cut before escaping too, so that a huge text is not escaped as a whole.
     escaped = "".join(
         character if character.isprintable() else ascii(character)[1:-1]
         for character in text[: limit + 1]
@@ -49,7 +55,7 @@ def _name(value: object) -> object:
     return printable(value, MAX_NAME_CHARACTERS) if isinstance(value, str) else value
 
 
-# Headers are text, so a number may be read from one.
+# Headers are text, so numbers are read from text too.
 _Count = Annotated[
     int,
     Field(strict=False, ge=0),
@@ -58,45 +64,45 @@ _Count = Annotated[
 
 
 class FallbackHeaders(BaseModel):
-    """The failure headers, each the UTF-8 text of the field of the same name.
+    """The failure headers; each is the UTF-8 text of the field of the same name.
 
-    Original headers stay as they are and these follow them; see `with_failure` for an event
-    that fails again. `fallback_detail` and `worker` are shortened and made printable. Every
-    header is always there; a detail that has nothing to say is empty.
+    They follow the original headers, which do not change; when an event fails again, they replace
+    those of the earlier failure. Every header is always present, ``fallback_detail`` possibly
+    empty. ``fallback_detail``, ``source_topic`` and ``worker`` are shortened and made printable.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, title="simulated-fallback headers")
 
     fallback_reason: FallbackReason = Field(
         strict=False,
-        description="Why the event was not scored by the real models.",
+        description="Why the real models did not score the event.",
         examples=["no_face"],
     )
     fallback_detail: Annotated[str, BeforeValidator(_detail)] = Field(
         default="",
         max_length=MAX_DETAIL_CHARACTERS,
-        description="The error in words, for people.",
+        description="The error message, for people.",
         examples=["no detection at or above 0.7; the best had 0.41"],
     )
     fallback_attempts: _Count = Field(
-        description="How often the step that failed was tried; 0 when nothing was.",
+        description="How often the failed step was tried; 0 when no step was.",
         examples=["3"],
     )
     source_topic: Annotated[str, BeforeValidator(_name)] = Field(
         min_length=1,
         max_length=MAX_NAME_CHARACTERS,
-        description="The topic that the message came from.",
+        description="The topic of the original message.",
         examples=["image-submitted"],
     )
     source_partition: _Count = Field(description="Its partition.", examples=["2"])
     source_offset: _Count = Field(description="Its offset.", examples=["1041"])
     failed_at: Instant = Field(
-        description="When the worker gave up, in ISO 8601.", examples=["2024-05-01T12:00:03Z"]
+        description="When the event failed, in ISO 8601.", examples=["2024-05-01T12:00:03Z"]
     )
     worker: Annotated[str, BeforeValidator(_name)] = Field(
         min_length=1,
         max_length=MAX_NAME_CHARACTERS,
-        description="Which worker gave up.",
+        description="The worker on which the event failed.",
         examples=["worker-1"],
     )
 
@@ -106,7 +112,7 @@ class FallbackHeaders(BaseModel):
 
     @classmethod
     def from_headers(cls, headers: Headers) -> Self:
-        """The last failure written in `headers`. Raises InvalidEvent where there is none."""
+        """Read the last failure in ``headers``. Raises ``InvalidEvent`` when there is none."""
         texts = {
             name: value.decode(errors="backslashreplace")
             for name in cls.model_fields
@@ -119,10 +125,10 @@ class FallbackHeaders(BaseModel):
 
 
 def without_failure(headers: Headers) -> list[Header]:
-    """The headers as they were before the last failure: for re-driving a message.
+    """The headers as they were before the last failure, for re-driving a message.
 
-    A message that bears `fallback_reason` has failed before. The failure headers were added
-    behind its own, so of each name the last is the failure's; an earlier one is the sender's.
+    A message with ``fallback_reason`` has failed before. Failure headers are added at the end, so
+    the last header of each name is the failure's, and an earlier one is the sender's.
     """
     kept = list(headers or ())
     if last_value(kept, "fallback_reason") is None:
@@ -136,6 +142,8 @@ def without_failure(headers: Headers) -> list[Header]:
 
 
 def with_failure(original: Headers, failure: FallbackHeaders) -> list[Header]:
-    """The headers of the dead letter: the message's own, untouched and in order, then those of
-    `failure`. Those of an earlier failure are replaced, not doubled."""
+    """The headers of a dead letter: the original ones in order, then those of ``failure``.
+
+    The headers of an earlier failure are removed.
+    """
     return [*without_failure(original), *failure.to_headers()]

@@ -1,4 +1,6 @@
-"""The field types that several records share: strict, and saying in JSON Schema what they are."""
+"""Field types shared by several records: strict, and with their JSON Schema."""
+
+from __future__ import annotations
 
 import math
 import re
@@ -9,27 +11,27 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-# The parser stops at 200 levels. Metadata travels on inside another record, so it must leave room.
+# The parser stops at 200 levels. Metadata is copied into another record, so it must leave room.
 MAX_METADATA_DEPTH = 100
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}")
 _CONTROL_CHARACTERS = r"\x00-\x1f\x7f-\x9f"
-# JSON Schema patterns are ECMA-262; `not` avoids `$`, which dialects read differently.
+# JSON Schema patterns are ECMA-262; ``not`` avoids ``$``, which dialects read differently.
 _NO_CONTROL_CHARACTERS = {"not": {"pattern": r"[\u0000-\u001f\u007f-\u009f]"}}
 
 
 def instant_from_text(text: str) -> datetime:
-    """An ISO 8601 date and time, in UTC. Without an offset it is read as UTC.
+    """Parse an ISO 8601 date and time to UTC; without an offset it is UTC already.
 
-    Raises ValueError for any other text and for instants outside the years 1 to 9999.
+    Raises ``ValueError`` for any other text and for instants outside the years 1 to 9999.
     """
     moment = datetime.fromisoformat(text)
     return _in_utc(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 def instant_from_epoch_ms(milliseconds: float) -> datetime:
-    """Milliseconds since 1970 as an instant in UTC. Raises ValueError where there is none."""
+    """Milliseconds since 1970 as an instant in UTC. Raises ``ValueError`` when out of range."""
     try:
         return EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError as error:
@@ -63,10 +65,10 @@ def _read_uuid(value: object) -> object:
 
 
 def json_flaw(value: JsonValue) -> str | None:
-    """Why a value of metadata cannot travel on as JSON, or None when it can.
+    """Why a value of metadata cannot be written as JSON, or None when it can.
 
-    Our parser lets NaN, Infinity and numbers too large for a float through so that the field
-    can be named; they are not JSON, and no other reader of the topic need accept them.
+    The parser accepts NaN, Infinity and numbers too large for a float, so that the error can name
+    the field. They are not JSON, and other readers of the topic may refuse them.
     """
     level: list[JsonValue] = [value]
     for _ in range(MAX_METADATA_DEPTH):

@@ -1,4 +1,6 @@
-"""Writes the JSON Schema files from the records: `python -m schemas.generate [--check]`."""
+"""Write the JSON Schema files from the records: ``python -m schemas.generate [--check]``."""
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -12,7 +14,7 @@ FOLDER = Path(__file__).parent / "json"
 
 
 def schema_texts() -> dict[str, str]:
-    """The name and text of every file that belongs in the folder."""
+    """The name and text of every file that the folder must contain."""
     return {
         f"{topic}.v1.schema.json": json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
         for topic, schema in SCHEMAS.items()
@@ -20,7 +22,7 @@ def schema_texts() -> dict[str, str]:
 
 
 def drifted(folder: Path) -> list[str]:
-    """The names of files that are missing, not as the records make them, or made by none."""
+    """The names of files that are missing, outdated, or not generated from any record."""
     texts = schema_texts()
     strangers = [path.name for path in folder.glob("*.json") if path.name not in texts]
     changed = [
@@ -32,13 +34,16 @@ def drifted(folder: Path) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
-    """Write the files, or with --check only compare them. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m schemas.generate", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only say which files drifted")
+    """Write the files, or with ``--check`` only compare them. Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m schemas.generate",
+        description="Write the JSON Schema files from the records.",
+    )
+    parser.add_argument("--check", action="store_true", help="only list the files that differ")
     if parser.parse_args(arguments).check:
         names = drifted(folder)
         for name in names:
-            print(f"{name}: not as the records make it; run python -m schemas.generate")
+            print(f"{name}: differs from the records; run python -m schemas.generate")
         return 1 if names else 0
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in schema_texts().items():

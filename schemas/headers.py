@@ -1,8 +1,10 @@
-"""Kafka record headers: an ordered list in which a name may come twice and a value may be null.
+"""Kafka record headers: an ordered list; a name may repeat and a value may be null.
 
-Where a name comes twice the last one counts, as in Kafka's own `Headers.lastHeader`: whoever
-adds a header, adds it at the end.
+When a name repeats, the last header counts, as in Kafka's own ``Headers.lastHeader``, because
+headers are added at the end.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -12,8 +14,7 @@ Headers: TypeAlias = Sequence[Header] | None
 
 
 def last_value(headers: Headers, name: str) -> bytes | None:
-    """The value of the last header called exactly `name`; None where there is none or its value
-    is null."""
+    """The value of the last header with exactly this name; None when absent or null."""
     for header, value in reversed(headers or ()):
         if header == name:
             return value
@@ -21,7 +22,7 @@ def last_value(headers: Headers, name: str) -> bytes | None:
 
 
 def last_value_any_case(headers: Headers, name: str) -> bytes | None:
-    """Like `last_value`, for names that come from HTTP, where case does not count."""
+    """Like ``last_value``, for names that come from HTTP, which ignores case."""
     for header, value in reversed(headers or ()):
         if header.lower() == name:
             return value
@@ -29,6 +30,6 @@ def last_value_any_case(headers: Headers, name: str) -> bytes | None:
 
 
 def content_type(headers: Headers) -> str:
-    """The media type in lower case and without parameters; empty where none is given."""
+    """The media type in lower case and without parameters; empty when there is none."""
     value = last_value_any_case(headers, "content-type") or b""
     return value.decode("ascii", errors="replace").partition(";")[0].strip().lower()

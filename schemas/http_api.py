@@ -1,8 +1,10 @@
-"""What the HTTP API says and is told: the bodies of the older services' three calls, and of ours.
+"""Requests and answers of the HTTP API: the three calls of the older services, and our own.
 
-`image` is base64 in the standard alphabet, alone or in a data URL; null is the same as absent
-where a field has a default; fields that we do not know are ignored.
+``image`` is base64 in the standard alphabet, alone or in a data URL. null means absent for a field
+that has a default. Unknown fields are ignored.
 """
+
+from __future__ import annotations
 
 from typing import Literal, TypeVar
 
@@ -12,7 +14,7 @@ from pydantic_core import from_json
 from schemas.errors import InvalidEvent, Problem, describe, problems_of
 from schemas.field_types import Share
 from schemas.image_submitted import EXPECTED, Picture
-from schemas.json_budget import FIELDS_EXPECTED, crowded
+from schemas.json_budget import JSON_BUDGET_EXPECTED, json_excess
 from schemas.legacy_result import DetectedFace
 from schemas.scored_face import Embedding
 
@@ -22,7 +24,7 @@ _Request = TypeVar("_Request", bound="RequestBody")
 
 
 class RequestBody(BaseModel):
-    """A JSON body that we are sent."""
+    """The JSON body of a request."""
 
     model_config = ConfigDict(
         strict=True,
@@ -32,12 +34,13 @@ class RequestBody(BaseModel):
 
 
 class DetectFaceRequest(RequestBody):
-    """A picture whose faces are wanted."""
+    """A picture whose faces are to be detected."""
 
     image: Picture = Field(repr=False, description="The picture's file in base64, or a data URL.")
     min_confidence: Share | None = Field(
         default=None,
-        description=f"Detections below this are no faces. Absent: {DEFAULT_MIN_CONFIDENCE}.",
+        description="Detections with a lower confidence are ignored. "
+        f"Default: {DEFAULT_MIN_CONFIDENCE}.",
     )
 
 
@@ -47,8 +50,8 @@ class ExtractEmbeddingRequest(RequestBody):
     image: Picture = Field(repr=False, description="The picture's file in base64, or a data URL.")
     aligned: bool | None = Field(
         default=None,
-        description="true: the picture is an aligned crop already, 112 x 112 pixels (another size "
-        "is resized to that), and no face is looked for. Absent: false.",
+        description="true: the picture is an aligned crop already, and no face is detected in it. "
+        "It is resized to 112 x 112 pixels if needed. Default: false.",
     )
 
 
@@ -57,22 +60,22 @@ class _Answer(BaseModel):
 
 
 class Failure(_Answer):
-    """Why there is no answer."""
+    """The request failed; ``message`` says why."""
 
     success: Literal[False] = False
     message: str
 
 
 class DetectFaceAnswer(_Answer):
-    """Every face of the picture, the most prominent first. A picture without one has none."""
+    """Every face of the picture, the most prominent first; the list may be empty."""
 
     success: Literal[True] = True
     faces: tuple[DetectedFace, ...]
-    message: str | None = Field(default=None, description="Said where there is no face.")
+    message: str | None = Field(default=None, description="Present when no face was found.")
 
 
 class ExtractedEmbedding(_Answer):
-    """An embedding and how far to trust it."""
+    """An embedding and how reliable it is."""
 
     embedding: Embedding = Field(description="L2-normalised float32.")
     quality: Share
@@ -87,51 +90,51 @@ class ExtractEmbeddingAnswer(_Answer):
 
 
 class ServiceDetails(_Answer):
-    """Whether each model answered its last probe, a real inference on a built-in picture."""
+    """Whether each model passed its last probe, a real inference on a built-in picture."""
 
     face_detection: bool = Field(serialization_alias="faceDetection")
     face_embedding: bool = Field(serialization_alias="faceEmbedding")
 
 
 class HealthAnswer(_Answer):
-    """Whether the HTTP API can do its work now."""
+    """Whether the HTTP API can answer requests now."""
 
     status: Literal["healthy", "unhealthy"]
     details: ServiceDetails
-    problem: str | None = Field(default=None, description="What is wrong.")
+    problem: str | None = Field(default=None, description="The problem, when unhealthy.")
 
 
 class OverallDetails(ServiceDetails):
-    """Both models together as well."""
+    """The same, and both models together."""
 
     overall: bool = Field(
-        description="Both answer, and the circuit breaker lets events through to them."
+        description="Both models answer, and the circuit breaker lets events through."
     )
 
 
 class HealthReport(_Answer):
-    """Healthy when `details.overall` is."""
+    """Healthy when ``details.overall`` is true."""
 
     status: Literal["healthy", "unhealthy"]
     details: OverallDetails
 
 
 class Recommendations(_Answer):
-    """What a caller had better do."""
+    """What a caller should do."""
 
     should_use_real_ml: bool = Field(
         serialization_alias="shouldUseRealML",
-        description="All is healthy and USE_REAL_ML is on: events are scored for real.",
+        description="Everything is healthy and USE_REAL_ML is on: the real models score events.",
     )
     fallback_mode: bool = Field(
         serialization_alias="fallbackMode",
-        description="Events are answered simulated. With FALLBACK_TO_SIMULATED=false never: what "
-        "is not scored for real is not answered then.",
+        description="Events get simulated answers. Always false with "
+        "FALLBACK_TO_SIMULATED=false: events that the real models cannot score then get no answer.",
     )
 
 
 class MlStatus(_Answer):
-    """`data` of MlStatusAnswer."""
+    """The ``data`` of MlStatusAnswer."""
 
     health: HealthReport
     recommendations: Recommendations
@@ -140,13 +143,15 @@ class MlStatus(_Answer):
 class MlStatusAnswer(_Answer):
     """The state of the models in the older system's shape."""
 
-    success: bool = Field(default=True, description="false: the models could not be asked.")
+    success: bool = Field(default=True, description="false: the state of the models is unknown.")
     data: MlStatus
 
 
 class ScorePending(_Answer):
-    """The event was published; its answer takes longer. The same request again, with the same
-    body, is the same event and waits again."""
+    """The event was published, but its answer takes longer.
+
+    Repeat the request with the same body to wait again: it is the same event.
+    """
 
     success: Literal[True] = True
     event_id: str
@@ -155,9 +160,9 @@ class ScorePending(_Answer):
 
 
 def read_request(kind: type[_Request], body: bytes) -> _Request:
-    """The record in a request's body. Raises InvalidEvent with every problem that was found."""
-    if found := crowded(body):
-        raise InvalidEvent([Problem("body", FIELDS_EXPECTED, found)])
+    """Validate the body of a request. Raises ``InvalidEvent`` with every problem found."""
+    if found := json_excess(body):
+        raise InvalidEvent([Problem("body", JSON_BUDGET_EXPECTED, found)])
     try:
         parsed = from_json(body, allow_inf_nan=True)
     except ValueError as error:

@@ -1,4 +1,6 @@
-"""`image-submitted`: somebody asks for the faces of one picture to be scored."""
+"""``image-submitted``: a request to score the faces of one picture."""
+
+from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
@@ -25,9 +27,9 @@ from schemas.base64_picture import (
 )
 from schemas.errors import describe_size
 from schemas.field_types import EventId, Instant, Metadata, Sha256Hex, Share, Uri, UserId
-from schemas.json_budget import FIELDS_ROOM
+from schemas.json_budget import JSON_BUDGET
 
-# Made once at random; a different value would give old events new ids.
+# Random and fixed: a different value would give old events new ids.
 DERIVED_EVENT_IDS = UUID("5b0a3a0c-6d0e-4d2b-9d5c-0f6a52c5f7d4")
 
 EXPECTED: Mapping[str, str] = MappingProxyType(
@@ -47,8 +49,10 @@ EXPECTED: Mapping[str, str] = MappingProxyType(
 
 
 def derived_event_id(user_id: str, value: bytes | None) -> UUID:
-    """The id of an event that brought none: UUIDv5, in a namespace of ours, of the user id and
-    the SHA-256 of the message's value. The same bytes from the same user are the same event."""
+    """The id of an event without one: a UUIDv5 of the user id and the SHA-256 of the value.
+
+    The same bytes from the same user are the same event.
+    """
     digest = hashlib.sha256(value or b"").hexdigest()
     return uuid5(DERIVED_EVENT_IDS, f"{user_id}\n{digest}")
 
@@ -75,22 +79,22 @@ Picture = Annotated[
 class ImageSubmitted(BaseModel):
     """One picture of one user, to be scored.
 
-    The record key is `user_id`. A message has one of two forms:
+    The record key is ``user_id``. A message has one of two forms:
 
-    JSON: the value is an object with the fields below; null is the same as absent. `user_id`
-    may be left out where the record key holds it. Older names are accepted: `userId`,
-    `imageBase64`, `image` (base64, or with `isBase64: false` a URI), `useRealML`, `timestamp`
-    (ISO 8601, or milliseconds since 1970), `nftVerified` and `wldVerified` (kept in `metadata`
-    as `nft_verified` and `wld_verified`, there or at the top). One field given by two names
-    must have one value. A field that we do not know is kept in `metadata`, its type unchanged;
-    where `metadata` itself has an entry of that name, the entry stands.
+    JSON: the value is an object with the fields below; null means absent. ``user_id`` may be
+    omitted when the record key holds it. Older names are accepted: ``userId``, ``imageBase64``,
+    ``image`` (base64, or a URI with ``isBase64: false``), ``useRealML``, ``timestamp`` (ISO 8601,
+    or milliseconds since 1970), ``nftVerified`` and ``wldVerified`` (at the top level or in
+    ``metadata``; stored in ``metadata`` as ``nft_verified`` and ``wld_verified``). A field given
+    under two names must have the same value under both. An unknown field is stored in
+    ``metadata`` with its type unchanged, unless ``metadata`` has an entry of that name.
 
-    Binary: the `content-type` header is `image/*` and the value is the picture. The other fields
-    are headers: `ce_id` (or `event_id`), `user_id` (else the record key), `image_sha256`,
-    `submitted_at` (else `ce_time`), `use_real_ml`, `min_confidence`, `max_faces`, and `metadata`
-    as a JSON object. Other headers are not part of the event.
+    Binary: the ``content-type`` header is ``image/*`` and the value is the picture. The other
+    fields are headers: ``ce_id`` (or ``event_id``), ``user_id`` (else the record key),
+    ``image_sha256``, ``submitted_at`` (else ``ce_time``), ``use_real_ml``, ``min_confidence``,
+    ``max_faces``, and ``metadata`` as a JSON object. Other headers are not part of the event.
 
-    `event_id` is the idempotency key. An event without one gets a UUIDv5 of the user id and the
+    ``event_id`` is the idempotency key. An event without one gets a UUIDv5 of the user id and the
     SHA-256 of the value: the same bytes from the same user are the same event.
     Instants without an offset are UTC.
     """
@@ -108,7 +112,7 @@ class ImageSubmitted(BaseModel):
         examples=["3f2b8c1e-9c1d-4f5e-8a44-0c9f6f3f7a10"],
     )
     user_id: UserId = Field(
-        description="Whose picture it is. May be left out where the record key holds it.",
+        description="The user whose picture it is. May be omitted when the record key holds it.",
         examples=["user-42"],
     )
     image: Picture | None = Field(
@@ -117,13 +121,13 @@ class ImageSubmitted(BaseModel):
         validation_alias="image_base64",
         serialization_alias="image_base64",
         description="The picture's file in base64, alone or as a data URL. "
-        "Exactly one of this and image_uri.",
+        "Exactly one of this and image_uri is required.",
         examples=["iVBORw0KGgo="],
     )
     image_uri: Uri | None = Field(
         default=None,
         description="Where to fetch the picture: a claim check. "
-        "Only places that the worker's settings allow.",
+        "The worker's settings must allow the place.",
         examples=["s3://pictures/2024/05/user-42.jpg"],
     )
     image_sha256: Sha256Hex | None = Field(
@@ -140,20 +144,20 @@ class ImageSubmitted(BaseModel):
     )
     min_confidence: Share = Field(
         default=0.7,
-        description="Detections below this are no faces.",
+        description="Detections with a lower confidence are ignored.",
         examples=[0.7],
     )
     max_faces: int = Field(
         default=1,
         ge=1,
         le=64,
-        description="How many faces to score at most, the most prominent first.",
+        description="How many faces to score at most; the most prominent are scored.",
         examples=[1],
     )
     metadata: Metadata = Field(
         default_factory=dict,
-        description="Anything else about the event; carried to every answer, types unchanged. At "
-        f"most {FIELDS_ROOM:,} bytes of JSON, fields that we do not know included.",
+        description="Any other data about the event, copied to every answer with types unchanged. "
+        f"At most {JSON_BUDGET:,} bytes of JSON, including unknown fields.",
         examples=[{"campaign": "spring", "attempt": 2}],
     )
 

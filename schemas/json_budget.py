@@ -1,24 +1,27 @@
-"""How much JSON an event may hold beside its picture, judged before it is parsed.
+"""How much JSON an event may hold besides its picture, checked before it is parsed.
 
-Eight megabytes of `{}` are two and a half million objects: half a gigabyte once parsed.
+Eight megabytes of ``{}`` are two and a half million objects: half a gigabyte once parsed.
 """
+
+from __future__ import annotations
 
 import numpy as np
 
-#: Most bytes of JSON beside the picture: of `metadata` with the fields that we do not know.
-FIELDS_ROOM = 64 * 1024
-FIELDS_EXPECTED = f"at most {FIELDS_ROOM:,} bytes of JSON beside the picture"
+JSON_BUDGET = 64 * 1024
+"""Bytes of JSON besides the picture: ``metadata`` together with the unknown fields."""
+
+JSON_BUDGET_EXPECTED = f"at most {JSON_BUDGET:,} bytes of JSON besides the picture"
 
 
-def crowded(text: bytes) -> str | None:
-    """Why a text of JSON must hold more than FIELDS_ROOM beside its picture, or None.
+def json_excess(text: bytes) -> str | None:
+    """Why a JSON text certainly exceeds ``JSON_BUDGET`` besides its picture, or None.
 
-    Every value but the outermost follows a comma or an opening bracket. Base64 has neither, so
-    whatever there is of them stands beside the picture. Texts that are no such JSON may pass.
+    Every value but the outermost follows a comma or an opening bracket, and base64 has neither,
+    so all of these are outside the picture. A text that is not JSON may pass.
     """
-    if len(text) <= FIELDS_ROOM:
+    if len(text) <= JSON_BUDGET:
         return None
-    # Four times as fast as bytes.count; every event passes here.
+    # Every event passes here: this is four times as fast as bytes.count.
     read = np.frombuffer(text, np.uint8)
     values = sum(int(np.count_nonzero(read == mark)) for mark in b",[{")
-    return f"about {values:,} values" if values > FIELDS_ROOM else None
+    return f"about {values:,} values" if values > JSON_BUDGET else None

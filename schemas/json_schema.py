@@ -1,4 +1,6 @@
-"""The JSON Schema of each topic: made from its record, plus what only the wire has."""
+"""The JSON Schema of each topic: generated from its record, plus what only the wire has."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -18,42 +20,26 @@ Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
 
-# What RESULT_FORMAT=legacy adds to scored-face.
+# The names that RESULT_FORMAT=legacy adds to scored-face.
 LEGACY_NAMES = tuple(
     field.alias or name for name, field in LegacyScoredFace.model_computed_fields.items()
 )
 
 
 def image_submitted_schema() -> Schema:
-    """The JSON form of image-submitted, with the older names."""
+    """The schema of image-submitted's JSON form, including the older names."""
     schema = _schema_of(ImageSubmitted, "image-submitted")
     properties: Schema = schema["properties"]
-    for name, its in properties.items():
-        if name != "user_id" and {"type": "null"} not in its.get("anyOf", []):
-            properties[name] = _or_null(its)
-    for ours, names in NAMES.items():
-        for older in names[1:]:
-            properties[older] = _older(properties[ours], ours)
-    picture, uri = properties["image_base64"], properties["image_uri"]
-    properties["timestamp"]["anyOf"].append({"type": "number"})
-    properties["timestamp"]["description"] += " Also milliseconds since 1970."
-    properties["image"] = {
-        "description": "Older name of image_base64, or, with isBase64 false, of image_uri.",
-        "deprecated": True,
-    }
-    properties["isBase64"] = {
-        "anyOf": [{"type": "boolean"}, {"type": "null"}],
-        "description": "What the older field image holds: base64 (true, or absent) or a URI.",
-        "deprecated": True,
-    }
-    for older, ours in METADATA_NAMES.items():
-        properties[older] = {"description": f"Kept in metadata as {ours}.", "deprecated": True}
+    for name, field in properties.items():
+        if name != "user_id" and {"type": "null"} not in field.get("anyOf", []):
+            properties[name] = _or_null(field)
+    properties |= _older_properties(properties)
     # The record requires both; on the wire one is derived and one may be the record key.
     schema["required"] = []
     is_uri = {"properties": {"isBase64": {"const": False}}, "required": ["isBase64"]}
     schema["if"] = is_uri
-    schema["then"] = {"properties": {"image": {"anyOf": uri["anyOf"]}}}
-    schema["else"] = {"properties": {"image": {"anyOf": picture["anyOf"]}}}
+    schema["then"] = {"properties": {"image": {"anyOf": properties["image_uri"]["anyOf"]}}}
+    schema["else"] = {"properties": {"image": {"anyOf": properties["image_base64"]["anyOf"]}}}
     schema["oneOf"] = [
         {
             "title": "The picture itself",
@@ -72,14 +58,37 @@ def image_submitted_schema() -> Schema:
     return schema
 
 
+def _older_properties(properties: Schema) -> Schema:
+    """The properties of the older names, from those of the current ones."""
+    older = {
+        name: _older(properties[names[0]], names[0])
+        for names in NAMES.values()
+        for name in names[1:]
+    }
+    older["timestamp"]["anyOf"].append({"type": "number"})
+    older["timestamp"]["description"] += " Also milliseconds since 1970."
+    older["image"] = {
+        "description": "Older name of image_base64, or, with isBase64 false, of image_uri.",
+        "deprecated": True,
+    }
+    older["isBase64"] = {
+        "anyOf": [{"type": "boolean"}, {"type": "null"}],
+        "description": "What the older field image holds: base64 (true, or absent) or a URI.",
+        "deprecated": True,
+    }
+    for name, current in METADATA_NAMES.items():
+        older[name] = {"description": f"Stored in metadata as {current}.", "deprecated": True}
+    return older
+
+
 def scored_face_schema() -> Schema:
-    """The value of scored-face, with the older names that it may have as well."""
+    """The schema of scored-face's value, including the optional older names."""
     schema = _schema_of(ScoredFace, "scored-face")
     older = LegacyScoredFace.model_json_schema(mode="serialization")
     schema["$defs"] = {**older["$defs"], **schema["$defs"]}
     for name in LEGACY_NAMES:
         schema["properties"][name] = older["properties"][name]
-        del schema["properties"][name]["readOnly"]  # pydantic's mark of what is computed
+        del schema["properties"][name]["readOnly"]  # pydantic marks computed fields with it
     schema["if"] = {"properties": {"provenance": {"const": "real"}}}
     schema["then"] = {
         "properties": {name: {"type": "object"} for name in REAL_HAS}
@@ -94,12 +103,12 @@ def scored_face_schema() -> Schema:
 
 
 def simulated_fallback_schema() -> Schema:
-    """The headers of simulated-fallback, as an object of texts; the sender's own are there too."""
+    """The schema of simulated-fallback's headers, as an object of texts; others are allowed."""
     return _schema_of(FallbackHeaders, "simulated-fallback") | {"additionalProperties": True}
 
 
 def shadow_scored_schema() -> Schema:
-    """The value of shadow-scored."""
+    """The schema of shadow-scored's value."""
     schema = _schema_of(ShadowScored, "shadow-scored")
     schema["if"] = _given("fallback_reason")
     schema["then"] = {
@@ -137,7 +146,7 @@ def _given(name: str) -> Schema:
 
 
 def _or_null(schema: Schema) -> Schema:
-    """The same, with null for absent; title, description and the like stay outside."""
+    """The schema with null allowed; title, description and the like stay outside."""
     outside = ("title", "description", "examples", "default")
     inner = {key: value for key, value in schema.items() if key not in outside}
     return {
@@ -146,10 +155,11 @@ def _or_null(schema: Schema) -> Schema:
     }
 
 
-def _older(schema: Schema, ours: str) -> Schema:
+def _older(schema: Schema, current: str) -> Schema:
+    """The schema of an older name of a field."""
     kept = {
         key: list(value) if isinstance(value, list) else value
         for key, value in schema.items()
         if key not in ("title", "description", "examples", "default")
     }
-    return {**kept, "description": f"Older name of {ours}.", "deprecated": True}
+    return {**kept, "description": f"Older name of {current}.", "deprecated": True}

@@ -1,4 +1,6 @@
-"""What a sender wrote, sorted by the record's fields before any of it is judged."""
+"""The fields of an event as the sender wrote them, before they are validated."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,64 +17,66 @@ PICTURES = ("image_base64", "image_uri")
 
 
 @dataclass(slots=True)
-class SentEvent:
+class RawEvent:
     """An image-submitted event on its way to becoming a record.
 
-    `fields` and `names` are keyed by the record's names on the wire: the raw value, and the name
-    that the sender used for it. Fields in `refused` have a problem already and are not judged
-    again.
+    fields: raw values by the record's wire name.
+    names: by the same wire name, the name that the sender used.
+    rejected: wire names of fields that have a problem already, and are not validated again.
     """
 
     fields: dict[str, object] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, JsonValue] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    refused: set[str] = field(default_factory=set)
+    rejected: set[str] = field(default_factory=set)
 
-    def refuse(self, wire_name: str, sent_name: str, expected: str, found: str) -> None:
-        """Note a problem with a field; the field then counts as unreadable."""
+    def reject(self, wire_name: str, sent_name: str, expected: str, found: str) -> None:
+        """Record a problem with a field, which then counts as unreadable."""
         self.problems.append(Problem(sent_name, expected, found))
-        self.refused.add(wire_name)
+        self.rejected.add(wire_name)
         self.fields.pop(wire_name, None)
 
-    def give(self, wire_name: str, sent_name: str, value: object) -> None:
-        """Set a field. Giving it again by another name is well only with the same value."""
-        if wire_name in self.refused:
+    def set(self, wire_name: str, sent_name: str, value: object) -> None:
+        """Set a field; a second name for the same field must have the same value."""
+        if wire_name in self.rejected:
             return
         if wire_name in self.fields and not _same(self.fields[wire_name], value):
             shown = describe_size(value) if wire_name in PICTURES else describe(value)
             first = self.names[wire_name]
-            self.refuse(wire_name, sent_name, f"the same value as {first}", f"another: {shown}")
+            self.reject(wire_name, sent_name, f"the same value as {first}", f"another: {shown}")
             return
         self.fields.setdefault(wire_name, value)
         self.names.setdefault(wire_name, sent_name)
 
-    def give_read(
-        self, wire_name: str, sent_name: str, value: object, read: Callable[[object], object]
+    def set_parsed(
+        self, wire_name: str, sent_name: str, value: object, parse: Callable[[object], object]
     ) -> None:
-        """Set a field to what `read` makes of the value; a ValueError from it is a problem."""
+        """Set a field to the parsed value; a ``ValueError`` of ``parse`` becomes a problem."""
         try:
-            self.give(wire_name, sent_name, read(value))
+            self.set(wire_name, sent_name, parse(value))
         except ValueError:
-            self.refuse(wire_name, sent_name, expected_of(sent_name, wire_name), describe(value))
+            self.reject(wire_name, sent_name, expected_of(sent_name, wire_name), describe(value))
 
-    def give_key(self, key: bytes | None) -> None:
-        """Take the user id from the record key."""
+    def default_user_to_key(self, key: bytes | None) -> None:
+        """Take the user id from the record key, unless the event has one, even a wrong one."""
+        if "user_id" in self.fields or "user_id" in self.rejected:
+            return
         if key is None:
-            self.refuse(
+            self.reject(
                 "user_id", "user_id", EXPECTED["user_id"], "neither the field nor a record key"
             )
             return
         try:
-            self.give("user_id", "record key", key.decode())
+            self.set("user_id", "record key", key.decode())
         except UnicodeDecodeError:
-            self.refuse("user_id", "record key", EXPECTED["user_id"], "bytes that are not UTF-8")
+            self.reject("user_id", "record key", EXPECTED["user_id"], "bytes that are not UTF-8")
 
 
-def read_iso(value: object) -> datetime:
-    """The instant in a field that takes ISO 8601 text. Raises ValueError."""
+def parse_iso(value: object) -> datetime:
+    """The instant in a field that takes ISO 8601 text. Raises ``ValueError``."""
     if not isinstance(value, str):
-        raise ValueError("not text")  # noqa: TRY004  (one error type for give_read)
+        raise ValueError("not text")  # noqa: TRY004  (one error type for set_parsed)
     return instant_from_text(value)
 
 
@@ -82,12 +86,12 @@ _EXPECTED_BY_SENT_NAME: Mapping[str, str] = {
 
 
 def expected_of(sent_name: str, wire_name: str) -> str:
-    """What a field should have been, where the name used for it widens what is allowed."""
+    """What was expected of a field; the name ``timestamp`` allows more than ``submitted_at``."""
     return _EXPECTED_BY_SENT_NAME.get(sent_name, EXPECTED[wire_name])
 
 
 def _same(first: object, second: object) -> bool:
-    # Instants and plain strings directly; the rest as JSON, where 1, 1.0 and true differ.
+    # Instants and strings are compared directly; the rest as JSON, where 1, 1.0 and true differ.
     if isinstance(first, str | datetime):
         return first == second
     return not isinstance(second, str | datetime) and to_json(first) == to_json(second)

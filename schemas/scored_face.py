@@ -1,4 +1,6 @@
-"""`scored-face`: one face of a submitted picture, with its embedding and scores."""
+"""``scored-face``: one face of a submitted picture, with its embedding and scores."""
+
+from __future__ import annotations
 
 import math
 from array import array
@@ -17,42 +19,43 @@ from pydantic import (
     PlainSerializer,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
+from schemas.errors import inconsistent
 from schemas.fallback import FallbackReason
 from schemas.field_types import EventId, Instant, Metadata, Sha256Hex, Share, UserId
 
-# What a real face has and a simulated one may lack, besides its embedding.
+# Fields of a real face, besides its embedding, that a simulated one may lack.
 REAL_HAS = ("bounding_box", "landmarks", "model")
 
 
-@lru_cache(maxsize=1024)  # asked for when a face is made, checked and indexed
+@lru_cache(maxsize=1024)  # called when a face is created, validated and indexed
 def face_id_of(event_id: UUID, face_index: int) -> UUID:
-    """The id of a face: UUIDv5 of its index in the namespace of its event. Scoring an event
-    again gives the same ids, so a repeat overwrites and never doubles."""
+    """The id of a face: the UUIDv5 of its index in the namespace of its event.
+
+    Scoring an event again gives the same ids, so a repeat overwrites and never duplicates.
+    """
     return uuid5(event_id, str(face_index))
 
 
 def _to_float32(values: tuple[float, ...]) -> tuple[float, ...]:
     rounded = tuple(array("f", values))
-    # One that is not finite makes the sum so; finite ones cannot, as it is a float64.
+    # A number that is not finite makes the sum so; finite float32 cannot, as it is a float64.
     if not math.isfinite(sum(rounded)):
         raise ValueError("a number beyond the range of float32")
     return rounded
 
 
 def _shortest_float32(values: tuple[float, ...]) -> list[float]:
-    """As the numbers with the fewest digits that name the same float32: nine at most, where a
-    float64 takes seventeen."""
+    """The decimals with the fewest digits for the same float32: at most 9, not 17 as a float64."""
     text = orjson.dumps(np.array(values, dtype=np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
     shortest: list[float] = orjson.loads(text)
     return shortest
 
 
-# A list is taken from Python callers, a tuple is kept: the record is frozen.
+# Python callers may pass a list; the frozen record holds a tuple.
 Point = Annotated[tuple[float, float], Field(strict=False)]
-# Far above any embedder's. With FailFast the first wrong number ends it: megabytes of them would
-# be gigabytes of findings.
+# Far above any embedder's. FailFast stops at the first wrong number: one finding per number would
+# turn megabytes of them into gigabytes.
 MAX_EMBEDDING_SIZE = 8192
 Embedding = Annotated[
     tuple[float, ...],
@@ -69,7 +72,7 @@ class _Part(BaseModel):
 
 
 class BoundingBox(_Part):
-    """Source pixels after EXIF orientation; may reach over the picture's edge."""
+    """Source pixels after EXIF orientation; may extend beyond the picture."""
 
     x: float = Field(description="Left edge.")
     y: float = Field(description="Top edge.")
@@ -78,7 +81,7 @@ class BoundingBox(_Part):
 
 
 class Landmarks(_Part):
-    """Points [x, y] in source pixels; left and right as seen with the face upright."""
+    """Points [x, y] in source pixels; left and right as seen when the face is upright."""
 
     left_eye: Point
     right_eye: Point
@@ -88,34 +91,36 @@ class Landmarks(_Part):
 
 
 class Measures(_Part):
-    """The raw parts that the scores are computed from; null where not measured."""
+    """The measures that the scores are computed from; null when not measured."""
 
     yaw: float | None = Field(default=None, description="Degrees.")
     pitch: float | None = Field(default=None, description="Degrees.")
     roll: float | None = Field(default=None, description="Degrees.")
     interocular_px: NonNegative | None = Field(
-        default=None, description="Between the eyes, in source pixels."
+        default=None, description="Distance between the eyes, in source pixels."
     )
     sharpness: float | None = Field(default=None, description="0 (flat) to 1.")
     brightness: float | None = Field(default=None, description="Mean luma, 0 to 1.")
-    contrast: NonNegative | None = Field(default=None, description="Spread of luma, 0 to 1.")
+    contrast: NonNegative | None = Field(
+        default=None, description="Standard deviation of luma, 0 to 1."
+    )
     exposure: Share | None = Field(
-        default=None, description="1 in ordinary light; less when dark, burnt out or flat."
+        default=None, description="1 in ordinary light; less when dark, overexposed or flat."
     )
     noise: NonNegative | None = Field(
         default=None, description="Standard deviation, in grey levels of 0 to 255."
     )
     embedding_norm: NonNegative | None = Field(
-        default=None, description="L2 norm before normalisation; the scale is the embedder's."
+        default=None, description="L2 norm before normalisation; each embedder has its own scale."
     )
     recognisability: Share | None = Field(
         default=None,
-        description="The same from 0 to 1; null where the embedder's norms are unknown.",
+        description="The norm scaled to 0 to 1; null when the embedder's norms are unknown.",
     )
     learned_quality: float | None = Field(
         default=None,
-        description="Raw answer of the quality model, on its own scale, higher is better; no part "
-        "of `quality`. Null where no such model is chosen.",
+        description="Output of the quality model, on its own scale, higher is better; not part of "
+        "quality. Null without a quality model.",
     )
 
 
@@ -129,17 +134,17 @@ class ModelNames(_Part):
     embedder: str = Field(min_length=1)
     embedder_sha256: Sha256Hex
     assessor: str | None = Field(
-        default=None, min_length=1, description="The model of `learned_quality`, where one is used."
+        default=None, min_length=1, description="The model of learned_quality, if one is used."
     )
     assessor_sha256: Sha256Hex | None = None
 
 
 class Timings(_Part):
-    """Milliseconds spent; null where a step was not taken."""
+    """Milliseconds spent; null for a step that did not run."""
 
     queued: float | None = Field(
         default=None,
-        description="From submission to start; negative when the clocks of the two disagree.",
+        description="From submission to start; negative when the two clocks disagree.",
     )
     fetch: NonNegative | None = None
     decode: NonNegative | None = None
@@ -149,30 +154,23 @@ class Timings(_Part):
     assess: NonNegative | None = None
 
 
-def _inconsistent(field: str, expected: str, found: object) -> PydanticCustomError:
-    context = {"field": field, "expected": expected, "found": str(found)}
-    return PydanticCustomError(
-        "inconsistent", "{field}: expected {expected}, found {found}", context
-    )
-
-
 class ScoredFace(_Part):
-    """One face. The record key is `user_id`; a picture with three faces gives three messages.
+    """One face. The record key is ``user_id``; a picture with three faces gives three messages.
 
-    `provenance` is "real" when the models scored the face. A "simulated" one answers an event
-    that could not be scored: `fallback_reason` says why, and it is never indexed. A real one has
-    `bounding_box`, `landmarks`, `model` and a non-empty `embedding`.
+    ``provenance`` is "real" when the models scored the face; it then has ``bounding_box``,
+    ``landmarks``, ``model`` and a non-empty ``embedding``. A "simulated" face answers an event
+    that could not be scored: ``fallback_reason`` says why, and the face is never indexed.
 
-    The embedding is L2-normalised float32 and is written with as many digits as name a
-    float32 exactly, nine at most. All scores run from 0 (worst) to 1 (best).
+    The embedding is L2-normalised float32, written with the fewest digits that identify each
+    float32, at most nine. All scores range from 0 (worst) to 1 (best).
     """
 
     model_config = ConfigDict(title="scored-face")
 
-    event_id: EventId = Field(description="The image-submitted event that this answers.")
+    event_id: EventId = Field(description="The image-submitted event that this message answers.")
     face_id: EventId = Field(description="UUIDv5 of face_index in the namespace event_id.")
     user_id: UserId
-    face_index: int = Field(ge=0, description="Its place among the faces, most prominent first.")
+    face_index: int = Field(ge=0, description="Its position among the faces, most prominent first.")
     face_count: int = Field(ge=1, description="How many faces of the picture were scored.")
     bounding_box: BoundingBox | None = None
     landmarks: Landmarks | None = None
@@ -183,7 +181,9 @@ class ScoredFace(_Part):
     frontality: Share
     symmetry: Share
     resolution: Share
-    confidence: Share = Field(description="How sure it is a face, and one that can be compared.")
+    confidence: Share = Field(
+        description="How certain it is that this is a face, and one that can be compared."
+    )
     measures: Measures = Measures()
     formula_version: str = Field(
         min_length=1, description="Version of the formulas behind the scores."
@@ -200,34 +200,34 @@ class ScoredFace(_Part):
     submitted_at: Instant | None = None
     scored_at: Instant
     metadata: Metadata = Field(
-        default_factory=dict, description="As it came with the event, types unchanged."
+        default_factory=dict, description="Copied from the event, types unchanged."
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.embedding_size != len(self.embedding):
-            raise _inconsistent(
+            raise inconsistent(
                 "embedding_size", f"{len(self.embedding)}, as embedding has", self.embedding_size
             )
         if self.face_index >= self.face_count:
-            raise _inconsistent(
+            raise inconsistent(
                 "face_index", f"less than face_count ({self.face_count})", self.face_index
             )
         face_id = face_id_of(self.event_id, self.face_index)
         if self.face_id != face_id:
-            raise _inconsistent("face_id", f"{face_id}, from event_id and face_index", self.face_id)
+            raise inconsistent("face_id", f"{face_id}, from event_id and face_index", self.face_id)
         self._check_provenance()
         return self
 
     def _check_provenance(self) -> None:
         if self.provenance == "simulated":
             if self.fallback_reason is None:
-                raise _inconsistent("fallback_reason", "a reason, as it is simulated", "null")
+                raise inconsistent("fallback_reason", "a reason, as it is simulated", "null")
             return
         if self.fallback_reason is not None:
-            raise _inconsistent("fallback_reason", "null, as it is real", self.fallback_reason)
+            raise inconsistent("fallback_reason", "null, as it is real", self.fallback_reason)
         for name in REAL_HAS:
             if getattr(self, name) is None:
-                raise _inconsistent(name, "an object, as it is real", "null")
+                raise inconsistent(name, "an object, as it is real", "null")
         if not self.embedding:
-            raise _inconsistent("embedding", "numbers, as it is real", "an empty array")
+            raise inconsistent("embedding", "numbers, as it is real", "an empty array")

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from schemas.json_budget import FIELDS_ROOM
+from schemas.json_budget import JSON_BUDGET
 from streams.config.settings import Settings
 from streams.web.answers import JSON_TYPE
 from streams.web.failures import Refusal
@@ -18,7 +18,7 @@ BASE64_SHARE = 1.4
 
 def body_limit(settings: Settings) -> int:
     """The most bytes of a request's body: the largest picture in base64, and the other fields."""
-    return int(settings.max_image_bytes * BASE64_SHARE) + FIELDS_ROOM
+    return int(settings.max_image_bytes * BASE64_SHARE) + JSON_BUDGET
 
 
 def declared_size(request: web.Request, limit: int) -> int:

@@ -1,4 +1,6 @@
-"""Pictures as text: the fast reader takes nothing that the strict one of Python would refuse."""
+"""Pictures as text: the fast decoder accepts nothing that Python's strict one refuses."""
+
+from __future__ import annotations
 
 import binascii
 
@@ -16,8 +18,8 @@ almost_base64 = st.text(alphabet="Aa0+/=Q-_ \n,é", max_size=12)
 @example("QR==")
 @example("QQ")
 @example("=QQ=")
-def test_what_is_read_is_strict_base64(text: str) -> None:
-    """Without white space and data URL's head: what binascii reads strictly, and the same bytes."""
+def test_decoding_is_strict(text: str) -> None:
+    """Except for white space, binascii in strict mode accepts the same texts, with equal bytes."""
     compact = text.encode("utf-8").translate(None, b" \n")
     try:
         expected = binascii.a2b_base64(compact, strict_mode=True) or None
@@ -31,8 +33,8 @@ def test_what_is_read_is_strict_base64(text: str) -> None:
 
 
 @given(st.binary(min_size=1))
-def test_what_is_written_is_read(picture: bytes) -> None:
-    """Written as text in one line, with padding, and read back, alone and in a data URL."""
+def test_encoding_round_trips(picture: bytes) -> None:
+    """A picture is one line of padded text, and is decoded alone and in a data URL."""
     text = text_from_picture(picture)
     assert text == binascii.b2a_base64(picture, newline=False).decode()
     assert picture_from_text(text) == picture

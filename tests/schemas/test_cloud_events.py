@@ -1,4 +1,6 @@
-"""CloudEvents headers of our outputs, and the trace that is carried through."""
+"""CloudEvents headers of outputs, and propagation of the trace."""
+
+from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
@@ -20,7 +22,7 @@ def _output(incoming: Headers, time: datetime = NOON) -> list[tuple[str, bytes]]
 
 
 def test_attributes() -> None:
-    """The attributes of the Kafka binding, and nothing of the incoming message's own."""
+    """The attributes of the Kafka binding, without those of the incoming message."""
     incoming: list[Header] = [("ce_id", b"theirs"), ("content-type", b"image/png")]
 
     assert _output(incoming) == [
@@ -35,14 +37,14 @@ def test_attributes() -> None:
 
 
 def test_time_is_utc() -> None:
-    """Another offset is converted, fractions are kept."""
+    """Another offset is converted; fractions of a second are kept."""
     time = datetime(2024, 5, 1, 14, 0, 0, 250_000, timezone(timedelta(hours=2)))
 
     assert ("ce_time", b"2024-05-01T12:00:00.250000Z") in _output(None, time)
 
 
-def test_trace_is_carried() -> None:
-    """traceparent and its tracestate reach the output, whatever the case of their names."""
+def test_the_trace_is_propagated() -> None:
+    """traceparent and tracestate reach the output, whatever the case of their names."""
     incoming: list[Header] = [("Traceparent", TRACE), ("tracestate", b"vendor=1"), ("odd", b"\xff")]
 
     assert _output(incoming)[-2:] == [("traceparent", TRACE), ("tracestate", b"vendor=1")]
@@ -50,7 +52,7 @@ def test_trace_is_carried() -> None:
 
 @pytest.mark.parametrize(("length", "carried"), [(512, True), (513, False), (300_000, False)])
 def test_a_long_tracestate_is_dropped(length: int, carried: bool) -> None:
-    """Trace Context asks for no more than 512 characters, and an answer must fit its topic."""
+    """Trace Context requires only 512 characters, and an answer must fit its topic."""
     state = b"a=" + b"x" * (length - 2)
     found = _output([("traceparent", TRACE), ("tracestate", state)])
 
@@ -58,8 +60,8 @@ def test_a_long_tracestate_is_dropped(length: int, carried: bool) -> None:
     assert (("tracestate", state) in found) == carried
 
 
-def test_a_newer_traceparent_is_carried() -> None:
-    """Later versions may say more behind the flags."""
+def test_a_newer_traceparent_is_propagated() -> None:
+    """Later versions may have more fields after the flags."""
     newer = b"01" + TRACE[2:] + b"-more"
 
     assert ("traceparent", newer) in _output([("traceparent", newer)])
@@ -80,7 +82,7 @@ def test_a_newer_traceparent_is_carried() -> None:
     ],
 )
 def test_a_malformed_trace_is_dropped(value: bytes | None) -> None:
-    """Trace Context asks to ignore a malformed traceparent, and tracestate with it."""
+    """Trace Context requires that a malformed traceparent is ignored, with its tracestate."""
     incoming: list[Header] = [("traceparent", value), ("tracestate", b"vendor=1")]
 
     assert _output(incoming) == _output(None)

@@ -1,10 +1,12 @@
-"""Problems in words: short, safe, and by kind."""
+"""Descriptions of problems: short and safe to print."""
+
+from __future__ import annotations
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.errors import (
-    MOST_PROBLEMS,
+    MAX_PROBLEMS,
     InvalidEvent,
     Problem,
     describe,
@@ -30,28 +32,28 @@ from schemas.errors import (
     ],
 )
 def test_describe(value: object, words: str) -> None:
-    """Scalars are shown, longer things are told by kind and size."""
+    """Short scalars are shown in full, other values by kind and size."""
     assert words == describe(value)
 
 
 def test_describe_size_never_shows_text() -> None:
-    """A field that holds a picture is told by its length only."""
+    """Only the length of a field that holds a picture is shown."""
     assert describe_size("iVBORw0") == "a string of 7 characters"
     assert describe_size("") == "an empty string"
 
 
-def test_many_problems_make_a_bounded_text() -> None:
-    """A thousand wrong fields do not make a thousand lines; the list is whole."""
+def test_the_text_of_many_problems_is_bounded() -> None:
+    """The text shows ten problems and counts the others; the list is complete."""
     error = InvalidEvent([Problem(f"f{n}", "x", "y") for n in range(1000)])
 
     assert str(error).endswith("f9: expected x, found y; and 990 more")
     assert len(error.problems) == 1000
 
 
-def test_countless_problems_are_only_counted() -> None:
-    """Each would be a record of its own, made to be thrown away."""
+def test_too_many_problems_are_only_counted() -> None:
+    """Not even the list holds them."""
     with pytest.raises(ValidationError) as refused:
-        TypeAdapter(list[int]).validate_python(["x"] * (MOST_PROBLEMS + 1))
+        TypeAdapter(list[int]).validate_python(["x"] * (MAX_PROBLEMS + 1))
     assert [str(one) for one in problems_of(refused.value)] == [
         "value: expected another shape, found 1,001 problems"
     ]

@@ -1,4 +1,6 @@
-"""The examples are the contract: valid ones decode, invalid ones say what is wrong."""
+"""The examples are the contract: valid ones decode, invalid ones have the expected error."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 
@@ -36,8 +38,8 @@ def test_valid_example_decodes(topic: str, example: Example) -> None:
 
 
 @pytest.mark.parametrize(("topic", "example"), INVALID, ids=_name)
-def test_invalid_example_says_what_is_wrong(topic: str, example: Example) -> None:
-    """Every example under invalid is refused, with the error text written beside it."""
+def test_invalid_example_has_the_expected_error(topic: str, example: Example) -> None:
+    """Every example under invalid is refused with the error text in its file."""
     with pytest.raises(InvalidEvent) as refusal:
         DECODERS[topic](example)
 
@@ -45,8 +47,8 @@ def test_invalid_example_says_what_is_wrong(topic: str, example: Example) -> Non
 
 
 @pytest.mark.parametrize("example", examples("image-submitted", "invalid"), ids=_name)
-def test_errors_never_repeat_a_picture(example: Example) -> None:
-    """No error text holds more than a few characters of the picture that was sent."""
+def test_errors_never_quote_a_picture(example: Example) -> None:
+    """No error text contains more than a few characters of the picture."""
     with pytest.raises(InvalidEvent) as refusal:
         decode_image_submitted(example.value, example.key, example.headers)
 
@@ -56,7 +58,7 @@ def test_errors_never_repeat_a_picture(example: Example) -> None:
 
 @pytest.mark.parametrize("example", examples("image-submitted", "v1"), ids=_name)
 def test_identify_agrees_with_decode(example: Example) -> None:
-    """For a valid event the lenient reader tells what the record holds."""
+    """For a valid event, ``identify`` returns the values of the record."""
     record = decode_image_submitted(example.value, example.key, example.headers)
     identity = identify(example.value, example.key, example.headers)
 
@@ -70,7 +72,7 @@ def test_identify_agrees_with_decode(example: Example) -> None:
 
 
 def test_every_topic_has_examples_and_every_example_a_topic() -> None:
-    """A topic without valid and invalid examples, or a file that no test reads, is an oversight."""
+    """Every topic has valid and invalid examples, and a test reads every file."""
     read = {example.path for _, example in [*VALID, *INVALID]}
     committed = {path for path in FOLDER.rglob("*") if path.is_file()} - {FOLDER / "README.md"}
 

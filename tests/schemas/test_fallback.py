@@ -1,4 +1,6 @@
-"""simulated-fallback: the failure is in headers, the message stays as it was."""
+"""simulated-fallback: headers describe the failure, the message does not change."""
+
+from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +24,7 @@ ORIGINAL: list[Header] = [
 ]
 
 
-def _failure(**fields: Any) -> FallbackHeaders:
+def make_failure(**fields: Any) -> FallbackHeaders:
     given: dict[str, Any] = {
         "fallback_reason": FallbackReason.NO_FACE,
         "fallback_detail": "no detection",
@@ -37,8 +39,8 @@ def _failure(**fields: Any) -> FallbackHeaders:
 
 
 def test_headers_on_the_wire() -> None:
-    """Each field is the text of the header of its name, in a fixed order."""
-    assert _failure().to_headers() == [
+    """Each field is the text of the header of the same name, in a fixed order."""
+    assert make_failure().to_headers() == [
         ("fallback_reason", b"no_face"),
         ("fallback_detail", b"no detection"),
         ("fallback_attempts", b"1"),
@@ -51,45 +53,47 @@ def test_headers_on_the_wire() -> None:
 
 
 def test_round_trip() -> None:
-    """The failure can be read back from among the sender's headers."""
-    failure = _failure(fallback_detail="naïve\n\x1b[31m\u202e \ud800")
+    """The failure can be read from among the sender's headers."""
+    failure = make_failure(fallback_detail="naïve\n\x1b[31m\u202e \ud800")
 
     assert FallbackHeaders.from_headers(with_failure(ORIGINAL, failure)) == failure
 
 
 def test_original_headers_are_untouched() -> None:
-    """The sender's headers come first, as they were: order, doubles, nulls, odd bytes, and one
-    that has the name of one of ours."""
-    assert with_failure(ORIGINAL, _failure()) == [*ORIGINAL, *_failure().to_headers()]
-    assert with_failure(None, _failure()) == _failure().to_headers()
+    """The sender's headers come first, unchanged.
+
+    Order, duplicates, nulls, arbitrary bytes, and a header with the name of a failure header.
+    """
+    assert with_failure(ORIGINAL, make_failure()) == [*ORIGINAL, *make_failure().to_headers()]
+    assert with_failure(None, make_failure()) == make_failure().to_headers()
 
 
 def test_a_second_failure_replaces_the_first() -> None:
-    """A re-driven event that fails again bears one set of failure headers, the new one."""
-    first = with_failure(ORIGINAL, _failure())
-    second = _failure(fallback_reason=FallbackReason.CIRCUIT_OPEN, worker="worker-2")
+    """A re-driven event that fails again has one set of failure headers, the new one."""
+    first = with_failure(ORIGINAL, make_failure())
+    second = make_failure(fallback_reason=FallbackReason.CIRCUIT_OPEN, worker="worker-2")
 
     assert with_failure(first, second) == [*ORIGINAL, *second.to_headers()]
 
 
 def test_headers_added_by_a_re_drive_are_kept() -> None:
-    """What a re-driving tool adds behind our headers is the sender's from then on."""
+    """Headers that a re-driving tool adds at the end count as the sender's."""
     added: Header = ("re-driven-by", b"operator")
-    first = [*with_failure(ORIGINAL, _failure()), added]
+    first = [*with_failure(ORIGINAL, make_failure()), added]
 
-    assert with_failure(first, _failure()) == [*ORIGINAL, added, *_failure().to_headers()]
+    assert with_failure(first, make_failure()) == [*ORIGINAL, added, *make_failure().to_headers()]
 
 
 def test_without_failure_gives_the_original_back() -> None:
-    """Re-drive is produce-it-back: the headers of before, also for a message that never failed."""
-    assert without_failure(with_failure(ORIGINAL, _failure())) == ORIGINAL
+    """Also for a message that never failed, which does not change."""
+    assert without_failure(with_failure(ORIGINAL, make_failure())) == ORIGINAL
     assert without_failure(ORIGINAL) == ORIGINAL
     assert without_failure(None) == []
 
 
 def test_detail_is_bounded_and_printable() -> None:
-    """A detail may quote what a sender wrote; it must not break a log or a terminal."""
-    failure = _failure(fallback_detail="\x00\n" * 1_000_000, worker="w\n" * 300)
+    """A detail may quote the sender; it must not break a log or a terminal."""
+    failure = make_failure(fallback_detail="\x00\n" * 1_000_000, worker="w\n" * 300)
 
     assert failure.fallback_detail.startswith("\\x00\\n")
     assert failure.fallback_detail.isprintable()
@@ -98,8 +102,8 @@ def test_detail_is_bounded_and_printable() -> None:
     assert failure.worker.endswith("…")
 
 
-def test_detail_that_fits_is_kept_as_it_is() -> None:
-    """Shortening starts only beyond the limit."""
+def test_a_detail_of_the_greatest_length_is_unchanged() -> None:
+    """Only longer ones are shortened."""
     text = "é" * MAX_DETAIL_CHARACTERS
 
-    assert _failure(fallback_detail=text).fallback_detail == text
+    assert make_failure(fallback_detail=text).fallback_detail == text

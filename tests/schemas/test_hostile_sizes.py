@@ -1,4 +1,4 @@
-"""Megabytes of small values: refused for the price of reading them once."""
+"""Megabytes of small values are refused at the cost of reading them once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from schemas.codec import decode_image_submitted, decode_scored_face, identify
 from schemas.errors import InvalidEvent
 from schemas.http_api import DetectFaceRequest, read_request
-from schemas.json_budget import FIELDS_ROOM
+from schemas.json_budget import JSON_BUDGET
 from tools.example_messages import example
 
-#: As much as one Kafka record of the defaults holds, about.
+#: About as much as one Kafka record holds by default.
 COUNT = 2_500_000
 EMPTY_OBJECTS = b"[" + b"{}," * COUNT + b"{}]"
 PICTURE = base64.b64encode(bytes(range(256)) * 4000).decode()
@@ -23,7 +23,7 @@ PICTURE = base64.b64encode(bytes(range(256)) * 4000).decode()
 
 @pytest.mark.parametrize("numbers", [b'"",' * COUNT + b'""', b"0.5," * COUNT + b"0.5"])
 def test_an_embedding_of_megabytes_is_one_problem(numbers: bytes) -> None:
-    """One finding for each number took gigabytes and a quarter of a minute."""
+    """One finding per number would take gigabytes and a quarter of a minute."""
     whole = dict(example("scored-face/v1/real").content["value"])
     whole["embedding"] = "here"
     value = json.dumps(whole).encode().replace(b'"here"', b"[" + numbers + b"]")
@@ -36,8 +36,8 @@ def test_an_embedding_of_megabytes_is_one_problem(numbers: bytes) -> None:
 
 
 @pytest.mark.parametrize("field", [b"metadata", b"unknown"])
-def test_a_crowd_of_values_is_refused_before_it_is_parsed(field: bytes) -> None:
-    """Half a gigabyte of objects is never made."""
+def test_too_many_values_are_refused_before_parsing(field: bytes) -> None:
+    """Half a gigabyte of objects is never created."""
     value = b'{"user_id":"u","image_uri":"s3://a/b","%s":%s}' % (field, EMPTY_OBJECTS)
     tracemalloc.start()
     try:
@@ -45,7 +45,7 @@ def test_a_crowd_of_values_is_refused_before_it_is_parsed(field: bytes) -> None:
             lambda: decode_image_submitted(value, None, ()),
             lambda: read_request(DetectFaceRequest, value),
         ):
-            with pytest.raises(InvalidEvent, match="65,536 bytes of JSON beside the picture"):
+            with pytest.raises(InvalidEvent, match="65,536 bytes of JSON besides the picture"):
                 read()
         assert tracemalloc.get_traced_memory()[1] < 2 * len(value)
     finally:
@@ -53,9 +53,9 @@ def test_a_crowd_of_values_is_refused_before_it_is_parsed(field: bytes) -> None:
 
 
 @pytest.mark.parametrize("entry", ["metadata", "unknown"])
-def test_metadata_has_a_bound(entry: str) -> None:
-    """Wherever it stands; who sent the event is known all the same, and is answered without it."""
-    room = FIELDS_ROOM - len('{"unknown":""}')
+def test_metadata_has_a_limit(entry: str) -> None:
+    """Beyond it the event is invalid, but its sender is still identified, without metadata."""
+    room = JSON_BUDGET - len('{"unknown":""}')
 
     def event(size: int) -> bytes:
         text = "x" * size
@@ -66,19 +66,19 @@ def test_metadata_has_a_bound(entry: str) -> None:
     with pytest.raises(InvalidEvent) as refused:
         decode_image_submitted(event(room + 1), None, ())
     assert str(refused.value) == (
-        "metadata: expected at most 65,536 bytes of JSON beside the picture, found 65,537 bytes"
+        "metadata: expected at most 65,536 bytes of JSON besides the picture, found 65,537 bytes"
     )
     identity = identify(event(room + 1), None, ())
     assert identity is not None
     assert ("u", {}) == (identity.user_id, identity.metadata)
 
 
-def test_metadata_in_a_header_has_the_same_bound() -> None:
-    """The picture's bytes are the value there."""
+def test_metadata_in_a_header_has_the_same_limit() -> None:
+    """In binary mode the picture is the value, so every header is checked alone."""
     headers = [("content-type", b"image/png"), ("user_id", b"u"), ("metadata", EMPTY_OBJECTS)]
     with pytest.raises(InvalidEvent, match="metadata: expected at most 65,536 bytes"):
         decode_image_submitted(b"picture", None, headers)
-    headers[-1] = ("metadata", json.dumps({"a": "x" * FIELDS_ROOM}).encode())
+    headers[-1] = ("metadata", json.dumps({"a": "x" * JSON_BUDGET}).encode())
     with pytest.raises(InvalidEvent, match="metadata: expected at most 65,536 bytes"):
         decode_image_submitted(b"picture", None, headers)
     headers[-1] = ("max_faces", EMPTY_OBJECTS)
@@ -87,8 +87,8 @@ def test_metadata_in_a_header_has_the_same_bound() -> None:
 
 
 @pytest.mark.parametrize("slash", ["/", "\\/"])
-def test_a_large_picture_is_no_crowd(slash: str) -> None:
-    """Also as PHP and others write it, every slash escaped."""
+def test_a_large_picture_does_not_count(slash: str) -> None:
+    """Also when every slash is escaped, as PHP and others write it."""
     text = PICTURE.replace("/", slash)
     value = b'{"user_id":"u","image":"data:image/png;base64,%s"}' % text.encode()
     assert decode_image_submitted(value, None, ()).image == base64.b64decode(PICTURE)

@@ -1,4 +1,6 @@
-"""The lenient reader: enough to answer an event that is invalid otherwise."""
+"""``identify`` reads enough of an invalid event to answer it."""
+
+from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
@@ -38,15 +40,15 @@ def _identify(fields: object, key: bytes | None = None) -> Identity | None:
         {"image_sha256": "12"},
     ],
 )
-def test_other_faults_do_not_hide_the_identity(wrong: dict[str, Any]) -> None:
-    """Pictures and options may be wrong in any way."""
+def test_other_problems_do_not_hide_the_identity(wrong: dict[str, Any]) -> None:
+    """Pictures and options may be invalid in any way."""
     expected = Identity(EVENT_ID, "u", NOON, {"campaign": "spring"})
 
     assert expected == _identify(GOOD | wrong)
 
 
-def test_a_wrong_event_id_is_derived() -> None:
-    """An id that is none counts as absent."""
+def test_an_invalid_event_id_counts_as_absent() -> None:
+    """The id is derived instead."""
     fields = GOOD | {"event_id": "42"}
     identity = _identify(fields)
 
@@ -54,16 +56,16 @@ def test_a_wrong_event_id_is_derived() -> None:
     assert identity.event_id == derived_event_id("u", json.dumps(fields).encode())
 
 
-def test_a_wrong_instant_is_unknown() -> None:
-    """An instant that is none counts as absent."""
+def test_an_invalid_instant_counts_as_absent() -> None:
+    """The time of submission is unknown then."""
     identity = _identify(GOOD | {"submitted_at": "noon"})
 
     assert identity is not None
     assert identity.submitted_at is None
 
 
-def test_unsound_metadata_is_left_out() -> None:
-    """Entries that are not JSON cannot travel on; the others do."""
+def test_metadata_that_is_not_json_is_left_out() -> None:
+    """The other entries are kept."""
     identity = _identify(GOOD | {"ratio": float("inf"), "metadata": ["spring"]})
 
     assert identity is not None
@@ -71,7 +73,7 @@ def test_unsound_metadata_is_left_out() -> None:
 
 
 def test_the_key_is_the_user_when_the_field_is_absent() -> None:
-    """As for the record."""
+    """As in the record."""
     identity = _identify({"event_id": str(EVENT_ID)}, b"from-key")
 
     assert identity == Identity(EVENT_ID, "from-key", None, {})
@@ -91,18 +93,18 @@ def test_the_key_is_the_user_when_the_field_is_absent() -> None:
     ],
 )
 def test_without_a_user_there_is_no_identity(fields: object, key: bytes | None) -> None:
-    """An event whose user cannot be told cannot be answered."""
+    """An event without a valid user cannot be answered."""
     assert _identify(fields, key) is None
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"\xff", b'{"a":' + b"[" * 1_000_000])
-def test_what_is_not_json_has_no_identity(value: bytes | None) -> None:
-    """Bytes that cannot be read tell nothing, and do no harm."""
+def test_bytes_that_are_not_json_have_no_identity(value: bytes | None) -> None:
+    """They cause no error."""
     assert identify(value, b"k", None) is None
 
 
 def test_binary_mode() -> None:
-    """An empty picture or a wrong header leaves the identity readable."""
+    """An empty picture or an invalid header does not hide the identity."""
     headers: list[Header] = [
         ("content-type", b"image/png"),
         ("ce_id", str(EVENT_ID).encode()),

@@ -1,4 +1,6 @@
-"""image-submitted in binary mode: the value is the picture, headers are the fields."""
+"""image-submitted in binary mode: the value is the picture, headers are the other fields."""
+
+from __future__ import annotations
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -39,7 +41,7 @@ def test_full_example() -> None:
 
 
 def test_the_content_type_alone_is_enough() -> None:
-    """Without other headers the key is the user, the id is derived, the rest is default."""
+    """The key is the user, the id is derived, and the other fields have their defaults."""
     record = _decode()
 
     assert record.user_id == "user-42"
@@ -56,7 +58,7 @@ def test_the_content_type_alone_is_enough() -> None:
     ],
 )
 def test_content_type_ignores_case_and_parameters(name: str, value: bytes) -> None:
-    """Media types compare as they do in HTTP."""
+    """Media types compare as in HTTP."""
     assert decode_image_submitted(b"x", b"u", [(name, value)]).image == b"x"
 
 
@@ -81,12 +83,12 @@ def test_a_null_header_is_absent() -> None:
 
 @pytest.mark.parametrize(("text", "read"), [(b"True", True), (b"false", False), (b" true ", True)])
 def test_booleans_in_headers(text: bytes, read: bool) -> None:
-    """Case does not count in true and false, which many languages print with a capital."""
+    """Case is ignored in true and false, which many languages capitalise."""
     assert read is _decode(("use_real_ml", text)).use_real_ml
 
 
 def test_submitted_at_wins_over_ce_time() -> None:
-    """ce_time is when the event was made; it only stands in for submitted_at."""
+    """ce_time says when the event was created; it is used only without submitted_at."""
     later = ("ce_time", b"2024-05-01T13:00:00Z")
 
     assert _decode(("submitted_at", b"2024-05-01T12:00:00Z"), later).submitted_at == NOON
@@ -121,30 +123,30 @@ def test_two_event_ids_must_agree() -> None:
         ("metadata", b"\xff"),
     ],
 )
-def test_a_wrong_header_is_named(name: str, value: bytes) -> None:
-    """The error names the header, and only that."""
+def test_an_invalid_header_is_named(name: str, value: bytes) -> None:
+    """The error names the header, and nothing else."""
     with pytest.raises(InvalidEvent, match=f"^{name}: expected") as refusal:
         _decode((name, value))
 
     assert len(refusal.value.problems) == 1
 
 
-def test_metadata_header_is_held_to_the_same_rules() -> None:
-    """Older names are renamed and unsound numbers refused, as in JSON mode."""
+def test_the_metadata_header_has_the_same_rules() -> None:
+    """Older names are replaced and NaN is refused, as in JSON mode."""
     assert _decode(("metadata", b'{"nftVerified": 1}')).metadata == {"nft_verified": 1}
     with pytest.raises(InvalidEvent, match=r"^metadata\.a: expected JSON with finite numbers"):
         _decode(("metadata", b'{"a": NaN}'))
 
 
 @pytest.mark.parametrize("value", [None, b""])
-def test_no_bytes_are_no_picture(value: bytes | None) -> None:
-    """An empty or null value is refused."""
+def test_an_empty_value_is_refused(value: bytes | None) -> None:
+    """An empty or null value is not a picture."""
     with pytest.raises(InvalidEvent, match=r"^value: expected the bytes of a picture"):
         decode_image_submitted(value, b"u", [PNG])
 
 
 def test_encoding_round_trips() -> None:
-    """What we encode, we decode to the same record, whatever the user is called."""
+    """A record survives encoding and decoding, with any characters in the user id."""
     record = ImageSubmitted(
         event_id=EVENT_ID,
         user_id="Zoë",
@@ -162,7 +164,7 @@ def test_encoding_round_trips() -> None:
     assert decode_image_submitted(value, None, headers) == record
 
 
-def test_encoding_refuses_what_binary_mode_cannot_say() -> None:
+def test_encoding_refuses_records_that_do_not_fit_binary_mode() -> None:
     """A URI is not picture bytes, and another media type would be read as JSON."""
     uri = ImageSubmitted(event_id=EVENT_ID, user_id="u", image_uri="a.png")
     picture = ImageSubmitted(event_id=EVENT_ID, user_id="u", image=b"x")

@@ -1,4 +1,6 @@
-"""image-submitted as JSON: what each field and each older name comes to."""
+"""image-submitted as JSON: every field, under its current and its older names."""
+
+from __future__ import annotations
 
 import base64
 import json
@@ -32,7 +34,7 @@ def _example(name: str) -> ImageSubmitted:
 
 
 def test_defaults() -> None:
-    """Only a user and a picture are needed."""
+    """Only a user and a picture are required."""
     record = _decode(user_id="u", image_base64=TEXT)
 
     assert record.image == PICTURE
@@ -60,7 +62,7 @@ def test_full_example() -> None:
 
 
 def test_older_job_with_a_picture() -> None:
-    """The older job: camelCase names, epoch milliseconds, verification flags kept in metadata."""
+    """camelCase names, epoch milliseconds, verification flags stored in metadata."""
     record = _example("older-job-base64")
 
     assert record.user_id == "user-42"
@@ -72,7 +74,7 @@ def test_older_job_with_a_picture() -> None:
 
 
 def test_older_job_with_a_path() -> None:
-    """With isBase64 false, `image` says where the picture is; flags may stand in metadata."""
+    """With isBase64 false, ``image`` is a URI; flags may be in metadata already."""
     record = _example("older-job-uri")
 
     assert record.image is None
@@ -82,8 +84,8 @@ def test_older_job_with_a_path() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"isBase64": True}, {"isBase64": None}])
-def test_older_image_is_base64_unless_said_otherwise(fields: dict[str, Any]) -> None:
-    """`image` is a picture when isBase64 is true, null or absent."""
+def test_older_image_is_base64_by_default(fields: dict[str, Any]) -> None:
+    """``image`` is a picture when isBase64 is true, null or absent."""
     assert _decode(userId="u", image=TEXT, **fields).image == PICTURE
 
 
@@ -119,7 +121,7 @@ def test_base64_is_strict(text: str) -> None:
 
 
 def test_unknown_fields_keep_their_type() -> None:
-    """Unknown fields end in metadata as they were; an entry of metadata stands against them."""
+    """Unknown fields go to metadata unchanged, unless metadata has an entry of that name."""
     metadata = _example("unknown-fields").metadata
 
     expected = {
@@ -146,7 +148,7 @@ def test_null_is_absent() -> None:
 
 
 def test_user_comes_from_the_key_only_when_the_field_is_absent() -> None:
-    """The record key stands in for an absent user_id, and never overrides one."""
+    """The record key replaces an absent user_id, and never overrides one."""
     assert _decode(b"from-key", image_base64=TEXT).user_id == "from-key"
     assert _decode(b"from-key", userId="u", image_base64=TEXT).user_id == "u"
     with pytest.raises(InvalidEvent, match=r"^user_id: .* found null$"):
@@ -154,8 +156,8 @@ def test_user_comes_from_the_key_only_when_the_field_is_absent() -> None:
 
 
 @pytest.mark.parametrize("key", [b"", b"\xff", b"a\nb", b"u" * 257])
-def test_a_bad_key_is_named_as_the_key(key: bytes) -> None:
-    """An error in a user id that came from the record key says so."""
+def test_an_invalid_key_is_named_as_the_key(key: bytes) -> None:
+    """The error of a user id from the record key says so."""
     with pytest.raises(InvalidEvent, match=r"^record key: expected a string of 1 to 256"):
         _decode(key, image_base64=TEXT)
 
@@ -174,7 +176,7 @@ def test_a_bad_key_is_named_as_the_key(key: bytes) -> None:
 def test_a_field_may_be_given_by_both_names_with_one_value(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    """The same value by two names is one value."""
+    """The same value under two names is accepted."""
     _decode(**({"user_id": "u", "image_base64": TEXT} | first | second))
 
 
@@ -193,7 +195,7 @@ def test_a_field_may_be_given_by_both_names_with_one_value(
 def test_two_values_for_one_field_are_an_error(
     first: dict[str, Any], second: dict[str, Any], named: str
 ) -> None:
-    """Different values by two names are refused, naming the second; pictures stay out of it."""
+    """Different values under two names are refused; the error names the second, without bytes."""
     base = {"user_id": "u"} if "mage" in named else {"user_id": "u", "image_base64": TEXT}
 
     with pytest.raises(InvalidEvent, match=f"^{named}: expected the same value as") as refusal:
@@ -204,7 +206,7 @@ def test_two_values_for_one_field_are_an_error(
 
 
 def test_two_values_in_metadata_are_an_error() -> None:
-    """Older and newer name of an entry may not differ within metadata either."""
+    """Within metadata, an entry must have the same value under both names too."""
     with pytest.raises(InvalidEvent, match=r"^metadata\.wldVerified: expected the same value as"):
         _decode(
             user_id="u",
@@ -214,7 +216,7 @@ def test_two_values_in_metadata_are_an_error() -> None:
 
 
 def test_metadata_wins_over_an_older_name_at_the_top() -> None:
-    """Entries of metadata stand against the top level under older names too."""
+    """Entries of metadata win over the top level, under older names too."""
     record = _decode(
         user_id="u", image_base64=TEXT, nftVerified=True, metadata={"nft_verified": "no"}
     )
@@ -236,12 +238,12 @@ def test_metadata_wins_over_an_older_name_at_the_top() -> None:
     ],
 )
 def test_instants(name: str, value: object, instant: datetime) -> None:
-    """ISO 8601 in any offset, without one as UTC; `timestamp` also in epoch milliseconds."""
+    """ISO 8601 with any offset, UTC without one; ``timestamp`` also in epoch milliseconds."""
     assert _decode(user_id="u", image_base64=TEXT, **{name: value}).submitted_at == instant
 
 
 def test_an_instant_without_an_offset_is_utc_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker's own time zone plays no part."""
+    """The worker's own time zone does not matter."""
     with monkeypatch.context() as patched:
         patched.setenv("TZ", "XYZ-5")
         time.tzset()
@@ -265,15 +267,15 @@ def test_an_instant_without_an_offset_is_utc_everywhere(monkeypatch: pytest.Monk
         ("timestamp", {}),
     ],
 )
-def test_instants_that_are_none(name: str, value: object) -> None:
-    """Instants outside the calendar, and what is no instant, are refused by name."""
+def test_invalid_instants_are_refused(name: str, value: object) -> None:
+    """Other values, and instants outside the calendar, are refused; the error names the field."""
     with pytest.raises(InvalidEvent, match=f"^{name}: expected an ISO 8601 date and time"):
         _decode(user_id="u", image_base64=TEXT, **{name: value})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {"deep": [1, float("-inf")]}])
 def test_numbers_that_are_not_json_are_named(value: object) -> None:
-    """NaN and Infinity in unknown fields and in metadata are refused, naming the field."""
+    """NaN and Infinity in unknown fields and in metadata are refused; the error names the field."""
     with pytest.raises(InvalidEvent, match=r"^ratio: expected JSON with finite numbers"):
         _decode(user_id="u", image_base64=TEXT, ratio=value)
     with pytest.raises(InvalidEvent, match=r"^metadata\.ratio: expected JSON with finite numbers"):
@@ -281,7 +283,7 @@ def test_numbers_that_are_not_json_are_named(value: object) -> None:
 
 
 def test_metadata_depth_is_bounded() -> None:
-    """Metadata must fit into another record and still be read back by any parser."""
+    """Metadata must still be readable by any parser once copied into another record."""
     deepest = json.loads("[" * MAX_METADATA_DEPTH + "]" * MAX_METADATA_DEPTH)
 
     assert _decode(user_id="u", image_base64=TEXT, x=deepest).metadata == {"x": deepest}
@@ -290,7 +292,7 @@ def test_metadata_depth_is_bounded() -> None:
 
 
 def test_very_deep_json_is_an_error() -> None:
-    """A million brackets give an error, not a crash."""
+    """A million brackets cause an error, not a crash."""
     with pytest.raises(InvalidEvent, match="recursion limit"):
         decode_image_submitted(b'{"a":' + b"[" * 60_000, b"u", None)
     with pytest.raises(InvalidEvent, match="found about 1,000,001 values"):
@@ -298,8 +300,7 @@ def test_very_deep_json_is_an_error() -> None:
 
 
 def test_names_in_errors_are_safe_to_print() -> None:
-    """A field name that a sender chose reaches the error shortened and without control
-    characters."""
+    """A sender's field name appears in the error shortened and without control characters."""
     name = "\x1b[2J" + "n" * 1000
 
     with pytest.raises(InvalidEvent) as refusal:
@@ -310,7 +311,7 @@ def test_names_in_errors_are_safe_to_print() -> None:
 
 
 def test_derived_event_id() -> None:
-    """Without event_id, user and bytes make the id: equal ones the same, others another."""
+    """Without event_id, the same user and bytes give the same id, others another."""
     value = json.dumps({"image_base64": TEXT}).encode()
     record = decode_image_submitted(value, b"u", None)
 
@@ -332,7 +333,7 @@ def test_derived_event_id() -> None:
     ],
 )
 def test_event_id_forms(text: str, accepted: bool) -> None:
-    """UUIDs are read in the canonical form and as 32 digits, and in no other."""
+    """A UUID is accepted in the canonical form and as 32 digits, and in no other."""
     if accepted:
         assert _decode(event_id=text, user_id="u", image_base64=TEXT).event_id == EVENT_ID
     else:
@@ -340,8 +341,8 @@ def test_event_id_forms(text: str, accepted: bool) -> None:
             _decode(event_id=text, user_id="u", image_base64=TEXT)
 
 
-def test_all_problems_are_told_at_once() -> None:
-    """The sender learns of every wrong field from one error."""
+def test_all_problems_are_reported_at_once() -> None:
+    """One error names every invalid field."""
     with pytest.raises(InvalidEvent) as refusal:
         _decode(userId=5, max_faces="1", useRealML="yes", event_id=1, ratio=float("inf"))
 
@@ -356,14 +357,14 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_encoding_round_trips() -> None:
-    """What we encode, we decode to the same record."""
+    """A record survives encoding and decoding."""
     for name in ("full", "image-uri", "older-job-uri", "unknown-fields"):
         record = _example(name)
         assert decode_image_submitted(encode_image_submitted(record), None, None) == record
 
 
 def test_the_record_holds_exactly_one_picture() -> None:
-    """Code that builds the record is held to the contract too."""
+    """The contract holds for records built in code too."""
     with pytest.raises(ValidationError, match=r"exactly one of image_base64 \| image_uri"):
         ImageSubmitted(event_id=EVENT_ID, user_id="u")
     with pytest.raises(ValidationError, match=r"exactly one of image_base64 \| image_uri"):

@@ -1,4 +1,6 @@
-"""The committed JSON Schema files: generated, current, and of the same mind as the decoder."""
+"""The committed JSON Schema files: generated, current, and consistent with the decoder."""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
@@ -27,7 +29,7 @@ def _committed(topic: str) -> dict[str, Any]:
     return schema
 
 
-def _what_a_schema_sees(topic: str, example: Example) -> object:
+def _validated_part(topic: str, example: Example) -> object:
     if topic == "simulated-fallback":
         return example.content["headers"]
     return example.content["value"]
@@ -40,35 +42,35 @@ def _refuses(topic: str, value: object) -> bool:
 @pytest.mark.parametrize(
     ("topic", "example"), JUDGED, ids=lambda a: a.name if isinstance(a, Example) else None
 )
-def test_schema_judges_as_the_example_says(topic: str, example: Example) -> None:
-    """Valid examples validate; an invalid one is refused if it says that a schema can tell."""
+def test_schema_agrees_with_the_example(topic: str, example: Example) -> None:
+    """Valid examples validate; an invalid one fails if its file says so."""
     expected = example.path.parent.name == "invalid" and example.content["schema_refuses"]
 
-    assert expected == _refuses(topic, _what_a_schema_sees(topic, example))
+    assert expected == _refuses(topic, _validated_part(topic, example))
 
 
 @pytest.mark.parametrize("topic", SCHEMAS)
-def test_committed_schema_is_sound(topic: str) -> None:
-    """Each file is a schema of its draft, and each field of ours has a description."""
+def test_committed_schema_is_valid(topic: str) -> None:
+    """Each file is a schema of its draft, and each field of image-submitted has a description."""
     schema = _committed(topic)
 
     Draft202012Validator.check_schema(schema)
     assert schema["description"]
     if topic == "image-submitted":
         assert [
-            name for name, its in schema["properties"].items() if "description" not in its
+            name for name, field in schema["properties"].items() if "description" not in field
         ] == []
 
 
 def test_committed_schemas_are_current() -> None:
-    """The records and the committed files have not drifted apart."""
+    """The committed files are those that the records generate."""
     assert main(["--check"]) == 0
 
 
 def test_check_names_the_file_that_drifted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--check fails and names a changed, a missing and a foreign file; generating mends it."""
+    """--check fails and names a changed, a missing and an extra file."""
     main([], tmp_path)
     assert main(["--check"], tmp_path) == 0
 
@@ -84,9 +86,8 @@ def test_check_names_the_file_that_drifted(
     assert "image-submitted" not in printed
 
 
-def test_every_field_has_words_for_its_error() -> None:
-    """A field added to the record without an entry in EXPECTED would be refused in pydantic's
-    words."""
+def test_every_field_has_its_own_error_message() -> None:
+    """EXPECTED has an entry per field; without one, errors would use pydantic's words."""
     wire_names = {
         field.validation_alias or name for name, field in ImageSubmitted.model_fields.items()
     }

@@ -1,4 +1,6 @@
-"""RESULT_FORMAT=legacy: the older names beside ours, for consumers that have not moved."""
+"""RESULT_FORMAT=legacy adds the older names, for consumers that still read them."""
+
+from __future__ import annotations
 
 import json
 from typing import Any
@@ -8,7 +10,7 @@ import pytest
 from schemas.codec import decode_scored_face, encode_scored_face
 from tools.example_messages import example
 
-#: What the older worker's result had; its consumers may read any of it.
+#: The fields of the older worker's result; its consumers may read any of them.
 OLDER_RESULT = {
     "embedding",
     "quality",
@@ -22,7 +24,7 @@ OLDER_RESULT = {
 
 
 def _legacy(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The event of an example, as it is and with the older names."""
+    """The event of an example, without and with the older names."""
     record = decode_scored_face(example(f"scored-face/v1/{name}").value)
     plain = json.loads(encode_scored_face(record))
     return plain, json.loads(encode_scored_face(record, legacy=True))
@@ -30,7 +32,7 @@ def _legacy(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["real", "second-of-two", "simulated", "simulated-minimal"])
 def test_legacy_adds_and_changes_nothing_else(name: str) -> None:
-    """Every field of ours is there unchanged, and every field of the older result."""
+    """Every current field is unchanged, and every field of the older result is present."""
     plain, legacy = _legacy(name)
 
     assert plain == {field: value for field, value in legacy.items() if field in plain}
@@ -38,7 +40,7 @@ def test_legacy_adds_and_changes_nothing_else(name: str) -> None:
     assert set(legacy) >= OLDER_RESULT
 
 
-def test_the_older_names_say_the_same_as_ours() -> None:
+def test_the_older_names_hold_the_same_values() -> None:
     """Box, landmarks and confidence in the shapes of the older detection service."""
     plain, legacy = _legacy("real")
 
@@ -51,7 +53,7 @@ def test_the_older_names_say_the_same_as_ours() -> None:
 
 
 def test_a_simulated_face_was_never_detected() -> None:
-    """It has an id, and no detection."""
+    """It has an id but no detection."""
     _, legacy = _legacy("simulated")
 
     assert legacy["faceId"]
@@ -60,15 +62,8 @@ def test_a_simulated_face_was_never_detected() -> None:
 
 @pytest.mark.parametrize("name", ["real", "simulated"])
 def test_the_older_names_decode_to_the_same_record(name: str) -> None:
-    """Readers of ours take either form."""
+    """The decoder accepts both forms."""
     ours = decode_scored_face(example(f"scored-face/v1/{name}").value)
 
     assert ours == decode_scored_face(example(f"scored-face/v1/{name}-legacy").value)
     assert ours == decode_scored_face(encode_scored_face(ours, legacy=True))
-
-
-def test_the_older_names_are_off_unless_asked_for() -> None:
-    """The plain form does not grow."""
-    plain, _ = _legacy("real")
-
-    assert set(plain).isdisjoint({"faceId", "detectionData"})

@@ -1,4 +1,6 @@
-"""Whatever comes in: decode raises InvalidEvent or nothing, identify never raises."""
+"""For any input, decode raises only ``InvalidEvent``, and identify raises nothing."""
+
+from __future__ import annotations
 
 import contextlib
 import json
@@ -21,7 +23,7 @@ from schemas.headers import Header
 from schemas.image_submitted import ImageSubmitted
 from schemas.scored_face import ScoredFace
 from tests.schemas.test_cloud_events import ID, NOON
-from tests.schemas.test_fallback import _failure
+from tests.schemas.test_fallback import make_failure
 from tools.example_messages import example
 from tools.fuzz.hostile_events import FIELDS, HEADER_NAMES
 
@@ -45,7 +47,7 @@ def _nested(scalars: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-# Values that get past the first check, so that the deeper ones are reached too.
+# Values that pass the first check, so that later checks are reached too.
 plausible = st.sampled_from(
     [
         *("u", "YQ==", "data:image/png;base64,YQ==", "s3://a/b", "ab" * 32),
@@ -84,7 +86,7 @@ values = (
 def test_decode_and_identify_on_anything(
     value: bytes | None, key: bytes | None, headers: list[Header] | None
 ) -> None:
-    """No bytes, JSON or headers bring out another error, and the two readers agree."""
+    """No input causes another error, and both functions agree."""
     identity = identify(value, key, headers)
     with contextlib.suppress(InvalidEvent):
         record = decode_image_submitted(value, key, headers)
@@ -98,7 +100,7 @@ def test_decode_and_identify_on_anything(
 
 
 def _answer(metadata: dict[str, Any]) -> None:
-    """What identify gives must fit into an answer that can be read back."""
+    """Check that the identity fits into an answer that can be decoded."""
     face = decode_scored_face(example("scored-face/v1/simulated").value)
     answer = ScoredFace(**(dict(face) | {"metadata": metadata}))
 
@@ -112,7 +114,7 @@ def _answer(metadata: dict[str, Any]) -> None:
     )
 )
 def test_unknown_fields_keep_their_type(unknown: dict[str, Any]) -> None:
-    """Any JSON in unknown fields reaches metadata, and comes out of a round trip, unchanged."""
+    """Any JSON in unknown fields reaches metadata, and survives a round trip, unchanged."""
     value = json.dumps({"user_id": "u", "image_uri": "a.png"} | unknown).encode()
     record = decode_image_submitted(value, None, None)
     again = decode_image_submitted(encode_image_submitted(record), None, None)
@@ -132,7 +134,7 @@ def test_unknown_fields_keep_their_type(unknown: dict[str, Any]) -> None:
 def test_scored_face_round_trips(
     embedding: list[float], metadata: dict[str, Any], scored_at: Any
 ) -> None:
-    """Any float32 embedding, metadata and instant is read back as it was written."""
+    """Any float32 embedding, metadata and instant survives a round trip."""
     simulated = decode_scored_face(example("scored-face/v1/simulated").value)
     fields = dict(simulated) | {
         "embedding": embedding,
@@ -153,7 +155,7 @@ def test_scored_face_round_trips(
     st.none() | st.binary(max_size=64) | _nested(json_scalars).map(lambda v: json.dumps(v).encode())
 )
 def test_decode_scored_face_on_anything(value: bytes | None) -> None:
-    """No bytes bring out another error than InvalidEvent."""
+    """No bytes cause another error than ``InvalidEvent``."""
     with contextlib.suppress(InvalidEvent):
         decode_scored_face(value)
 
@@ -161,21 +163,21 @@ def test_decode_scored_face_on_anything(value: bytes | None) -> None:
 @settings(max_examples=150, deadline=None)
 @given(headers)
 def test_headers_on_anything(incoming: list[Header] | None) -> None:
-    """Any headers can be answered, and any that never failed come back from a re-drive."""
+    """Any headers can be answered, and survive a failure and a re-drive."""
     output_headers(incoming, id=ID, type="t", source="s", time=NOON)
     with contextlib.suppress(InvalidEvent):
         FallbackHeaders.from_headers(incoming)
-    dead = with_failure(incoming, _failure())
+    dead = with_failure(incoming, make_failure())
 
-    assert FallbackHeaders.from_headers(dead) == _failure()
-    assert with_failure(dead, _failure()) == dead
+    assert FallbackHeaders.from_headers(dead) == make_failure()
+    assert with_failure(dead, make_failure()) == dead
     assert without_failure(dead) == without_failure(incoming)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(), st.binary(min_size=1, max_size=40))
-def test_a_record_that_can_be_made_can_be_sent(user_id: str, picture: bytes) -> None:
-    """Whatever text passes as a user id survives the wire."""
+def test_every_valid_record_survives_the_wire(user_id: str, picture: bytes) -> None:
+    """Any text that is valid as a user id survives a round trip."""
     with contextlib.suppress(ValueError):
         record = ImageSubmitted(event_id=ID, user_id=user_id, image=picture)
         assert decode_image_submitted(encode_image_submitted(record), None, None) == record

@@ -1,4 +1,6 @@
-"""scored-face: what is exact, what is consistent, and what it costs to write."""
+"""scored-face: exact numbers, consistent fields, and the size of a message."""
+
+from __future__ import annotations
 
 import json
 import math
@@ -52,13 +54,13 @@ def _unit_vector(size: int, seed: int = 1) -> list[float]:
 
 
 def test_face_ids_are_stable() -> None:
-    """An id once given must never change: it is the point's id in the index."""
+    """An id must never change: it is the id of the point in the index."""
     assert face_id_of(EVENT_ID, 0) == UUID("14d3ea39-645b-599a-a927-6da4f3e52f96")
     assert face_id_of(EVENT_ID, 0) != face_id_of(EVENT_ID, 1)
 
 
 def test_float32_survives_exactly() -> None:
-    """The numbers on the wire name the same float32 values, the smallest and largest included."""
+    """float32 values survive the wire, the smallest and largest included."""
     exact = [struct.unpack("f", struct.pack("f", value))[0] for value in _unit_vector(509)]
     exact += [1.401298464324817e-45, 3.4028234663852886e38, -0.0]
     face = _simulated(embedding=exact, embedding_size=512)
@@ -70,23 +72,23 @@ def test_float32_survives_exactly() -> None:
 
 
 def test_float64_is_rounded_to_float32() -> None:
-    """An embedding given in float64 becomes float32, so that it equals what is read back."""
+    """A float64 embedding becomes float32, so that it equals the decoded one."""
     face = _simulated(embedding=[0.1], embedding_size=1)
 
     assert face.embedding == (0.10000000149011612,)
     assert b'"embedding":[0.1]' in encode_scored_face(face)
 
 
-def test_writing_is_small() -> None:
-    """512 numbers take under 8 kB."""
+def test_messages_are_small() -> None:
+    """512 numbers take less than 8 kB."""
     face = _simulated(embedding=_unit_vector(512), embedding_size=512)
 
     assert len(encode_scored_face(face)) < 8_000
 
 
 @pytest.mark.parametrize("name", ["real", "simulated", "microseconds", "non_ascii"])
-def test_it_is_written_as_pydantic_would(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Same fields, same order, same values. By the faster writer, which these do not overtax."""
+def test_encoding_equals_pydantics(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fast encoder writes the same fields in the same order with the same values."""
     faces = {
         "real": decode_scored_face(example("scored-face/v1/learned-quality").value),
         "simulated": _simulated(embedding=_unit_vector(128), embedding_size=128),
@@ -94,31 +96,31 @@ def test_it_is_written_as_pydantic_would(name: str, monkeypatch: pytest.MonkeyPa
         "non_ascii": _simulated(user_id="Zoë😀", metadata={"é": ["\u2028", 1e300, -0.0]}),
     }
     face = faces[name]
-    theirs = json.loads(face.model_dump_json())
+    expected = json.loads(face.model_dump_json())
     monkeypatch.setattr(schemas.codec, "_SCORED_FACE", None)
-    ours = json.loads(encode_scored_face(face))
+    encoded = json.loads(encode_scored_face(face))
 
-    assert repr(ours) == repr(theirs)
-    assert np.array_equal(np.array(ours["embedding"], "f"), np.array(face.embedding, "f"))
+    assert repr(encoded) == repr(expected)
+    assert np.array_equal(np.array(encoded["embedding"], "f"), np.array(face.embedding, "f"))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e39, True, "0.5", None])
 def test_embedding_holds_finite_numbers_only(value: object) -> None:
-    """What is no float32 is refused, by name."""
+    """A value that is not a float32 is refused; the error names the field."""
     with pytest.raises(ValidationError, match="embedding"):
         _simulated(embedding=[value], embedding_size=1)
 
 
 @pytest.mark.parametrize("name", ["real", "second-of-two", "simulated", "simulated-minimal"])
 def test_examples_round_trip(name: str) -> None:
-    """Reading, writing and reading again gives the same record."""
+    """Decoding, encoding and decoding again gives the same record."""
     face = decode_scored_face(example(f"scored-face/v1/{name}").value)
 
     assert decode_scored_face(encode_scored_face(face)) == face
 
 
 def test_all_fields_are_written() -> None:
-    """Consumers find every field, null where it has no value."""
+    """Consumers find exactly the fields of the record, null for those without a value."""
     value = json.loads(encode_scored_face(_simulated()))
 
     assert set(ScoredFace.model_fields) == set(value)
@@ -136,27 +138,27 @@ def test_fields_of_a_newer_worker_are_ignored() -> None:
 
 @pytest.mark.parametrize("whole", [1, 2**63, 10**30])
 def test_metadata_keeps_its_types(whole: int) -> None:
-    """Whole numbers stay whole and floats stay floats, however large."""
+    """Integers stay integers and floats stay floats, however large."""
     metadata = {"whole": whole, "float": 1.0, "list": [True, None, "1"]}
     read = decode_scored_face(encode_scored_face(_simulated(metadata=metadata)))
 
     assert repr(metadata) == repr(read.metadata)
 
 
-def test_unsound_metadata_is_refused() -> None:
-    """A record that could not be read back cannot be made."""
+def test_metadata_that_is_not_json_is_refused() -> None:
+    """A record that could not be decoded cannot be created."""
     with pytest.raises(ValidationError, match="finite number"):
         _simulated(metadata={"ratio": math.nan})
 
 
 def test_the_record_is_frozen() -> None:
-    """A record does not change once made."""
+    """A record cannot change after creation."""
     with pytest.raises(ValidationError, match="frozen"):
         _simulated().quality = 1.0  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("value", [None, b"", b"[]", b"\xff", b"[" * 1_000_000])
-def test_what_is_no_record_is_an_error(value: bytes | None) -> None:
-    """Bytes that hold no record give InvalidEvent."""
+def test_bytes_without_a_record_are_an_error(value: bytes | None) -> None:
+    """Any other bytes raise ``InvalidEvent``."""
     with pytest.raises(InvalidEvent, match=r"^value: expected"):
         decode_scored_face(value)
