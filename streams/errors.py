@@ -1,10 +1,10 @@
-"""What can go wrong at the edges."""
+"""The errors that several rooms of ``streams`` share."""
 
 from __future__ import annotations
 
 
 class StreamsError(Exception):
-    """The root of this room's errors."""
+    """The root of all errors of ``streams``."""
 
 
 class StartupError(StreamsError):
@@ -16,7 +16,7 @@ class ConfigurationError(StartupError):
 
 
 class Abandoned(StreamsError):
-    """The worker is stopping or rebalancing: leave this event unacknowledged for its next owner."""
+    """The worker is stopping or rebalancing; the event stays unacknowledged for its next owner."""
 
 
 class Busy(StreamsError):

@@ -26,7 +26,7 @@ from streams.inference.pool import InferencePool
 from streams.kafka.answer_follower import AnswerFollower
 from streams.kafka.topics import largest_message
 from streams.messages import Incoming
-from streams.pictures.picture_store import ImageStore
+from streams.pictures.picture_store import PictureStore
 from streams.process.exits import die
 from streams.process.heap import keep_trimming, prepare_heap, settle_process
 from streams.telemetry.http_metrics import HttpMetrics
@@ -80,7 +80,7 @@ class Runtime:
             self.circuit, self.pool.probe, interval_s=settings.circuit_probe_s
         )
         self.probe = ModelProbe(self.pool, timeout_s=attempt_s)
-        self.images = ImageStore(
+        self.images = PictureStore(
             settings.image_uri_allow, max_bytes=settings.max_image_bytes, timeout_s=attempt_s
         )
         self.answers = AnswerFollower(settings)

@@ -1,1 +1,3 @@
 """Claim checks: the pictures that events point to."""
+
+from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What can go wrong when a claim check (`image_uri`) is redeemed."""
+"""Errors of fetching the picture behind a claim check (``image_uri``)."""
+
+from __future__ import annotations
 
 import re
 from typing import ClassVar
@@ -10,10 +12,10 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)?/*")
 
 
 def redacted(uri: str) -> str:
-    """The URI as a log may show it: no credentials, no query, printable, at most 200 characters.
+    """Return the URI as a log may show it: no credentials, no query, printable, 200 characters.
 
-    A query is left out whole because signed links carry their secret in it. A URI that is refused
-    need not be well formed: whatever has a colon and an @ behind it may be a password.
+    The whole query is left out because signed links carry their secret in it. A refused URI may be
+    malformed, so any text between a colon and an @ is treated as a password.
     """
     text, *secrets = re.split(r"[?#]", _without_credentials(uri), maxsplit=1)
     text += "?***" if secrets else ""
@@ -27,19 +29,19 @@ def _without_credentials(uri: str) -> str:
     start = scheme.end() if scheme else 0
     at = uri.rfind("@")
     if ":" not in uri[start : max(at, start)]:
-        # No password; a user's name, or a token in its place, ends where the path begins.
+        # No password. A user name, or a token used as one, ends where the path begins.
         at = start + re.split(r"[/?#]", uri[start:], maxsplit=1)[0].rfind("@")
     return f"{uri[:start]}***{uri[at:]}" if at >= start else uri
 
 
 class ImageStoreError(StreamsError):
-    """A picture could not be had. `transient` says whether the same call may succeed later."""
+    """A picture could not be fetched. ``transient``: whether the same call may succeed later."""
 
     transient: ClassVar[bool] = False
 
 
 class FetchFailed(ImageStoreError):
-    """A URI gave no picture. `uri` is already redacted."""
+    """A fetch failed. ``uri`` is redacted."""
 
     def __init__(self, uri: str, reason: str) -> None:
         self.uri = redacted(uri)
@@ -48,15 +50,15 @@ class FetchFailed(ImageStoreError):
 
 
 class ImageForbidden(FetchFailed):
-    """The URI is not allowed here, or the place it names refuses us."""
+    """The URI is not allowed here, or its place refuses this worker."""
 
 
 class ImageMissing(FetchFailed):
-    """Nothing is there."""
+    """The place has no such picture."""
 
 
 class ImageUnavailable(FetchFailed):
-    """The place did not answer, or answered that it cannot now. Worth another attempt."""
+    """The place did not answer, or cannot answer now. A retry may succeed."""
 
     transient = True
 
@@ -68,8 +70,8 @@ class ImageTimeout(ImageUnavailable):
 class FetchedImageTooLarge(FetchFailed):
     """The picture is over the limit.
 
-    `size` in bytes: what was declared, else what was read before giving up (so at least that).
-    `limit` in bytes.
+    ``size`` in bytes: as declared, or as read before the fetch ended (a lower bound). ``limit`` in
+    bytes.
     """
 
     def __init__(self, uri: str, size: int, limit: int) -> None:

@@ -1,4 +1,6 @@
-"""Pictures on disk: opened so that no link and no race leads out of the allowed folders."""
+"""Pictures on disk, opened so that no link and no race leads out of the allowed folders."""
+
+from __future__ import annotations
 
 import errno
 import os
@@ -14,20 +16,20 @@ from streams.pictures.errors import (
 )
 from streams.pictures.uri import ImageLocation
 
-# A folder is only walked through, so on Linux search permission is enough; macOS has no O_PATH.
+# Folders are only traversed, so on Linux search permission is enough; macOS has no O_PATH.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: should a FIFO slip in after the check, opening it must not wait for a writer.
+# O_NONBLOCK: if a FIFO appears after the check, opening it must not wait for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK_BYTES = 1 << 20
 
 
 def read_file(location: ImageLocation, roots: Sequence[str], max_bytes: int) -> bytes:
-    """Reads a regular file whose real path is in (or is) one of `roots`.
+    """Read a regular file whose real path is one of ``roots``, or below one.
 
-    Links are resolved first; the resolved path is then walked from the root one component at a
-    time without following links, so a link put in between the two steps is an error, not an exit.
+    Links are resolved first. The resolved path is then opened from the root, one component at a
+    time and without following links, so a link created between the two steps is an error.
 
-    Raises ImageForbidden, ImageMissing, FetchedImageTooLarge or ImageUnavailable.
+    Raises ``ImageForbidden``, ``ImageMissing``, ``FetchedImageTooLarge`` or ``ImageUnavailable``.
     """
     uri = location.uri
     try:
@@ -61,7 +63,7 @@ def _read_within(location: ImageLocation, roots: Sequence[str], max_bytes: int) 
         for part in parts[:-1]:
             at = os.open(part, _FOLDER, dir_fd=at)
             opened.callback(os.close, at)
-        # Before opening too: opening a device can have effects of its own.
+        # Checked before opening as well: opening a device can have side effects.
         _must_be_regular(location, os.stat(parts[-1], dir_fd=at, follow_symlinks=False))
         file = os.open(parts[-1], _FILE, dir_fd=at)
         opened.callback(os.close, file)

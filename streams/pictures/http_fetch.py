@@ -1,10 +1,11 @@
 """Pictures over http(s), with aiohttp rather than fsspec.
 
-fsspec's http file system follows redirects, resolves names out of our sight and reads whole
-bodies. Here no redirect is followed, the address that is connected to is the one that was checked
-(so a name cannot be re-bound in between), no proxy of the environment is used, and the body is
-read up to the limit whatever its headers say.
+fsspec's http file system follows redirects, resolves names itself and reads whole bodies. Here no
+redirect is followed, the checked address is the one connected to (so DNS rebinding fails), no proxy
+of the environment is used, and the body is read up to the limit whatever its headers say.
 """
+
+from __future__ import annotations
 
 import asyncio
 import ipaddress
@@ -28,30 +29,30 @@ from streams.pictures.uri import ImageLocation
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""(host, port) → its IP addresses as text; raises OSError if it has none."""
+"""(host, port) → its IP addresses as text; raises ``OSError`` if it has none."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
 _TRY_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _MOST_CONNECTIONS = 16
-# Everything a path or query may hold unescaped (RFC 3986), and % so that nothing is escaped twice.
+# All that a path or query may hold unescaped (RFC 3986), and % to avoid double escaping.
 _URI_CHARACTERS = "%/?:@!$&'()*+,;=-._~"
 
 
 class AddressRefused(StreamsError):
-    """A host name leads to addresses that pictures are never fetched from."""
+    """A host name resolves to addresses that pictures are never fetched from."""
 
 
 async def system_resolve(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host as the operating system knows them."""
+    """Return the addresses of a host, from the operating system."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(address[0]) for *_, address in found]
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is on the public internet, seen through IPv6 transition forms.
+    """Whether an IP address, and every address embedded in it, is on the public internet.
 
-    False for loopback, private, link-local, shared, multicast, reserved and unspecified ones.
+    False for loopback, private, link-local, shared, multicast, reserved and unspecified addresses.
     """
     return all(ip.is_global and not ip.is_multicast for ip in _seen_through(address))
 
@@ -72,7 +73,7 @@ def _seen_through(address: str) -> list[Address]:
 
 
 class CheckedResolver(AbstractResolver):
-    """Gives aiohttp only addresses it may connect to."""
+    """Resolves names for aiohttp, to addresses it may connect to."""
 
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
@@ -80,7 +81,7 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Raises AddressRefused if no address is left, OSError if the name has none."""
+        """Raise ``AddressRefused`` if no address is allowed, ``OSError`` if the name has none."""
         found = list(await self._resolve(host, port))
         if host == "localhost":  # only asked for when the allow-list says localhost
             usable = [at for at in found if ipaddress.ip_address(at).is_loopback]
@@ -101,11 +102,11 @@ class CheckedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to close."""
 
 
 class HttpImages:
-    """Fetches over http(s); one connection pool, opened with the first picture."""
+    """Fetches over http(s), with one connection pool that opens with the first picture."""
 
     def __init__(self, max_bytes: int, resolve: Resolve = system_resolve) -> None:
         self._max_bytes = max_bytes
@@ -113,9 +114,10 @@ class HttpImages:
         self._session: aiohttp.ClientSession | None = None
 
     async def read(self, location: ImageLocation) -> bytes:
-        """The body of a 200 answer. The caller bounds the time.
+        """Return the body of a 200 answer. The caller bounds the time.
 
-        Raises ImageForbidden, ImageMissing, FetchedImageTooLarge or ImageUnavailable.
+        Raises ``ImageForbidden``, ``ImageMissing``, ``FetchedImageTooLarge`` or
+        ``ImageUnavailable``.
         """
         uri = location.uri
         try:
@@ -135,7 +137,7 @@ class HttpImages:
         except aiohttp.InvalidURL:
             raise ImageForbidden(uri, "is not a URL that can be requested") from None
         except (aiohttp.ClientError, OSError) as exc:
-            # Only the kind of error: its text may repeat the URL with its secrets.
+            # Only the kind of error: its text may repeat the URL and its secrets.
             raise ImageUnavailable(uri, f"the server did not answer ({_kind(exc)})") from exc
 
     async def _body(self, uri: str, response: aiohttp.ClientResponse) -> bytes:
@@ -147,7 +149,7 @@ class HttpImages:
         async for chunk in response.content.iter_any():
             data += chunk
             if len(data) > self._max_bytes:
-                response.close()  # without this the rest would be read to reuse the connection
+                response.close()  # else aiohttp reads the rest to reuse the connection
                 raise FetchedImageTooLarge(uri, len(data), self._max_bytes)
         return bytes(data)
 
@@ -161,20 +163,20 @@ class HttpImages:
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                auto_decompress=False,  # a small answer must not unfold into a large one
+                auto_decompress=False,  # a small answer must not unpack into a large one
                 trust_env=False,  # a proxy would connect to addresses that were not checked
             )
         return self._session
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
 
 def _request_url(location: ImageLocation) -> URL:
-    """Built from the parts that were checked, so that no second parser reads the URI otherwise."""
+    """Build the URL from the checked parts, so that no second parser reads it differently."""
     path = quote(location.raw_path, safe=_URI_CHARACTERS)
     query = quote(location.query, safe=_URI_CHARACTERS)
     target = f"{path}?{query}" if query else path

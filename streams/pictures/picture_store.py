@@ -1,8 +1,10 @@
-"""The claim check: fetches the picture that an `image_uri` stands for.
+"""The picture store: fetches the picture that an ``image_uri`` (a claim check) points to.
 
-Nothing is allowed that the settings do not list. Files are opened by `image_file`, http(s) is
-fetched by `image_http`, every other scheme (s3, gs, abfs, memory …) by fsspec.
+Only places that the settings list are allowed. Files are read by ``file_fetch``, http(s) by
+``http_fetch``, and every other scheme (s3, gs, abfs, memory …) by fsspec.
 """
+
+from __future__ import annotations
 
 import asyncio
 import importlib
@@ -15,7 +17,6 @@ from streams.pictures.errors import (
     FetchedImageTooLarge,
     ImageForbidden,
     ImageMissing,
-    ImageStoreError,
     ImageTimeout,
     ImageUnavailable,
 )
@@ -23,17 +24,7 @@ from streams.pictures.file_fetch import read_file
 from streams.pictures.http_fetch import HttpImages, Resolve, system_resolve
 from streams.pictures.uri import HTTP_PORTS, AllowedPrefix, ImageLocation, parse_location
 
-__all__ = [
-    "FetchedImageTooLarge",
-    "ImageForbidden",
-    "ImageMissing",
-    "ImageStore",
-    "ImageStoreError",
-    "ImageTimeout",
-    "ImageUnavailable",
-]
-
-# These read another URI in turn, which the allow-list would not see.
+# These schemes read another URI, which the allow-list would not see.
 _WRAPPERS = frozenset(
     {"asyncwrapper", "blockcache", "cached", "dir", "filecache", "generic"}
     | {"libarchive", "reference", "simplecache", "tar", "zip"}
@@ -41,17 +32,17 @@ _WRAPPERS = frozenset(
 _THREADS = 4
 
 
-class ImageStore:
+class PictureStore:
     """Fetches pictures by URI, within an allow-list, a size and a time.
 
-    `allowed`: URI prefixes such as `file:///var/pictures/`, `s3://bucket/faces/`,
-    `https://cdn.example.com/faces/`, `memory://`; empty means that nothing is allowed.
-    They are compared part by part, so `/var/pictures` does not allow `/var/pictures-old`.
-    `max_bytes`: the largest picture. `timeout_s`: the longest a fetch may take, in seconds,
-    waiting for a free thread included. `resolve`: how host names become addresses.
+    ``allowed``: URI prefixes such as ``file:///var/pictures/``, ``s3://bucket/faces/``,
+    ``https://cdn.example.com/faces/``, ``memory://``; empty allows no place. They are compared part
+    by part, so ``/var/pictures`` does not allow ``/var/pictures-old``. ``max_bytes``: the largest
+    picture. ``timeout_s``: the longest time of a fetch, in seconds, with its wait for a thread.
+    ``resolve``: how host names become addresses.
 
-    Raises ConfigurationError for an entry that can never work: no URI, a scheme that is unknown or
-    whose package is not installed, or one that wraps other URIs.
+    Raises ``ConfigurationError`` for an entry that can never work: no URI, a scheme that is unknown
+    or whose package is not installed, or one that wraps other URIs.
     """
 
     def __init__(
@@ -69,14 +60,14 @@ class ImageStore:
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._http = HttpImages(max_bytes, resolve)
-        # Our own few threads: a hanging mount must not use up those of the rest of the worker.
+        # Threads of its own: a mount that hangs must not block the rest of the worker.
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="image-store")
 
     async def fetch(self, uri: str) -> bytes:
-        """The bytes that the URI stands for, at most `max_bytes` of them.
+        """Return the picture's bytes, at most ``max_bytes`` of them.
 
-        Raises ImageForbidden, ImageMissing, FetchedImageTooLarge, or ImageUnavailable, the only
-        one that is `transient`.
+        Raises ``ImageForbidden``, ``ImageMissing``, ``FetchedImageTooLarge``, or
+        ``ImageUnavailable``, the only transient one.
         """
         location = parse_location(uri)
         if not any(prefix.covers(location) for prefix in self._allowed):
@@ -96,14 +87,14 @@ class ImageStore:
         return _read_with_fsspec(location, self._max_bytes)
 
     async def close(self) -> None:
-        """Closes connections and lets the threads end; does not wait for a hanging one."""
+        """Close connections and let the threads end, without waiting for one that hangs."""
         await self._http.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _read_with_fsspec(location: ImageLocation, max_bytes: int) -> bytes:
     uri = location.uri
-    # Written anew from the checked, decoded parts: what is opened is what was compared.
+    # Built from the checked, decoded parts, so that the place compared is the place opened.
     target = f"{location.scheme}://{location.authority}{location.path}"
     try:
         file_system, path = _fsspec().url_to_fs(target)
@@ -135,5 +126,5 @@ def _must_be_readable(scheme: str) -> None:
 
 
 def _fsspec() -> Any:
-    """Imported at the first use: most workers read no claim checks through it."""
+    """Import fsspec at its first use: most workers read no claim checks through it."""
     return importlib.import_module("fsspec")

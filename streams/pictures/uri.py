@@ -1,7 +1,9 @@
-"""Claim-check URIs: read strictly, compared by their parts, never as strings.
+"""Claim-check URIs: parsed strictly, and compared by their parts, never as strings.
 
-Percent-encoding is decoded in every URI with a scheme; a bare path is taken literally.
+Percent-encoding is decoded in every URI with a scheme. A bare path is taken literally.
 """
+
+from __future__ import annotations
 
 import ipaddress
 import re
@@ -16,20 +18,21 @@ HTTP_PORTS = {"http": 80, "https": 443}
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
-# Shapes of an IPv4 address that are not dotted-quad (`127.1`, `2130706433`): libraries disagree
-# about them, so they are refused instead of understood.
+# Forms of an IPv4 address other than dotted-quad (``127.1``, ``2130706433``). Libraries disagree
+# about them, so they are refused.
 _NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9.])+")
 _MOST_DECODINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLocation:
-    """A URI taken apart.
+    """A parsed URI.
 
-    `scheme` is lower-case, and `file` for a bare path and for fsspec's `local`. `authority` is
-    `host:port` with the port always written for http(s); for other schemes it is as written
-    (a bucket); empty for file and memory. `segments` are the decoded parts of the path.
-    `host`, `port`, `raw_path` and `query` are set for http(s) only.
+    ``scheme`` is lower-case, and ``file`` for a bare path and for fsspec's ``local``.
+    ``authority`` is ``host:port`` for http(s), always with the port. For other schemes it is as
+    written (a bucket), and empty for file and memory. ``segments`` are the decoded parts of the
+    path.
+    ``host``, ``port``, ``raw_path`` and ``query`` are set for http(s) only.
     """
 
     uri: str
@@ -56,8 +59,8 @@ class AllowedPrefix:
     segments: tuple[str, ...]
 
     @classmethod
-    def parse(cls, entry: str) -> "AllowedPrefix":
-        """Raises ConfigurationError, naming the entry, if it cannot be a prefix."""
+    def parse(cls, entry: str) -> AllowedPrefix:
+        """Parse an entry. Raises ``ConfigurationError`` if it cannot be a prefix."""
         try:
             location = parse_location(entry)
         except ImageForbidden as exc:
@@ -66,7 +69,7 @@ class AllowedPrefix:
             raise ConfigurationError(f"IMAGE_URI_ALLOW: {redacted(entry)!r} must not have a query")
         segments = location.segments
         if segments and not segments[-1]:
-            segments = segments[:-1]  # `…/faces/` and `…/faces` allow the same
+            segments = segments[:-1]  # ``…/faces/`` and ``…/faces`` allow the same
         return cls(location.scheme, location.authority, segments)
 
     @property
@@ -75,7 +78,7 @@ class AllowedPrefix:
         return "/" + "/".join(self.segments)
 
     def covers(self, location: ImageLocation) -> bool:
-        """Whether the location is this place or below it."""
+        """Whether the location is this place, or below it."""
         whole_scheme = not self.authority and not self.segments
         return (
             self.scheme == location.scheme
@@ -85,10 +88,10 @@ class AllowedPrefix:
 
 
 def parse_location(uri: str) -> ImageLocation:
-    """Takes a URI, or an absolute bare path, apart.
+    """Parse a URI, or an absolute bare path.
 
-    Raises ImageForbidden for whatever is ambiguous or tries to climb: `..`, an encoded slash,
-    backslashes, control characters, credentials, chained URLs, odd spellings of a host.
+    Raises ``ImageForbidden`` for a URI that is ambiguous or leaves its folder: ``..``, an encoded
+    slash, backslashes, control characters, credentials, chained URLs, odd spellings of a host.
     """
     if not uri.strip() or uri != uri.strip():
         raise ImageForbidden(uri, "is empty or has spaces around it")
@@ -168,7 +171,7 @@ def is_address(host: str) -> bool:
 
 
 def _normal_host(host: str) -> str:
-    """Lower-case ASCII; addresses in their shortest form. Raises ValueError for anything else."""
+    """Return lower-case ASCII, and addresses in their shortest form. Raises ``ValueError``."""
     if is_address(host):
         return str(ipaddress.ip_address(host))
     name = host.encode("idna").decode("ascii").lower() if not host.isascii() else host
@@ -185,7 +188,7 @@ def _decoded(uri: str, path: str) -> list[str]:
 
 
 def _checked(uri: str, parts: Iterable[str], *, skip_empty: bool) -> tuple[str, ...]:
-    """Drops the empty part before the first slash; refuses parts that climb, however encoded."""
+    """Drop the empty part before the first slash. Refuses parts that leave the folder."""
     _, *segments = parts
     for segment in segments:
         text = segment

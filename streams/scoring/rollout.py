@@ -1,4 +1,4 @@
-"""Who is scored for real: the switches of the settings and of an event, and the gradual rollout."""
+"""Decides real or simulated: the switches of the settings and of an event, and the rollout."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from schemas.fallback import FallbackReason
 from schemas.image_submitted import ImageSubmitted
 from streams.config.settings import Settings
 
-#: In the hash, so that who comes first here is not who comes first in other rollouts.
+#: Part of the hash, so that the first users here are not the first ones of other rollouts.
 SALT = b"facestream-rollout-v1:"
 BUCKETS = 2**64
 
 
 @dataclass(frozen=True, slots=True)
 class NotForReal:
-    """Why an event is not to be scored for real, before anything was tried."""
+    """Why an event is not scored for real, known before any attempt."""
 
     reason: FallbackReason
     detail: str
 
 
 def rollout_bucket(user_id: str) -> int:
-    """Where a user stands in the rollout, 0 to ``BUCKETS`` - 1: always the same, and even."""
+    """Return a user's place in the rollout, 0 to ``BUCKETS`` - 1: stable and uniform."""
     digest = hashlib.sha256(SALT + user_id.encode()).digest()
     return int.from_bytes(digest[:8], "big")
 
 
 def is_rolled_out(user_id: str, percent: float) -> bool:
-    """Whether a rollout of ``percent`` (0..100) has reached the user.
+    """Whether a rollout of ``percent`` (0..100) includes the user.
 
-    Who is in at some percentage is in at every higher one.
+    A user included at some percentage is included at every higher one.
     """
-    # Python compares the whole number with the float exactly: 100 lets the last bucket in.
+    # Python compares int and float exactly: 100 includes the last bucket.
     return rollout_bucket(user_id) < percent / 100 * BUCKETS
 
 
 def not_for_real(settings: Settings, event: ImageSubmitted) -> NotForReal | None:
-    """Why the settings or the event itself keep it from the real models; None when nothing does.
+    """Return why an event must not be scored for real; None if it may be.
 
-    ``USE_REAL_ML=false`` decides for all. Then the event's own ``use_real_ml`` decides, and only
-    where it says nothing the rollout.
+    ``USE_REAL_ML=false`` decides for all events. Then the event's own ``use_real_ml`` decides, and
+    where it is absent, the rollout.
     """
     if not settings.use_real_ml:
         return NotForReal(

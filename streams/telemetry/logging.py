@@ -1,7 +1,7 @@
-"""Log lines: structured, one event one line; JSON in production, readable on a terminal.
+"""Structured logs, one line an event: JSON in production, readable on a terminal.
 
-Faust, aiokafka and our own modules all end in one handler. It writes to ``sys.__stderr__``:
-Faust's worker replaces ``sys.stderr`` in some modes, and lines written there were lost.
+Faust, aiokafka and this project's modules share one handler. It writes to ``sys.__stderr__``,
+because Faust's worker replaces ``sys.stderr`` in some modes, and lines written there were lost.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import structlog
 
 from streams.config.settings import Settings
 
-#: Libraries whose information lines say nothing to an operator.
+#: Libraries whose info lines are of no use to an operator.
 QUIET = ("aiokafka", "faust", "mode", "asyncio", "httpx", "httpcore", "qdrant_client", "aiohttp")
 
 REPEAT_AFTER_S = 10.0
-#: Templates remembered at most; a library that fills in its messages itself has endless ones.
-MOST_LINES = 1000
+#: Most remembered templates. A library that formats its messages itself has no end of them.
+MAX_TEMPLATES = 1000
 
 
-class LibrariesSeldom(logging.Filter):
-    """Lets each line of a library through once in a while only.
+class RateLimitedLibraries(logging.Filter):
+    """Passes each line of a library once in ``REPEAT_AFTER_S``.
 
-    While the broker is away aiokafka writes a hundred lines a second, all the same but for numbers.
+    While the broker is away, aiokafka writes a hundred lines a second that differ only in numbers.
     """
 
     def __init__(self) -> None:
@@ -34,16 +34,16 @@ class LibrariesSeldom(logging.Filter):
         self._last: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write the line. Ours are always written."""
+        """Whether to write the line. This project's own lines always are."""
         library = record.name.partition(".")[0]
         if library not in QUIET:
             return True
-        # By its template: the filled-in message differs in ids and addresses.
+        # By its template: the formatted message differs in ids and addresses.
         line = (record.name, str(record.msg)[:200])
         now = time.monotonic()
         if now - self._last.get(line, -REPEAT_AFTER_S) < REPEAT_AFTER_S:
             return False
-        if len(self._last) > MOST_LINES:
+        if len(self._last) > MAX_TEMPLATES:
             self._last.clear()
         self._last[line] = now
         return True
@@ -82,13 +82,13 @@ def configure_logging(settings: Settings) -> dict[str, Any]:
                 "foreign_pre_chain": shared,
             }
         },
-        "filters": {"seldom": {"()": LibrariesSeldom}},
+        "filters": {"rate_limit": {"()": RateLimitedLibraries}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": "structured",
                 "stream": sys.__stderr__,
-                "filters": ["seldom"],
+                "filters": ["rate_limit"],
             }
         },
         "loggers": {
@@ -103,7 +103,7 @@ def renderer(settings: Settings) -> list[Any]:
     """Return the structlog processors that turn an event into a line."""
     terminal = sys.__stderr__ is not None and sys.__stderr__.isatty()
     if settings.log_format == "console" or (settings.log_format == "auto" and terminal):
-        # Its own choice of traceback shows local variables, pictures among them.
+        # The default traceback shows local variables, pictures among them.
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -24,7 +24,7 @@ from streams.inference.model_loading import load_models
 from streams.inference.pool import InferencePool
 from streams.kafka.topics import HEADER_ROOM, largest_message, topic_names
 from streams.messages import Incoming, Outgoing
-from streams.pictures.picture_store import ImageStore
+from streams.pictures.picture_store import PictureStore
 from streams.scoring.handler import ScoringHandler
 from streams.scoring.scorer import Scorer
 from streams.scoring.shadow import ShadowScorer
@@ -212,7 +212,7 @@ def handler(pipeline: FacePipeline, base: Path) -> Iterator[Handler]:
         runner.run(site.start())
         settings = _settings(folders, site.port)
         topics = topic_names(settings)
-        images = ImageStore(
+        images = PictureStore(
             settings.image_uri_allow, MAX_IMAGE_BYTES, timeout_s=10.0, resolve=resolve
         )
         pool = InferencePool(lambda: pipeline, threads=1, timeout_s=LONGEST_S)
@@ -251,7 +251,7 @@ def _settings(folders: Folders, port: int) -> Settings:
 
 
 def _scoring(
-    settings: Settings, pool: InferencePool, images: ImageStore, publisher: RecordingPublisher
+    settings: Settings, pool: InferencePool, images: PictureStore, publisher: RecordingPublisher
 ) -> ScoringHandler:
     topics = topic_names(settings)
     circuit = Circuit(threshold=0, window=1, minimum=1)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import pytest
 from aiohttp import web
 
-from streams.pictures.http_fetch import is_public
-from streams.pictures.picture_store import (
+from streams.pictures.errors import (
     FetchedImageTooLarge,
     ImageForbidden,
     ImageMissing,
-    ImageStore,
     ImageUnavailable,
 )
+from streams.pictures.http_fetch import is_public
+from streams.pictures.picture_store import PictureStore
 
 PICTURE = b"\xff\xd8 a picture"
 LIMIT = 100_000
@@ -68,7 +68,7 @@ async def _answer(request: web.BaseRequest) -> web.StreamResponse:
 @dataclass(frozen=True)
 class Server:
     port: int
-    store: ImageStore
+    store: PictureStore
 
     async def fetch(self, path: str) -> bytes:
         return await self.store.fetch(f"http://127.0.0.1:{self.port}/faces/{path}")
@@ -82,7 +82,7 @@ async def server() -> AsyncIterator[Server]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = int(runner.addresses[0][1])
-    store = ImageStore([f"http://127.0.0.1:{port}/faces/"], max_bytes=LIMIT, timeout_s=10)
+    store = PictureStore([f"http://127.0.0.1:{port}/faces/"], max_bytes=LIMIT, timeout_s=10)
     yield Server(port, store)
     await store.close()
     await runner.cleanup()
@@ -135,7 +135,7 @@ async def test_a_body_longer_than_declared_is_never_read(server: Server) -> None
 
 async def test_a_slow_server_is_unavailable(server: Server) -> None:
     """No answer within the time-out is transient, and the message says how long was waited."""
-    store = ImageStore([f"http://127.0.0.1:{server.port}/"], max_bytes=LIMIT, timeout_s=0.1)
+    store = PictureStore([f"http://127.0.0.1:{server.port}/"], max_bytes=LIMIT, timeout_s=0.1)
     with pytest.raises(ImageUnavailable, match=r"0\.1 s") as caught:
         await store.fetch(f"http://127.0.0.1:{server.port}/faces/slow")
     assert caught.value.transient
@@ -147,7 +147,7 @@ async def test_a_refused_connection_is_unavailable() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    store = ImageStore([base], max_bytes=LIMIT, timeout_s=5)
+    store = PictureStore([base], max_bytes=LIMIT, timeout_s=5)
     with pytest.raises(ImageUnavailable, match="did not answer"):
         await store.fetch(f"{base}a.jpg?sig=hunter2")
     await store.close()
@@ -176,7 +176,7 @@ async def test_a_name_that_leads_inside_is_forbidden(
     """An allowed name is not enough: its addresses must be public."""
     names = FakeNames(*addresses)
     base = f"http://cdn.example.com:{server.port}/faces/"
-    store = ImageStore([base], max_bytes=LIMIT, timeout_s=5, resolve=names)
+    store = PictureStore([base], max_bytes=LIMIT, timeout_s=5, resolve=names)
     with pytest.raises(ImageForbidden, match="private"):
         await store.fetch(f"{base}ok.jpg")
     assert [f"cdn.example.com:{server.port}"] == names.asked
@@ -186,10 +186,10 @@ async def test_a_name_that_leads_inside_is_forbidden(
 async def test_localhost_is_allowed_by_name_and_only_as_loopback(server: Server) -> None:
     """For development, `localhost` may be listed; it must then be this machine."""
     base = f"http://localhost:{server.port}/faces/"
-    here = ImageStore([base], max_bytes=LIMIT, timeout_s=5, resolve=FakeNames("127.0.0.1"))
+    here = PictureStore([base], max_bytes=LIMIT, timeout_s=5, resolve=FakeNames("127.0.0.1"))
     assert await here.fetch(f"{base}ok.jpg") == PICTURE
     await here.close()
-    elsewhere = ImageStore([base], max_bytes=LIMIT, timeout_s=5, resolve=FakeNames("10.0.0.8"))
+    elsewhere = PictureStore([base], max_bytes=LIMIT, timeout_s=5, resolve=FakeNames("10.0.0.8"))
     with pytest.raises(ImageForbidden):
         await elsewhere.fetch(f"{base}ok.jpg")
     await elsewhere.close()
@@ -198,7 +198,7 @@ async def test_localhost_is_allowed_by_name_and_only_as_loopback(server: Server)
 async def test_an_unknown_name_is_unavailable() -> None:
     """Name servers have bad moments too."""
     base = "https://cdn.example.com/"
-    store = ImageStore([base], max_bytes=LIMIT, timeout_s=5, resolve=FakeNames())
+    store = PictureStore([base], max_bytes=LIMIT, timeout_s=5, resolve=FakeNames())
     with pytest.raises(ImageUnavailable):
         await store.fetch(f"{base}a.jpg")
     await store.close()
@@ -228,7 +228,7 @@ async def test_an_unknown_name_is_unavailable() -> None:
 async def test_prefixes_are_compared_by_scheme_host_port_and_path(uri: str) -> None:
     """Look-alikes of an allowed prefix are refused before any name is looked up."""
     names = FakeNames("127.0.0.1")
-    store = ImageStore(
+    store = PictureStore(
         ["https://cdn.example.com/faces/"], max_bytes=LIMIT, timeout_s=5, resolve=names
     )
     with pytest.raises(ImageForbidden):
@@ -243,7 +243,7 @@ async def test_prefixes_are_compared_by_scheme_host_port_and_path(uri: str) -> N
 async def test_other_spellings_of_an_allowed_prefix_match(uri: str) -> None:
     """Case, the default port and needless escapes make no difference: the name is looked up."""
     names = FakeNames()
-    store = ImageStore(
+    store = PictureStore(
         ["https://cdn.example.com/faces"], max_bytes=LIMIT, timeout_s=5, resolve=names
     )
     with pytest.raises(ImageUnavailable):

@@ -11,14 +11,14 @@ import fsspec
 import pytest
 
 from streams.errors import ConfigurationError
-from streams.pictures.picture_store import (
+from streams.pictures.errors import (
     FetchedImageTooLarge,
     ImageForbidden,
     ImageMissing,
-    ImageStore,
     ImageStoreError,
     ImageUnavailable,
 )
+from streams.pictures.picture_store import PictureStore
 from streams.pictures.uri import AllowedPrefix, parse_location
 
 PICTURE = b"\xff\xd8 a picture"
@@ -38,8 +38,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(folder: Path) -> AsyncIterator[ImageStore]:
-    store = ImageStore([f"file://{folder}/"], max_bytes=LIMIT, timeout_s=5)
+async def store(folder: Path) -> AsyncIterator[PictureStore]:
+    store = PictureStore([f"file://{folder}/"], max_bytes=LIMIT, timeout_s=5)
     yield store
     await store.close()
 
@@ -49,14 +49,14 @@ async def store(folder: Path) -> AsyncIterator[ImageStore]:
     ["file://{}/a.jpg", "file:{}/a.jpg", "file://localhost{}/a.jpg", "{}/a.jpg", "{}/sub/b c.jpg"],
 )
 async def test_reads_files_in_the_allowed_folder(
-    store: ImageStore, folder: Path, form: str
+    store: PictureStore, folder: Path, form: str
 ) -> None:
     """A file URI in any of its spellings, or an absolute path, gives the file's bytes."""
     assert await store.fetch(form.format(folder)) == PICTURE
 
 
 async def test_percent_encoding_is_decoded_in_uris_and_literal_in_paths(
-    store: ImageStore, folder: Path
+    store: PictureStore, folder: Path
 ) -> None:
     """`file:///…/b%20c.jpg` is `b c.jpg`; the bare path `100%25.jpg` is just that file."""
     (folder / "100%25.jpg").write_bytes(b"literal")
@@ -85,7 +85,7 @@ async def test_percent_encoding_is_decoded_in_uris_and_literal_in_paths(
     ],
 )
 async def test_paths_that_climb_or_confuse_are_forbidden(
-    store: ImageStore, folder: Path, tail: str
+    store: PictureStore, folder: Path, tail: str
 ) -> None:
     """Traversal, plain or encoded once or twice, and ambiguous bytes are refused before opening."""
     with pytest.raises(ImageForbidden) as caught:
@@ -93,13 +93,15 @@ async def test_paths_that_climb_or_confuse_are_forbidden(
     assert not caught.value.transient
 
 
-async def test_a_look_alike_folder_is_forbidden(store: ImageStore, folder: Path) -> None:
+async def test_a_look_alike_folder_is_forbidden(store: PictureStore, folder: Path) -> None:
     """`/allowed` does not allow `/allowed-evil`, and the message names the setting."""
     with pytest.raises(ImageForbidden, match="IMAGE_URI_ALLOW"):
         await store.fetch(f"file://{folder}-evil/a.jpg")
 
 
-async def test_links_may_not_lead_out_but_may_stay_inside(store: ImageStore, folder: Path) -> None:
+async def test_links_may_not_lead_out_but_may_stay_inside(
+    store: PictureStore, folder: Path
+) -> None:
     """A link to a file or through a folder outside is refused; one inside is followed."""
     (folder / "out.jpg").symlink_to(folder.parent / "allowed-evil" / "a.jpg")
     (folder / "outdir").symlink_to(folder.parent / "allowed-evil")
@@ -111,7 +113,7 @@ async def test_links_may_not_lead_out_but_may_stay_inside(store: ImageStore, fol
 
 
 async def test_a_link_swapped_in_after_the_check_is_not_followed(
-    store: ImageStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    store: PictureStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the path was a plain file when resolved and is a link when opened, nothing is read."""
     resolved = str(folder / "raced.jpg")
@@ -129,13 +131,13 @@ async def test_a_link_swapped_in_after_the_check_is_not_followed(
 async def test_the_allowed_folder_may_itself_be_a_link(folder: Path) -> None:
     """The operator's own link in the setting is trusted."""
     (folder.parent / "link").symlink_to(folder)
-    store = ImageStore([f"file://{folder.parent}/link"], max_bytes=LIMIT, timeout_s=5)
+    store = PictureStore([f"file://{folder.parent}/link"], max_bytes=LIMIT, timeout_s=5)
     assert await store.fetch(f"{folder.parent}/link/a.jpg") == PICTURE
     await store.close()
 
 
 async def test_pipes_folders_and_devices_are_forbidden_without_opening_them(
-    store: ImageStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    store: PictureStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only regular files are opened: opening a device can have effects, a pipe can hang."""
     os.mkfifo(folder / "pipe.jpg")
@@ -154,7 +156,7 @@ async def test_pipes_folders_and_devices_are_forbidden_without_opening_them(
     assert not {"pipe.jpg", "sub"} & set(opened)
 
 
-async def test_missing_files_are_named(store: ImageStore, folder: Path) -> None:
+async def test_missing_files_are_named(store: PictureStore, folder: Path) -> None:
     """A file that is not there, or below a file, is missing, which is not transient."""
     for name in ("none.jpg", "a.jpg/b.jpg"):
         with pytest.raises(ImageMissing, match="jpg") as caught:
@@ -162,7 +164,7 @@ async def test_missing_files_are_named(store: ImageStore, folder: Path) -> None:
         assert not caught.value.transient
 
 
-async def test_the_limit_is_inclusive(store: ImageStore, folder: Path) -> None:
+async def test_the_limit_is_inclusive(store: PictureStore, folder: Path) -> None:
     """A file of exactly the limit is read; one byte more says size and limit."""
     (folder / "full.jpg").write_bytes(b"x" * LIMIT)
     (folder / "over.jpg").write_bytes(b"x" * (LIMIT + 1))
@@ -178,7 +180,7 @@ async def test_the_limit_is_inclusive(store: ImageStore, folder: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 async def test_files_without_a_true_size_are_bounded_too() -> None:
     """A file that claims zero bytes and has more is cut off at the limit."""
-    store = ImageStore(["file:///proc/"], max_bytes=10, timeout_s=5)
+    store = PictureStore(["file:///proc/"], max_bytes=10, timeout_s=5)
     with pytest.raises(FetchedImageTooLarge):
         await store.fetch(f"/proc/{os.getpid()}/status")
     await store.close()
@@ -204,7 +206,7 @@ async def test_files_without_a_true_size_are_bounded_too() -> None:
 )
 async def test_nothing_is_allowed_by_default(uri: str) -> None:
     """With an empty allow-list every URI is refused, whatever its scheme."""
-    store = ImageStore([], max_bytes=LIMIT, timeout_s=5)
+    store = PictureStore([], max_bytes=LIMIT, timeout_s=5)
     with pytest.raises(ImageForbidden):
         await store.fetch(uri)
     await store.close()
@@ -216,7 +218,7 @@ async def test_other_schemes_are_read_through_fsspec_within_prefix_and_limit() -
     memory.pipe("/faces/a b.jpg", PICTURE)
     memory.pipe("/faces/large.jpg", b"x" * (LIMIT + 1))
     memory.pipe("/faces-old/a.jpg", PICTURE)
-    store = ImageStore(["memory://faces/"], max_bytes=LIMIT, timeout_s=5)
+    store = PictureStore(["memory://faces/"], max_bytes=LIMIT, timeout_s=5)
     assert await store.fetch("memory://faces/a%20b.jpg") == PICTURE
     assert await store.fetch("memory:///faces/a b.jpg") == PICTURE
     for uri, error in (
@@ -233,8 +235,8 @@ async def test_other_schemes_are_read_through_fsspec_within_prefix_and_limit() -
 def test_fsspec_is_imported_only_when_a_setting_needs_it() -> None:
     """A store for files and http does without it."""
     program = (
-        "import sys; from streams.pictures.picture_store import ImageStore;"
-        "ImageStore(['file:///a', 'https://b'], max_bytes=1, timeout_s=1);"
+        "import sys; from streams.pictures.picture_store import PictureStore;"
+        "PictureStore(['file:///a', 'https://b'], max_bytes=1, timeout_s=1);"
         "sys.exit('fsspec' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -247,7 +249,7 @@ async def test_failures_of_a_store_are_transient(monkeypatch: pytest.MonkeyPatch
         raise RuntimeError("token=secret")
 
     monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.open", broken)
-    store = ImageStore(["memory://"], max_bytes=LIMIT, timeout_s=5)
+    store = PictureStore(["memory://"], max_bytes=LIMIT, timeout_s=5)
     with pytest.raises(ImageUnavailable) as caught:
         await store.fetch("memory://a.jpg")
     assert caught.value.transient
@@ -291,7 +293,7 @@ def test_prefixes_cover_whole_parts_only(entry: str, uri: str, covered: bool) ->
 def test_an_entry_that_can_never_work_stops_the_start(entry: str) -> None:
     """The allow-list is checked when the store is made, and the message names the setting."""
     with pytest.raises(ConfigurationError, match="IMAGE_URI_ALLOW"):
-        ImageStore([entry], max_bytes=LIMIT, timeout_s=5)
+        PictureStore([entry], max_bytes=LIMIT, timeout_s=5)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +305,7 @@ def test_a_driver_that_is_not_installed_is_named(entry: str, driver: str) -> Non
     if importlib.util.find_spec(driver) is not None:
         pytest.skip(f"{driver} is installed here")
     with pytest.raises(ConfigurationError, match=f"IMAGE_URI_ALLOW: .*[Ii]nstall {driver} "):
-        ImageStore([entry], max_bytes=LIMIT, timeout_s=5)
+        PictureStore([entry], max_bytes=LIMIT, timeout_s=5)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +320,7 @@ def test_a_driver_that_is_not_installed_is_named(entry: str, driver: str) -> Non
 )
 async def test_messages_show_no_secrets(uri: str) -> None:
     """Credentials and queries never reach a message."""
-    store = ImageStore([], max_bytes=LIMIT, timeout_s=5)
+    store = PictureStore([], max_bytes=LIMIT, timeout_s=5)
     with pytest.raises(ImageStoreError) as caught:
         await store.fetch(uri)
     assert "hunter2" not in str(caught.value)

@@ -36,7 +36,7 @@ from streams.inference.circuit import Circuit
 from streams.inference.model_loading import load_models
 from streams.inference.pool import InferencePool
 from streams.messages import Incoming, Outgoing
-from streams.pictures.picture_store import (
+from streams.pictures.errors import (
     FetchedImageTooLarge,
     ImageForbidden,
     ImageMissing,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streams.telemetry.logging import LibrariesSeldom
+from streams.telemetry.logging import RateLimitedLibraries
 
 #: Our own lines, those of libraries, and what Faust's worker does to ``sys.stderr``.
 PROGRAM = """
@@ -96,10 +96,10 @@ def test_people_get_lines_to_read() -> None:
 
 def test_a_line_of_a_library_that_repeats_is_written_once_in_a_while() -> None:
     """aiokafka writes a hundred a second while the broker is away; ours all count."""
-    seldom = LibrariesSeldom()
+    rate_limit = RateLimitedLibraries()
 
     def written(name: str, template: str, *arguments: object) -> bool:
-        return seldom.filter(
+        return rate_limit.filter(
             logging.LogRecord(name, logging.WARNING, "", 0, template, arguments, None)
         )
 
