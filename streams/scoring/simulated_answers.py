@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from models.simulated import simulate
-from schemas.codec import decode_image_submitted, identify
+from schemas.codec import Identity, decode_image_submitted, identify
 from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackHeaders, FallbackReason
 from schemas.scored_face import ScoredFace, face_id_of
@@ -65,31 +65,7 @@ class SimulatedAnswers:
             log.warning("dead letter without a readable user; kept, not answered", **where)
             return []
 
-        image_sha256 = _picture_digest(incoming)
-        seed = image_sha256 or hashlib.sha256(incoming.value or b"").hexdigest()
-        scores = simulate(seed, self._embedding_size)
-        now = datetime.now(UTC)
-        record = ScoredFace(
-            event_id=identity.event_id,
-            face_id=face_id_of(identity.event_id, 0),
-            user_id=identity.user_id,
-            face_index=0,
-            face_count=1,
-            embedding=tuple(scores.embedding),
-            embedding_size=self._embedding_size,
-            quality=scores.quality,
-            frontality=scores.frontality,
-            symmetry=scores.symmetry,
-            resolution=scores.resolution,
-            confidence=scores.confidence,
-            formula_version=SIMULATION_VERSION,
-            provenance="simulated",
-            fallback_reason=FallbackReason(failure.fallback_reason),
-            image_sha256=image_sha256,
-            submitted_at=identity.submitted_at,
-            scored_at=now,
-            metadata=identity.metadata,
-        )
+        record = self._record(identity, incoming, FallbackReason(failure.fallback_reason))
         write = log.debug if record.fallback_reason in BULK_REASONS else log.info
         write(
             "answered with simulated scores",
@@ -106,6 +82,32 @@ class SimulatedAnswers:
                 legacy=self._legacy_results,
             )
         ]
+
+    def _record(self, identity: Identity, incoming: Incoming, reason: FallbackReason) -> ScoredFace:
+        image_sha256 = _picture_digest(incoming)
+        seed = image_sha256 or hashlib.sha256(incoming.value or b"").hexdigest()
+        scores = simulate(seed, self._embedding_size)
+        return ScoredFace(
+            event_id=identity.event_id,
+            face_id=face_id_of(identity.event_id, 0),
+            user_id=identity.user_id,
+            face_index=0,
+            face_count=1,
+            embedding=tuple(scores.embedding),
+            embedding_size=self._embedding_size,
+            quality=scores.quality,
+            frontality=scores.frontality,
+            symmetry=scores.symmetry,
+            resolution=scores.resolution,
+            confidence=scores.confidence,
+            formula_version=SIMULATION_VERSION,
+            provenance="simulated",
+            fallback_reason=reason,
+            image_sha256=image_sha256,
+            submitted_at=identity.submitted_at,
+            scored_at=datetime.now(UTC),
+            metadata=identity.metadata,
+        )
 
 
 class SimulatedHandler:

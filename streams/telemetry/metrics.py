@@ -69,86 +69,75 @@ class Metrics:
     """Counts and times a worker's operations, in its own registry."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._create_counters()
+        self._create_circuit_metrics()
+        self._create_histograms()
+        self._models = Info(
+            "facestream_model", "The models in use, once warm.", registry=self.registry
+        )
+        build = Info(
+            "facestream_build", "Version of facestream and Python.", registry=self.registry
+        )
+        build.info({"version": _own_version(), "python": platform.python_version()})
 
-        operations = Counter(
-            "facestream_operations",
-            "Events that an operation has finished with.",
-            ["operation", "outcome"],
-            registry=registry,
+    def _create_counters(self) -> None:
+        operations = self._counter(
+            "operations", "Events that an operation has finished with.", "operation", "outcome"
         )
         self._operations = {
             (operation, outcome): operations.labels(operation, outcome)
             for operation in get_args(Operation)
             for outcome in get_args(Outcome)
         }
-        fallbacks = Counter(
-            "facestream_fallbacks",
-            "Events sent to simulated-fallback.",
-            ["reason"],
-            registry=registry,
-        )
+        fallbacks = self._counter("fallbacks", "Events sent to simulated-fallback.", "reason")
         self._fallbacks = {reason: fallbacks.labels(reason.value) for reason in FallbackReason}
-        retries = Counter(
-            "facestream_retries",
-            "Attempts made again after a failure.",
-            ["operation"],
-            registry=registry,
-        )
+        retries = self._counter("retries", "Attempts made again after a failure.", "operation")
         self._retries = {tried: retries.labels(tried) for tried in get_args(Tried)}
-        timeouts = Counter(
-            "facestream_timeouts",
-            "Attempts that took too long.",
-            ["operation"],
-            registry=registry,
-        )
+        timeouts = self._counter("timeouts", "Attempts that took too long.", "operation")
         self._timeouts = {tried: timeouts.labels(tried) for tried in get_args(Tried)}
-        changes = Counter(
-            "facestream_circuit_changes",
-            "Times that the circuit breaker has come to a state.",
-            ["state"],
-            registry=registry,
+        self._rebalances = self._counter("rebalances", "Assignments of partitions received.")
+
+    def _create_circuit_metrics(self) -> None:
+        changes = self._counter(
+            "circuit_changes", "Times that the circuit breaker has come to a state.", "state"
         )
         self._circuit_changes = {state: changes.labels(state) for state in CIRCUIT_STATES}
         circuit = Gauge(
             "facestream_circuit_state",
             "1 for the state that the circuit breaker is in.",
             ["state"],
-            registry=registry,
+            registry=self.registry,
         )
         self._circuit = {state: circuit.labels(state) for state in CIRCUIT_STATES}
         self._circuit["closed"].set(1)
-        self._rebalances = Counter(
-            "facestream_rebalances", "Assignments of partitions received.", registry=registry
-        )
 
+    def _create_histograms(self) -> None:
         stages = Histogram(
             "facestream_stage_duration_seconds",
             "Time that an event spent in a stage.",
             ["stage"],
             buckets=STAGE_BUCKETS,
-            registry=registry,
+            registry=self.registry,
         )
         self._stages = {stage: stages.labels(stage) for stage in get_args(Stage)}
         self._index_writes = Histogram(
             "facestream_index_write_duration_seconds",
             "Time that one write of a batch to the index took.",
             buckets=INDEX_BUCKETS,
-            registry=registry,
+            registry=self.registry,
         )
         self._loop_lag = Histogram(
             "facestream_event_loop_lag_seconds",
             "How much later than asked the event loop woke up.",
             buckets=LOOP_BUCKETS,
-            registry=registry,
+            registry=self.registry,
         )
-        self._models = Info("facestream_model", "The models in use, once warm.", registry=registry)
-        Info("facestream_build", "What runs here.", registry=registry).info(
-            {"version": _own_version(), "python": platform.python_version()}
-        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"facestream_{name}", text, labels, registry=self.registry)
 
     def operation(self, operation: Operation, outcome: Outcome) -> None:
         """An operation has finished with an event."""
