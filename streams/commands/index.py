@@ -30,7 +30,7 @@ class Index(FacestreamCommand):
             is_flag=True,
             help="Point the alias to the collection of the models in the settings.",
         ),
-        option("--json", "as_json", is_flag=True, help="The report as one JSON object."),
+        option("--json", "as_json", is_flag=True, help="Print the report as one JSON object."),
     ]
 
     async def main(self, *, move: bool, as_json: bool, **_: object) -> int:
@@ -47,7 +47,7 @@ class Index(FacestreamCommand):
 
 
 def _table(report: AliasReport) -> Table:
-    """One row a collection."""
+    """One row per collection."""
     table = Table("collection", "faces", "alias", "models in the settings")
     for collection in report.collections:
         table.add_row(

@@ -10,7 +10,7 @@ from typing import Literal
 from models.errors import CorruptWeights, MissingWeights, UnknownModel
 from models.manifest import ModelDescription, chosen, known_models
 from models.weights import find_weights
-from streams.config.settings import Settings
+from streams.config.model_settings import ModelSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class ListedModel:
         }
 
 
-def models_in_use(settings: Settings) -> list[ModelDescription]:
+def models_in_use(settings: ModelSettings) -> list[ModelDescription]:
     """The detector, the embedder, and the quality model if one is set.
 
     Raises ``BadDescription`` or ``UnknownModel``.
@@ -61,7 +61,7 @@ def models_in_use(settings: Settings) -> list[ModelDescription]:
     return in_use
 
 
-def unknown_name(settings: Settings) -> UnknownModel | None:
+def unknown_name(settings: ModelSettings) -> UnknownModel | None:
     """The error for a setting that names an unknown model, or None."""
     try:
         models_in_use(settings)
@@ -70,7 +70,7 @@ def unknown_name(settings: Settings) -> UnknownModel | None:
     return None
 
 
-def list_models(settings: Settings) -> list[ListedModel]:
+def list_models(settings: ModelSettings) -> list[ListedModel]:
     """Every known model, with the SHA-256 of its weight file checked. Raises ``BadDescription``.
 
     When a setting names an unknown model, the list marks no model as in use and is still complete:
@@ -85,7 +85,7 @@ def list_models(settings: Settings) -> list[ListedModel]:
     ]
 
 
-def _listed(model: ModelDescription, in_use: bool, settings: Settings) -> ListedModel:
+def _listed(model: ModelDescription, in_use: bool, settings: ModelSettings) -> ListedModel:
     try:
         path = find_weights(model, settings.model_path, settings.model_cache)
     except MissingWeights:

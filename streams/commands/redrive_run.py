@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from schemas.errors import InvalidEvent
 from schemas.fallback import FallbackHeaders, FallbackReason, without_failure
-from streams.config.settings import Settings
+from streams.config.kafka_settings import KafkaSettings
 from streams.errors import StreamsError
 from streams.kafka.connection import BrokerUnavailable, client_options
 from streams.kafka.topics import HEADER_ROOM, largest_letter, topic_names
@@ -46,13 +46,13 @@ class Redriven:
     """Dead letters of the reason that are too large for their source topic."""
 
 
-def group_of(settings: Settings, reason: FallbackReason) -> str:
+def group_of(settings: KafkaSettings, reason: FallbackReason) -> str:
     """The consumer group that holds the offsets of a reason's runs."""
     return f"{settings.kafka_topic_prefix}redrive-{reason.value}"
 
 
 async def redrive(
-    settings: Settings,
+    settings: KafkaSettings,
     reason: FallbackReason,
     *,
     dry_run: bool = False,
@@ -88,7 +88,7 @@ async def redrive(
         ) from error
 
 
-async def _partitions(settings: Settings, topic: str) -> list[TopicPartition]:
+async def _partitions(settings: KafkaSettings, topic: str) -> list[TopicPartition]:
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await admin.start()
@@ -107,7 +107,7 @@ class _Run:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: KafkaSettings,
         reason: FallbackReason,
         consumer: AIOKafkaConsumer,
         producer: AIOKafkaProducer,

@@ -8,14 +8,14 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from streams.config.settings import Settings
+from streams.config.web_settings import WebSettings
 from streams.web.answers import json_answer
 
 #: An orchestrator probes liveness without knowing the token.
 OPEN_PATHS = frozenset({"/health/live", "/health/live/"})
 
 
-def token_middleware(settings: Settings) -> Middleware:
+def token_middleware(settings: WebSettings) -> Middleware:
     """A middleware that answers 401 unless a request carries ``API_TOKEN``, where one is set."""
     secret = settings.api_token
     expected = f"Bearer {secret.get_secret_value()}".encode() if secret else None

@@ -40,7 +40,7 @@ class DetectAndEmbedPages:
         self._runtime = runtime
         self._intake = intake
         # How long a request waits for a thread; the older clients' own time-out is the same.
-        self._patience_s = runtime.settings.ml_service_timeout / 1000
+        self._max_wait_s = runtime.settings.ml_service_timeout / 1000
 
     async def detect_face(self, request: web.Request) -> web.Response:
         """All faces of a picture, the most prominent first; a picture may have none."""
@@ -52,7 +52,7 @@ class DetectAndEmbedPages:
                 minimum = DEFAULT_MIN_CONFIDENCE
             found = await self._in_time(
                 self._runtime.pool.detect(
-                    wanted.image, min_confidence=minimum, max_wait_s=self._patience_s
+                    wanted.image, min_confidence=minimum, max_wait_s=self._max_wait_s
                 )
             )
         message = None if found.faces else f"no face with a confidence of {minimum} or more"
@@ -69,7 +69,7 @@ class DetectAndEmbedPages:
         return record_answer(ExtractEmbeddingAnswer(embedding=embedding))
 
     async def _embed_aligned(self, image: bytes) -> ExtractedEmbedding:
-        crop = await self._runtime.pool.embed_aligned(image, max_wait_s=self._patience_s)
+        crop = await self._runtime.pool.embed_aligned(image, max_wait_s=self._max_wait_s)
         return ExtractedEmbedding(
             embedding=tuple(crop.embedding.tolist()),
             quality=crop.quality,
@@ -81,7 +81,7 @@ class DetectAndEmbedPages:
             image,
             min_confidence=DEFAULT_MIN_CONFIDENCE,
             max_faces=1,
-            max_wait_s=self._patience_s,
+            max_wait_s=self._max_wait_s,
         )
         face = scored.faces[0]
         return ExtractedEmbedding(
@@ -97,7 +97,7 @@ class DetectAndEmbedPages:
         the circuit. The time-out here is longer than both together: if it ended an inference first,
         the circuit would never learn that the models hang.
         """
-        timeout_s = 2 * self._patience_s + GRACE_S
+        timeout_s = 2 * self._max_wait_s + GRACE_S
         try:
             async with asyncio.timeout(timeout_s):
                 return await inference

@@ -13,7 +13,7 @@ from streams.runtime import Runtime
 from streams.web.answers import json_answer
 
 #: Shorter than the time-out of the probes in deploy/, which is four or five seconds.
-INDEX_PATIENCE_S = 1.0
+INDEX_TIMEOUT_S = 1.0
 
 
 class HealthPages:
@@ -57,9 +57,7 @@ class HealthPages:
             "stalled": stalled,
             "partitions": runtime.assignment.partitions,
             "held": {window.topic: window.state.held for window in windows},
-            "held_bytes": {
-                window.topic: window.state.held_bytes for window in runtime.assignment.windows
-            },
+            "held_bytes": {window.topic: window.state.held_bytes for window in windows},
             "lag": runtime.progress.lag,
         }
         return json_answer(body, HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE)
@@ -75,16 +73,16 @@ class HealthPages:
 
 
 class IndexPing:
-    """Pings the index, one ping at a time, and waits at most ``patience_s`` for its answer.
+    """Pings the index, one ping at a time, and waits at most ``timeout_s`` for its answer.
 
     An index that hangs counts as away. It blocks one thread meanwhile, however many probes come.
     """
 
     def __init__(
-        self, ping: Callable[[], Awaitable[bool]], patience_s: float = INDEX_PATIENCE_S
+        self, ping: Callable[[], Awaitable[bool]], timeout_s: float = INDEX_TIMEOUT_S
     ) -> None:
         self._ping = ping
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._pinging: asyncio.Future[bool] | None = None
 
     async def answers(self) -> bool:
@@ -92,5 +90,5 @@ class IndexPing:
         if self._pinging is None or self._pinging.done():
             self._pinging = asyncio.ensure_future(self._ping())
         pinging = self._pinging  # the next probe may replace it while this one waits
-        done, _ = await asyncio.wait({pinging}, timeout=self._patience_s)
+        done, _ = await asyncio.wait({pinging}, timeout=self._timeout_s)
         return bool(done) and pinging.result()

@@ -16,7 +16,7 @@ from schemas.http_api import (
     Recommendations,
     ServiceDetails,
 )
-from streams.config.settings import Settings
+from streams.config.scoring_settings import ScoringSettings
 from streams.inference.circuit import Circuit
 from streams.inference.model_probe import ModelHealth, ModelProbe
 from streams.web.answers import record_answer
@@ -29,7 +29,7 @@ NOTHING_KNOWN = ModelHealth(detects=False, embeds=False)
 class ModelStatusPages:
     """The health page of the older services, and the status page of the older app."""
 
-    def __init__(self, probe: ModelProbe, circuit: Circuit, settings: Settings) -> None:
+    def __init__(self, probe: ModelProbe, circuit: Circuit, settings: ScoringSettings) -> None:
         self._probe = probe
         self._circuit = circuit
         self._settings = settings
@@ -51,7 +51,9 @@ class ModelStatusPages:
         return record_answer(await ml_status(self._probe, self._circuit, self._settings))
 
 
-async def ml_status(probe: ModelProbe, circuit: Circuit, settings: Settings) -> MlStatusAnswer:
+async def ml_status(
+    probe: ModelProbe, circuit: Circuit, settings: ScoringSettings
+) -> MlStatusAnswer:
     """The state of the models, and of the circuit in front of them.
 
     A half-open circuit counts as open: events fall back until its probe has succeeded. A health
@@ -65,7 +67,7 @@ async def ml_status(probe: ModelProbe, circuit: Circuit, settings: Settings) -> 
     return MlStatusAnswer(data=_status(health, circuit.is_closed, settings))
 
 
-def _status(health: ModelHealth, circuit_closed: bool, settings: Settings) -> MlStatus:
+def _status(health: ModelHealth, circuit_closed: bool, settings: ScoringSettings) -> MlStatus:
     overall = health.healthy and circuit_closed
     use_real = overall and settings.use_real_ml
     return MlStatus(

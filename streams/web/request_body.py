@@ -8,6 +8,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from schemas.json_budget import JSON_BUDGET
+from streams.config.picture_settings import PictureSettings
 from streams.config.settings import Settings
 from streams.web.answers import JSON_TYPE
 from streams.web.failures import Refusal
@@ -16,7 +17,7 @@ from streams.web.failures import Refusal
 BASE64_SHARE = 1.4
 
 
-def body_limit(settings: Settings) -> int:
+def body_limit(settings: PictureSettings) -> int:
     """The most bytes of a request's body: the largest picture in base64, and the other fields."""
     return int(settings.max_image_bytes * BASE64_SHARE) + JSON_BUDGET
 

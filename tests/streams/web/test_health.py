@@ -18,7 +18,7 @@ async def test_an_index_that_hangs_counts_as_away_and_gets_one_ping() -> None:
         await released.wait()
         return True
 
-    index = IndexPing(ping, patience_s=0.01)
+    index = IndexPing(ping, timeout_s=0.01)
     assert [False, False, False] == [await index.answers() for _ in range(3)]
     assert 1 == pings
     released.set()
