@@ -22,7 +22,8 @@ from schemas.codec import encode_image_submitted, encode_image_submitted_binary
 from schemas.image_submitted import ImageSubmitted
 from streams.config.settings import Settings, pinned_environment, pinned_settings
 from streams.inference.result_batches import MAX_BATCH
-from streams.kafka.topics import TopicNames, ensure_topics, topic_names
+from streams.kafka.topic_creation import ensure_topics
+from streams.kafka.topics import TopicNames, topic_names
 from streams.local.embedded_broker import EmbeddedBroker, free_port
 
 PARTITIONS = 8

@@ -19,8 +19,9 @@ from streams.commands.up import EMBEDDED_SETTINGS
 from streams.config.settings import Settings, pinned_environment, pinned_settings
 from streams.errors import StreamsError
 from streams.kafka.submitter import Submitter
+from streams.kafka.topic_creation import ensure_topics
 from streams.kafka.topic_reader import TopicReader
-from streams.kafka.topics import ensure_topics, topic_names
+from streams.kafka.topics import topic_names
 from streams.local.embedded_broker import EmbeddedBroker, free_port
 from streams.local.worker_process import WorkerProcess
 

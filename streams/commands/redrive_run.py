@@ -22,7 +22,7 @@ from schemas.fallback import FallbackHeaders, FallbackReason, without_failure
 from streams.config.kafka_settings import KafkaSettings
 from streams.errors import StreamsError
 from streams.kafka.connection import BrokerUnavailable, client_options
-from streams.kafka.topics import HEADER_ROOM, largest_letter, topic_names
+from streams.kafka.topics import HEADER_ROOM, largest_dead_letter, topic_names
 
 POLL_MS = 500
 #: Dead letters that are sent, acknowledged and committed together.
@@ -73,7 +73,7 @@ async def redrive(
         enable_auto_commit=False,
     )
     producer = AIOKafkaProducer(
-        **options, acks="all", max_request_size=largest_letter(settings) + HEADER_ROOM
+        **options, acks="all", max_request_size=largest_dead_letter(settings) + HEADER_ROOM
     )
     try:
         async with consumer, producer:

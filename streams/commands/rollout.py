@@ -16,8 +16,9 @@ from schemas.errors import InvalidEvent
 from streams.commands.base import FacestreamCommand
 from streams.commands.rollout_plot import plot
 from streams.commands.rollout_report import Evidence, RolloutReport
+from streams.kafka.topic_creation import existing_topics
 from streams.kafka.topic_reader import TopicReader
-from streams.kafka.topics import existing_topics, topic_names
+from streams.kafka.topics import topic_names
 
 
 class Rollout(FacestreamCommand):

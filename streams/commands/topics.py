@@ -10,7 +10,8 @@ from rich.table import Table
 
 from streams.commands.base import FacestreamCommand
 from streams.kafka.connection import BrokerUnavailable, wait_for_broker
-from streams.kafka.topics import ensure_topics, largest_message, too_small
+from streams.kafka.topic_creation import ensure_topics, too_small
+from streams.kafka.topics import largest_message
 
 BROKER_TIMEOUT_S = 3.0
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from streams.commands.base import FacestreamCommand
 from streams.config.settings import Settings, load_settings
 from streams.kafka.connection import wait_for_broker
-from streams.kafka.topics import ensure_topics
+from streams.kafka.topic_creation import ensure_topics
 from streams.local.embedded_broker import EmbeddedBroker
 from streams.local.worker_process import POLL_S, WorkerProcess
 

@@ -22,7 +22,8 @@ from streams.engine.credentials import faust_broker_urls, faust_credentials
 from streams.engine.interface import Partition
 from streams.engine.web_ports import WebOnSeveralPorts
 from streams.errors import StartupError
-from streams.kafka.topics import HEADER_ROOM, largest_letter, wait_for_topics
+from streams.kafka.topic_creation import wait_for_topics
+from streams.kafka.topics import HEADER_ROOM, largest_dead_letter
 from streams.local.embedded_broker import port_is_taken
 from streams.process.exits import arm_hard_exit, die
 
@@ -203,7 +204,7 @@ def faust_options(settings: Settings) -> dict[str, object]:
         # Under load messages are batched without it; a single answer is sent at once.
         "producer_linger": 0.0,
         "producer_request_timeout": 10.0,
-        "producer_max_request_size": largest_letter(settings) + HEADER_ROOM,
+        "producer_max_request_size": largest_dead_letter(settings) + HEADER_ROOM,
         "web_enabled": True,
         "web_bind": settings.web_host,
         "web_host": settings.web_host,

@@ -1,8 +1,8 @@
-"""Waiting for the answers to events that this worker published, whoever scores them.
+"""Waits for the answers to events that this worker has published.
 
-Another worker may score the event, so every partition of scored-face is followed, without a
-consumer group, from its end on. Following starts with the first event that somebody waits for and
-stops when nobody has waited for a while.
+Any worker may score the event, so the follower reads every partition of scored-face from its end,
+without a consumer group. It starts to read with the first awaited event, and stops when no answer
+has been awaited for ``IDLE_S``.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from streams.kafka.topics import topic_names
 log = structlog.get_logger(__name__)
 
 POLL_MS = 200
-#: With nobody waiting for this long, the topics are no longer read.
+#: The topics are read for this long after the last answer was awaited.
 IDLE_S = 60.0
 
 
 class NotScored(StreamsError):
-    """The event went to the fallback topic, where nobody answers it (FALLBACK_TO_SIMULATED)."""
+    """The event is a dead letter and gets no answer (``FALLBACK_TO_SIMULATED=false``)."""
 
 
 class FollowingFailed(StreamsError):
-    """The answers cannot be read now."""
+    """The answers cannot be read at present."""
 
 
 @dataclass(eq=False)
 class Awaited:
-    """An event whose answers are waited for; they come in any order, and may come twice."""
+    """An event and the answers received so far; they arrive in any order, perhaps repeatedly."""
 
     event_id: UUID
     user_id: str
@@ -51,21 +51,21 @@ class Awaited:
     faces: dict[int, ScoredFace] = field(default_factory=dict)
 
     def take(self, face: ScoredFace) -> None:
-        """Note a face of the event; with the last one the answer is there."""
+        """Add a face of the event; the last one completes the answer."""
         self.faces[face.face_index] = face
         if len(self.faces) >= face.face_count and not self.answer.done():
             self.answer.set_result(tuple(self.faces[index] for index in sorted(self.faces)))
 
 
 class AnswerFollower:
-    """Follows scored-face for those who wait."""
+    """Reads scored-face while answers are awaited."""
 
     def __init__(self, settings: Settings) -> None:
         topics = topic_names(settings)
         self._settings = settings
         self._image_submitted = topics.image_submitted
         self._scored_face = topics.scored_face
-        # Where dead letters are answered with simulated scores, those are all there is to read.
+        # With FALLBACK_TO_SIMULATED a dead letter is answered in scored-face as well.
         self._topics = [topics.scored_face]
         if not settings.fallback_to_simulated:
             self._topics.append(topics.simulated_fallback)
@@ -80,21 +80,21 @@ class AnswerFollower:
         return self._following is not None
 
     async def expect(self, event_id: UUID, user_id: str) -> Awaited:
-        """Wait for the answers of an event that is published after this returns.
+        """Await the answer to an event that is published after this returns.
 
-        ``forget`` it in the end. Raises ``FollowingFailed``.
+        The caller must ``forget`` it in the end. Raises ``FollowingFailed``.
         """
         async with self._lock:
             if self._following is None:
-                consumer = await self._at_the_end()
+                consumer = await self._start_consumer()
                 self._following = asyncio.create_task(self._follow(consumer), name="answers")
-        # Nothing is awaited between the look at the task and this, so it cannot have gone idle.
+        # There is no await since the check of the task, so it cannot have stopped in between.
         awaited = Awaited(event_id, user_id, asyncio.get_running_loop().create_future())
         self._awaited.setdefault(user_id.encode(), set()).add(awaited)
         return awaited
 
     def forget(self, awaited: Awaited) -> None:
-        """Nobody waits for it any more."""
+        """Stop awaiting the answer."""
         awaited.answer.cancel()
         key = awaited.user_id.encode()
         waiting = self._awaited.get(key, set())
@@ -103,16 +103,16 @@ class AnswerFollower:
             self._awaited.pop(key, None)
 
     async def close(self) -> None:
-        """Stop following; whoever waits is told so by ``FollowingFailed``."""
+        """Stop reading; awaited answers raise ``FollowingFailed``."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
 
-    async def _at_the_end(self) -> AIOKafkaConsumer:
-        """A consumer of all partitions whose positions are their ends now.
+    async def _start_consumer(self) -> AIOKafkaConsumer:
+        """Start a consumer at the end of every partition.
 
-        Asking for a position waits for the broker's word on it. The embedded broker says where its
-        last batch began, not where it ends: that batch is read again, which does no harm.
+        ``position`` returns when the broker has reported the end. The embedded broker reports the
+        begin of its last batch instead; that batch is read again, which does no harm.
         """
         consumer = AIOKafkaConsumer(
             *self._topics,
@@ -147,7 +147,7 @@ class AnswerFollower:
             log.exception("following answers failed")
             failure = FollowingFailed(f"the answers cannot be read now: {error}")
         finally:
-            # Before anything is awaited: who comes now starts anew.
+            # Before the next await: a later caller starts a new consumer.
             self._following = None
             for awaited in [one for waiting in self._awaited.values() for one in waiting]:
                 if not awaited.answer.done():
@@ -161,7 +161,7 @@ class AnswerFollower:
         return now - self._wanted_at < IDLE_S
 
     def _note(self, record: ConsumerRecord) -> None:
-        # The key is the user: only the answers of users who wait are decoded.
+        # The key is the user ID: only answers to users with an awaited event are decoded.
         waiting = self._awaited.get(record.key or b"")
         if not waiting:
             return

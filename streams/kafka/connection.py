@@ -1,4 +1,4 @@
-"""How every client of ours reaches Kafka: addresses, security, patience at start."""
+"""How clients connect to Kafka: addresses, security, and waiting for a broker at start."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from streams.kafka.security import security_options
 
 log = structlog.get_logger(__name__)
 
-# Here, as every client of ours, the worker's and the commands', is made with what this module has.
+# Here, because every client needs ``client_options``.
 unreadable.install()
 
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
+UNSET_HINT = "KAFKA_BOOTSTRAP_SERVERS is not set; `facestream up` starts an embedded broker"
 
 
 class BrokerUnavailable(StreamsError):
@@ -40,17 +41,17 @@ class BrokerUnavailable(StreamsError):
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """The options that every aiokafka client shares."""
+    """Return the options that every aiokafka client shares."""
     return {"bootstrap_servers": settings.bootstrap_servers, **security_options(settings)}
 
 
 async def wait_for_broker(
     settings: KafkaSettings, should_stop: Callable[[], bool], deadline_s: float | None = None
 ) -> bool:
-    """Wait until a broker answers, with one clear log line at each try.
+    """Wait until a broker answers, with one log line for each failed attempt.
 
-    Returns False when ``should_stop`` says so, which is asked ten times a second, or the deadline
-    passes first.
+    Returns False when ``should_stop`` returns True (it is called ten times a second), or when
+    ``deadline_s`` seconds have passed.
     """
     waiting = asyncio.ensure_future(_wait_for_broker(settings, deadline_s))
     try:
@@ -71,28 +72,24 @@ async def _wait_for_broker(settings: KafkaSettings, deadline_s: float | None) ->
     while (reason := await _unreachable(settings)) is not None:
         if until is not None and loop.time() + wait > until:
             return False
-        hint = (
-            ""
-            if settings.kafka_bootstrap_servers
-            else "KAFKA_BOOTSTRAP_SERVERS is not set; `facestream up` starts an embedded broker"
-        )
+        hint = {} if settings.kafka_bootstrap_servers else {"hint": UNSET_HINT}
         log.warning(
             "waiting for the broker",
             bootstrap_servers=settings.bootstrap_servers,
             reason=reason,
             next_try_s=wait,
-            **({"hint": hint} if hint else {}),
+            **hint,
         )
         await asyncio.sleep(wait)
         wait = min(wait * 2, LONGEST_WAIT_S)
     return True
 
 
-class _Overheard(logging.Handler):
-    """Keeps what aiokafka logs of a failed connection, and passes none of it on.
+class _ReasonCollector(logging.Handler):
+    """Collects aiokafka's log messages about a failed connection.
 
-    Its error says only that no broker could be reached; why (refused, a certificate, a password)
-    stands in its log alone.
+    The exception says only that no broker could be reached. The reason (connection refused, a
+    certificate, a password) is in the log.
     """
 
     def __init__(self) -> None:
@@ -104,26 +101,26 @@ class _Overheard(logging.Handler):
 
 
 @contextlib.contextmanager
-def _overhear() -> Iterator[_Overheard]:
+def _collected_reasons() -> Iterator[_ReasonCollector]:
     logger = logging.getLogger("aiokafka")
     before = logger.handlers, logger.propagate
-    overheard = _Overheard()
-    logger.handlers, logger.propagate = [overheard], False
+    collector = _ReasonCollector()
+    logger.handlers, logger.propagate = [collector], False
     try:
-        yield overheard
+        yield collector
     finally:
         logger.handlers, logger.propagate = before
 
 
 async def _unreachable(settings: KafkaSettings) -> str | None:
-    """Why no broker answers, or None when one does."""
-    with _overhear() as overheard:
+    """Return why no broker answers, or None when one does."""
+    with _collected_reasons() as collector:
         admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=5000)
         try:
             await admin.start()
             return None
         except (KafkaError, OSError) as error:
-            return "; ".join(dict.fromkeys(overheard.reasons)) or str(error) or type(error).__name__
+            return "; ".join(dict.fromkeys(collector.reasons)) or str(error) or type(error).__name__
         finally:
             with contextlib.suppress(Exception):
                 await admin.close()

@@ -23,7 +23,7 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
         context = ssl.create_default_context(cafile=settings.kafka_ssl_ca_file)
     except (ssl.SSLError, OSError) as error:
         raise ConfigurationError(
-            f"KAFKA_SSL_CA_FILE={settings.kafka_ssl_ca_file}: not certificates in PEM ({error})"
+            f"KAFKA_SSL_CA_FILE={settings.kafka_ssl_ca_file}: not PEM certificates ({error})"
         ) from error
     if settings.kafka_ssl_cert_file is not None:
         password = settings.kafka_ssl_key_password

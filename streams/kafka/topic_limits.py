@@ -1,7 +1,7 @@
-"""What the topics that exist take: their ``max.message.bytes``, as the broker has them.
+"""The ``max.message.bytes`` of existing topics.
 
-Topics of ours are made with room for the largest message. One that somebody else made has Kafka's
-1 MiB, and a dead letter that does not fit keeps neither its value nor its headers.
+facestream creates its topics with room for the largest message. A topic created otherwise may have
+Kafka's default of 1 MiB, and a dead letter that does not fit loses its value and its headers.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from aiokafka.errors import KafkaError, for_code
 log = structlog.get_logger(__name__)
 
 LIMIT = "max.message.bytes"
-#: A broker that knows answers at once; a start must not hang on one that does not.
-ANSWERS_WITHIN_S = 5.0
+#: A start must not hang on a broker that does not answer this request.
+TIMEOUT_S = 5.0
 
 
 async def message_limits(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
-    """Bytes of the largest message that each topic takes, without those that nobody tells.
+    """Return the limit of each topic in bytes, without those that the broker does not report.
 
-    A cluster may keep its configuration to itself (ACL), and a broker may not know the question.
-    Ask last: such a broker may close the connection over it.
+    An ACL may forbid the request, and a broker may not implement it. Send it last: such a broker
+    may close the connection.
     """
     try:
-        async with asyncio.timeout(ANSWERS_WITHIN_S):
-            # All of the configuration: Tansu closes the connection when it is asked for a part.
+        async with asyncio.timeout(TIMEOUT_S):
+            # All entries: the embedded broker closes the connection when asked for some of them.
             answers = await admin.describe_configs(
                 [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
             )
     except (KafkaError, OSError, TimeoutError) as error:
         reason = str(error) or type(error).__name__
-        log.info("the broker does not tell what its topics take", reason=reason)
+        log.info("the broker does not report the limits of its topics", reason=reason)
         return {}
     return dict(limits_in(resource for answer in answers for resource in answer.resources))
 
 
 def limits_in(resources: Iterable[Sequence[Any]]) -> Iterator[tuple[str, int]]:
-    """The topics and limits in the resources of a DescribeConfigs answer."""
+    """Yield topic and limit from the resources of a DescribeConfigs response."""
     for code, message, _kind, name, entries, *_more in resources:
         if code:
             reason = message or for_code(code).__name__
-            log.info("the broker does not tell what its topic takes", topic=name, reason=reason)
+            log.info("the broker does not report the limit of a topic", topic=name, reason=reason)
             continue
         for setting, value, *_rest in entries:
             if setting == LIMIT and value is not None and value.isdecimal():

@@ -10,7 +10,7 @@ import pytest
 
 from streams.config.settings import Settings, load_settings
 from streams.config.unknown_settings import unknown_settings
-from streams.kafka.topics import needed_topics
+from streams.kafka.topic_creation import needed_topics
 from tests.deploy.files import (
     ENV_SAMPLES,
     ROOT,

@@ -17,7 +17,7 @@ from schemas.fallback import FallbackReason
 from schemas.scored_face import ScoredFace, face_id_of
 from streams.config.settings import load_settings
 from streams.kafka.answer_follower import AnswerFollower, FollowingFailed
-from streams.kafka.topics import ensure_topics
+from streams.kafka.topic_creation import ensure_topics
 from streams.local.embedded_broker import EmbeddedBroker, free_port
 from tests.integration.stack import Stack, running_stack
 

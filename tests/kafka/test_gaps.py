@@ -14,8 +14,8 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from schemas.codec import encode_image_submitted_binary
 from streams.kafka.connection import client_options
+from streams.kafka.topic_creation import ensure_topics
 from streams.kafka.topic_reader import TopicReader
-from streams.kafka.topics import ensure_topics
 from tests.integration.stack import Stack, image_event
 from tests.kafka.load import all_answered
 from tests.kafka.topic_admin import admin_client, change_topic

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from streams.kafka.connection import client_options
-from streams.kafka.topics import TopicState, ensure_topics, largest_message
+from streams.kafka.topic_creation import TopicState, ensure_topics
+from streams.kafka.topics import largest_message
 from tests.integration.stack import Stack
 from tests.kafka.conftest import stack_on
 from tests.kafka.load import all_answered, reaches, stalls, steady_load

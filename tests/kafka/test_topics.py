@@ -12,7 +12,8 @@ from PIL import Image
 from schemas.fallback import FallbackHeaders
 from streams.errors import StreamsError
 from streams.kafka.connection import client_options
-from streams.kafka.topics import ensure_topics, largest_message
+from streams.kafka.topic_creation import ensure_topics
+from streams.kafka.topics import largest_message
 from tests.integration.stack import (
     Stack,
     answers_for,

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from streams.config.settings import Settings, load_settings, pinned_settings
-from streams.kafka.topics import ensure_topics
+from streams.kafka.topic_creation import ensure_topics
 from streams.local.embedded_broker import free_port
 from streams.local.worker_process import WorkerProcess
 from tools.brokers import broker_behind

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streams.config.settings import load_settings
-from streams.kafka.topics import TopicNames, ensure_topics, topic_names
+from streams.kafka.topic_creation import ensure_topics
+from streams.kafka.topics import TopicNames, topic_names
 from streams.local.embedded_broker import EmbeddedBroker, free_port
 from streams.local.worker_process import WorkerProcess
 from tools.chaos.qdrant import FakeQdrant

@@ -17,8 +17,9 @@ from streams.config.settings import Settings, load_settings
 from streams.dead_letters import Failure, fallback_message
 from streams.errors import StreamsError
 from streams.kafka.connection import client_options
+from streams.kafka.topic_creation import ensure_topics
 from streams.kafka.topic_reader import TopicReader
-from streams.kafka.topics import ensure_topics, topic_names
+from streams.kafka.topics import topic_names
 from streams.local.embedded_broker import EmbeddedBroker, free_port
 from tests.fakes import incoming
 

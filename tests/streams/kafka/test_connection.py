@@ -1,4 +1,4 @@
-"""Reaching Kafka: addresses for every client, and patience at start."""
+"""Connecting to Kafka: addresses for every client, and waiting for a broker at start."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from streams.local.embedded_broker import EmbeddedBroker, free_port
 
 @dataclass
 class Log:
-    """Writes down warnings."""
+    """Records warnings."""
 
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def warning(self, event: str, **fields: Any) -> None:
-        """As structlog's."""
+        """Record a warning as structlog would log it."""
         self.lines.append({"event": event, **fields})
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    """What is said while waiting; and the waits are short."""
+    """Record the log of the connection module, and make its waits short."""
     written = Log()
     monkeypatch.setattr(streams.kafka.connection, "log", written)
     monkeypatch.setattr(streams.kafka.connection, "FIRST_WAIT_S", 0.01)
@@ -40,7 +40,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
 
 
 def nowhere(**changes: Any) -> Settings:
-    """Settings of a broker that is not there."""
+    """Return settings with the address of a free port."""
     return load_settings(kafka_bootstrap_servers=f"127.0.0.1:{free_port()}", **changes)
 
 
@@ -56,15 +56,15 @@ def never() -> bool:
         ("[::1]:9092", "aiokafka://[::1]:9092"),
     ],
 )
-async def test_faust_gets_every_broker(servers: str, urls: str) -> None:
-    """In its own spelling, and it reads them as we mean them."""
+async def test_faust_gets_the_urls_of_all_brokers(servers: str, urls: str) -> None:
+    """Faust parses them back to the same addresses."""
     settings = load_settings(kafka_bootstrap_servers=servers)
     assert faust_broker_urls(settings) == urls
     assert ";".join(str(url) for url in create_app(settings).conf.broker) == urls
 
 
-async def test_a_client_finds_a_broker_behind_one_that_is_away() -> None:
-    """A list with blanks is one that aiokafka understands."""
+async def test_a_client_connects_when_the_first_broker_is_down() -> None:
+    """aiokafka accepts a list with blanks."""
     with EmbeddedBroker(free_port()) as broker:
         servers = f"127.0.0.1:{free_port()}, {broker.address}"
         settings = load_settings(kafka_bootstrap_servers=servers)
@@ -75,7 +75,7 @@ async def test_a_client_finds_a_broker_behind_one_that_is_away() -> None:
 
 
 async def test_waiting_ends_when_the_broker_answers(log: Log) -> None:
-    """A broker that starts after the worker is nothing special."""
+    """The broker may start after the worker."""
     settings = nowhere()
     port = int(settings.bootstrap_servers.rpartition(":")[2])
     waiting = asyncio.create_task(wait_for_broker(settings, never))
@@ -90,19 +90,19 @@ async def test_waiting_ends_when_the_broker_answers(log: Log) -> None:
             broker.stop()
 
 
-async def test_a_stop_is_noticed_in_the_middle_of_a_wait(
+async def test_a_stop_ends_a_wait_between_two_attempts(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that waits for its broker ends at once, and not after the wait."""
+    """A worker that waits for its broker ends at once."""
     monkeypatch.setattr(streams.kafka.connection, "FIRST_WAIT_S", 3600.0)
     async with asyncio.timeout(20):
         assert not await wait_for_broker(nowhere(), lambda: bool(log.lines))
 
 
-async def test_each_try_is_one_line_that_says_where_why_and_when_next(
+async def test_each_failed_attempt_is_one_log_line_with_address_reason_and_next_attempt(
     log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The waits grow; aiokafka's own lines are held back, for as long as the try lasts."""
+    """The waits grow, and aiokafka's own lines are suppressed during an attempt only."""
     settings = nowhere()
     assert not await wait_for_broker(settings, lambda: len(log.lines) >= 4)
     assert [line["next_try_s"] for line in log.lines] == [0.01, 0.02, 0.04, 0.04]
@@ -110,26 +110,26 @@ async def test_each_try_is_one_line_that_says_where_why_and_when_next(
     assert all("connect" in line["reason"].lower() for line in log.lines)
     assert "hint" not in log.lines[0]
     assert caplog.records == []
-    logging.getLogger("aiokafka.consumer").warning("heard again")
-    assert caplog.messages == ["heard again"]
+    logging.getLogger("aiokafka.consumer").warning("not suppressed")
+    assert caplog.messages == ["not suppressed"]
 
 
-async def test_where_no_broker_is_named_the_embedded_one_is_hinted_at(
+async def test_the_log_line_suggests_the_embedded_broker_when_none_is_configured(
     log: Log, no_environment: None
 ) -> None:
-    """The likely mistake of a first start."""
+    """This is the likely mistake at a first start."""
     settings = load_settings(kafka_port=free_port())
     await wait_for_broker(settings, lambda: bool(log.lines))
     assert "facestream up" in log.lines[0]["hint"]
 
 
-async def test_waiting_has_an_end_where_one_is_asked_for(log: Log) -> None:
-    """For commands; a worker waits for as long as it takes."""
+async def test_waiting_ends_at_the_deadline(log: Log) -> None:
+    """Commands have one; a worker waits without limit."""
     async with asyncio.timeout(20):
         assert not await wait_for_broker(nowhere(), never, deadline_s=0.1)
 
 
-async def test_a_worker_that_stops_waits_no_longer(log: Log) -> None:
-    """It does not even try."""
+async def test_a_stopping_worker_does_not_wait(log: Log) -> None:
+    """It makes no attempt."""
     assert not await wait_for_broker(nowhere(), lambda: True)
     assert log.lines == []

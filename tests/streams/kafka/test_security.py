@@ -1,4 +1,4 @@
-"""The security settings for Kafka: what is refused, and what the clients are given."""
+"""Security options of the Kafka clients."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def given(monkeypatch: pytest.MonkeyPatch, *groups: dict[str, str], **variables:
             monkeypatch.setenv(name, value)
 
 
-def test_plain_text_is_the_default() -> None:
-    """No credentials, no context."""
+def test_plaintext_is_the_default() -> None:
+    """There are no credentials and no TLS context."""
     settings = load_settings()
     assert client_options(settings) == {
         "bootstrap_servers": "127.0.0.1:9092",
@@ -35,8 +35,8 @@ def test_plain_text_is_the_default() -> None:
     assert faust_credentials(settings) is None
 
 
-def test_user_and_password_reach_every_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """aiokafka's and Faust's; the password is shown nowhere."""
+def test_aiokafka_and_faust_get_user_and_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the masked settings nor a repr show the password."""
     given(monkeypatch, SERVERS, USER, KAFKA_SECURITY_PROTOCOL="sasl_ssl")
     settings = load_settings()
     options = client_options(settings)
@@ -59,29 +59,29 @@ def test_user_and_password_reach_every_client(monkeypatch: pytest.MonkeyPatch) -
     assert "hopper" not in repr(credentials)
 
 
-def test_without_tls_the_password_goes_over_sasl_plaintext(
+def test_sasl_plaintext_sends_the_password_without_tls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Only where that is asked for by name."""
+    """This needs an explicit setting."""
     given(monkeypatch, SERVERS, USER, KAFKA_SECURITY_PROTOCOL="SASL_PLAINTEXT")
     credentials = faust_credentials(load_settings())
     assert credentials is not None
     assert credentials.protocol.value == "SASL_PLAINTEXT"
 
 
-def test_plain_text_said_by_name_overrules_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a command that brings its own broker, whatever the environment holds."""
+def test_an_explicit_plaintext_overrides_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command with its own broker ignores the credentials in the environment."""
     given(monkeypatch, SERVERS, USER, KAFKA_SECURITY_PROTOCOL="PLAINTEXT")
     assert client_options(load_settings())["security_protocol"] == "PLAINTEXT"
 
 
 @pytest.mark.parametrize("variable", ["KAFKA_SSL_CA_FILE", "KAFKA_SSL_CERT_FILE"])
-def test_a_file_that_is_no_pem_is_named(
+def test_an_error_names_a_file_that_is_not_pem(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
-    """With its variable and its path."""
+    """It names the variable and the path."""
     junk = tmp_path / "junk.pem"
-    junk.write_text("no certificate")
+    junk.write_text("not a certificate")
     given(monkeypatch, SERVERS, {variable: str(junk)}, KAFKA_SECURITY_PROTOCOL="SSL")
     with pytest.raises(ConfigurationError, match=f"{variable}={junk}"):
         ssl_context(load_settings())

@@ -1,4 +1,4 @@
-"""Topics at the start of a worker."""
+"""Creation and checks of topics at the start of a worker."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+import streams.kafka.topic_creation
 import streams.kafka.topic_limits
-import streams.kafka.topics
 from streams.config.settings import load_settings
 from streams.errors import StartupError
-from streams.kafka.topic_limits import limits_in
-from streams.kafka.topics import (
+from streams.kafka.topic_creation import (
     TopicState,
     ensure_topics,
     needed_topics,
     too_small,
     wait_for_topics,
 )
+from streams.kafka.topic_limits import limits_in
 from streams.local.embedded_broker import EmbeddedBroker, free_port
 from tests.fakes import FakeLog
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> FakeLog:
-    """What is written while topics are looked at."""
+    """Record the log of both modules."""
     written = FakeLog()
-    for module in (streams.kafka.topics, streams.kafka.topic_limits):
+    for module in (streams.kafka.topic_creation, streams.kafka.topic_limits):
         monkeypatch.setattr(module, "log", written)
     return written
 
 
-async def test_a_broker_that_goes_away_at_the_start_is_waited_for_again(
+async def test_a_lost_connection_at_the_start_is_retried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Only what does not pass by itself ends a worker."""
+    """Only a permanent error ends a worker."""
     failures: list[KafkaError | OSError] = [KafkaConnectionError("closed"), OSError("reset")]
     real = AIOKafkaAdminClient.list_topics
 
@@ -66,20 +66,20 @@ async def test_a_broker_that_goes_away_at_the_start_is_waited_for_again(
         assert not await wait_for_topics(settings, lambda: True)
 
 
-async def make_by_hand(broker: EmbeddedBroker, topic: str, configs: dict[str, str]) -> None:
-    """As somebody else would, without our configuration."""
+async def create_with(broker: EmbeddedBroker, topic: str, configs: dict[str, str]) -> None:
+    """Create a topic without the configuration of facestream."""
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.address)
     await admin.start()
     await admin.create_topics([NewTopic(topic, 1, 1, topic_configs=configs)])
     await admin.close()
 
 
-async def test_a_topic_that_takes_too_little_is_warned_of_and_left_as_it_is(log: FakeLog) -> None:
-    """Dead letters that do not fit would lose their bytes once the source's retention ends."""
+async def test_a_topic_with_a_low_limit_causes_a_warning(log: FakeLog) -> None:
+    """It is not changed. A dead letter that does not fit would lose the bytes of its event."""
     with EmbeddedBroker(free_port()) as broker:
         settings = load_settings(kafka_bootstrap_servers=broker.address)
-        await make_by_hand(broker, "simulated-fallback", {"max.message.bytes": "1048588"})
-        await make_by_hand(broker, "scored-face", {})
+        await create_with(broker, "simulated-fallback", {"max.message.bytes": "1048588"})
+        await create_with(broker, "scored-face", {})
         assert await wait_for_topics(settings, lambda: False)
         [warning] = [line for line in log.lines if line["level"] == "warning"]
         assert ("simulated-fallback", 1048588, 2 * 8 * 1024 * 1024 + 64 * 1024) == (
@@ -90,7 +90,7 @@ async def test_a_topic_that_takes_too_little_is_warned_of_and_left_as_it_is(log:
         states = {state.name: state.max_message_bytes for state in await ensure_topics(settings)}
     assert states == {
         "image-submitted": 8 * 1024 * 1024,
-        "scored-face": None,  # the embedded broker tells what was set, and knows no default
+        "scored-face": None,  # the embedded broker reports explicit settings, but no defaults
         "simulated-fallback": 1048588,
     }
 
@@ -104,10 +104,10 @@ async def test_a_topic_that_takes_too_little_is_warned_of_and_left_as_it_is(log:
         TimeoutError(),
     ],
 )
-async def test_a_broker_that_does_not_tell_stops_no_start(
+async def test_a_broker_that_does_not_report_limits_does_not_stop_the_start(
     monkeypatch: pytest.MonkeyPatch, log: FakeLog, failure: Exception
 ) -> None:
-    """It may not know the question."""
+    """It may not implement the request."""
 
     async def describe_configs(*_: object) -> Any:
         raise failure
@@ -116,11 +116,11 @@ async def test_a_broker_that_does_not_tell_stops_no_start(
     with EmbeddedBroker(free_port()) as broker:
         settings = load_settings(kafka_bootstrap_servers=broker.address)
         assert await wait_for_topics(settings, lambda: False)
-    assert ["info", "info"] == [line["level"] for line in log.lines], "created; not told"
+    assert ["info", "info"] == [line["level"] for line in log.lines], "created; not reported"
 
 
-def test_limits_are_read_from_what_the_broker_says(log: FakeLog) -> None:
-    """One topic refused by an ACL (29), one without a value, one that is known."""
+def test_limits_are_read_from_the_response(log: FakeLog) -> None:
+    """An ACL forbids one topic (29), one has no value, and one has a limit."""
     entry: tuple[Any, ...] = ("max.message.bytes", "1048588", False, 5, False, [])
     resources = [
         (29, None, 2, "kept-back", []),
@@ -135,6 +135,6 @@ def test_limits_are_read_from_what_the_broker_says(log: FakeLog) -> None:
     ("limit", "small"), [(None, False), (16842751, True), (16842752, False), (2**31 - 1, False)]
 )
 def test_which_limits_are_too_small(limit: int | None, *, small: bool) -> None:
-    """Below what our own topic would have; what nobody tells is not guessed at."""
+    """The minimum is the limit of a topic that facestream creates; an unknown limit is accepted."""
     state = TopicState("simulated-fallback", 1, 1, limit)
     assert ([state] if small else []) == too_small([state], load_settings())
