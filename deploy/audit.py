@@ -1,8 +1,8 @@
-"""``make audit``: known vulnerabilities of the locked packages. ``audit.py PIP_AUDIT LOCK...``
+"""``make audit``: look up known vulnerabilities of the locked packages.
 
-Asks the advisory services through pip-audit. Exit status: 0 when every package was looked up and
-none is known to be vulnerable, 1 when one is, 2 when the question could not be answered for all of
-them; that is never reported as "none".
+``audit.py PIP_AUDIT LOCK...`` asks the advisory services through pip-audit. Exit status: 0 if all
+packages were looked up and none has a known vulnerability, 1 if one has, 2 if not all packages
+could be looked up.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 NONE_KNOWN, VULNERABLE, NOT_ANSWERED = 0, 1, 2
-#: Asked in this order, until one answers.
+#: Tried in this order until one answers.
 SERVICES = ("pypi", "osv")
 
 
 def audit(pip_audit: str, lock: Path) -> int:
-    """Print what is known of one lock file, and return the exit status."""
+    """Print the known vulnerabilities of a lock file, and return the exit status."""
     for service in SERVICES:
-        ran = subprocess.run(  # noqa: S603 - pip-audit of our own environment, no shell
+        ran = subprocess.run(  # noqa: S603 - pip-audit of the project's environment, no shell
             [
                 pip_audit,
                 "--requirement",
@@ -73,7 +73,7 @@ def _report(lock: Path, service: str, packages: list[dict[str, Any]]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Audit each lock; a vulnerability weighs more than an open question."""
+    """Audit each lock file; a vulnerability takes precedence over an incomplete look-up."""
     pip_audit, *locks = arguments
     statuses = {audit(pip_audit, Path(lock)) for lock in locks}
     if VULNERABLE in statuses:

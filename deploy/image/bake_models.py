@@ -1,9 +1,9 @@
-"""Put into an image what a worker reads at start: ``bake_models.py CACHE``.
+"""Write the models of an image: ``bake_models.py CACHE``.
 
-The models are those that the settings name. Their verified weight files go into the folder CACHE
-(later MODEL_CACHE), where fetched ones would lie, and the graphs prepared from them beside; so a
-worker writes nothing and needs neither the package that carried the weights nor a second of
-preparation. MODEL_PATH stays free for other weights. One real inference is done with the result.
+Copies the verified weights of the models in the settings to the folder ``CACHE`` (later
+``MODEL_CACHE``), prepares their graphs there and runs one inference. A worker of the image then
+writes nothing, needs no package for weights and prepares nothing at start. ``MODEL_PATH`` stays
+unset, for a user's own weights.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from streams.inference.model_loading import load_models
 
 
 def bake(settings: Settings, cache: Path) -> list[str]:
-    """Fill the folder, and return one line a model.
+    """Fill the folder, and return one line for each model.
 
-    What no package carries is fetched. Raises ``ModelsError`` or ``StreamsError`` when weights
-    cannot be had, are corrupt or do not work, and ``OSError`` when the folder cannot be written.
+    Weights that no package carries are fetched. Raises ``ModelsError`` or ``StreamsError`` when
+    weights are missing, corrupt or unusable, and ``OSError`` when the folder cannot be written.
     """
     chosen = (settings.face_detector, settings.face_embedder, settings.face_quality)
     names = [name for name in chosen if name is not None]

@@ -1,9 +1,8 @@
-"""Is the worker of this container live, or ready? ``probe.py live|ready``, exit status 0 or 1.
+"""Probe the worker of this container: ``probe.py live|ready``, exit status 0 or 1.
 
-Asks ``/health/live`` or ``/health/ready`` on the worker's own web port. Only the standard library
-is imported, so that a probe costs a twentieth of a second and not the start of the whole
-application; what it must know (PORT, WEB_HOST, API_TOKEN) it takes from the container's
-environment, as the worker does.
+Requests ``/health/live`` or ``/health/ready`` on the worker's web port. It imports only the
+standard library, so that a probe takes 0.05 s and does not load the application. ``PORT``,
+``WEB_HOST`` and ``API_TOKEN`` come from the container's environment.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not
 
 
 def ask(page: str) -> tuple[bool, str]:
-    """Whether the page says yes, and what it said."""
+    """Return whether the page answered with success, and its body."""
     host = os.environ.get("WEB_HOST", "")
     host = "127.0.0.1" if host in EVERYWHERE else host
     token = os.environ.get("API_TOKEN", "")
