@@ -1,16 +1,41 @@
-"""Submit events and count their fallbacks: dead letters, log lines and metrics."""
+"""Simulated answers and fallbacks: create them, and count dead letters, log lines and metrics."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from uuid import UUID
 
 from schemas.fallback import FallbackReason
 from schemas.image_submitted import ImageSubmitted
-from schemas.scored_face import ScoredFace
+from schemas.scored_face import ScoredFace, face_id_of
 from streams.local.worker_process import WorkerProcess
-from tests.integration.stack import Stack, answers_for
+from tests.integration.stack import Stack, answers_for, log_of
 from tests.metrics_page import metrics_of
+
+
+def simulated_face(
+    event_id: UUID, index: int = 0, count: int = 1, user_id: str = "ada"
+) -> ScoredFace:
+    """Create a face with simulated scores."""
+    return ScoredFace(
+        event_id=event_id,
+        face_id=face_id_of(event_id, index),
+        user_id=user_id,
+        face_index=index,
+        face_count=count,
+        embedding=(),
+        embedding_size=0,
+        quality=0.5,
+        frontality=0.5,
+        symmetry=0.5,
+        resolution=0.5,
+        confidence=0.5,
+        formula_version="simulated-1",
+        provenance="simulated",
+        fallback_reason=FallbackReason.NO_FACE,
+        scored_at=datetime.now(UTC),
+    )
 
 
 async def answered(stack: Stack, *events: ImageSubmitted) -> dict[UUID, ScoredFace]:
@@ -34,8 +59,7 @@ async def dead_letter_reasons(stack: Stack) -> list[str]:
 
 def logged(worker: WorkerProcess, event: str) -> list[dict[str, object]]:
     """Return the log lines of one event."""
-    assert worker.log_file is not None
-    lines = [line for line in worker.log_file.read_text().splitlines() if line.startswith("{")]
+    lines = [line for line in log_of(worker).splitlines() if line.startswith("{")]
     return [line for line in map(json.loads, lines) if line.get("event") == event]
 
 

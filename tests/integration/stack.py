@@ -190,6 +190,18 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEA
         time.sleep(0.02)
 
 
+def log_of(worker: WorkerProcess) -> str:
+    """Return the log of a worker."""
+    assert worker.log_file is not None
+    return worker.log_file.read_text()
+
+
+def exit_of(worker: WorkerProcess) -> tuple[int | None, str]:
+    """Wait until a worker ends on its own, and return its exit status and log."""
+    wait_until(lambda: worker.poll() is not None, "the worker ends")
+    return worker.poll(), log_of(worker)
+
+
 def image_event(user_id: str, image: bytes, **fields: Any) -> ImageSubmitted:
     """Create an event that carries its picture."""
     return ImageSubmitted(event_id=uuid4(), user_id=user_id, image=image, **fields)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 import streams.kafka.answer_follower
 from schemas.codec import encode_scored_face
-from schemas.fallback import FallbackReason
-from schemas.scored_face import ScoredFace, face_id_of
+from schemas.scored_face import ScoredFace
 from streams.config.settings import load_settings
 from streams.kafka.answer_follower import AnswerFollower, FollowingFailed
 from streams.kafka.topic_creation import ensure_topics
 from streams.local.embedded_broker import EmbeddedBroker, free_port
+from tests.integration.fallbacks import simulated_face
 from tests.integration.stack import Stack, running_stack
 
 
@@ -47,27 +46,6 @@ async def follower(running: Stack) -> AsyncIterator[WatchedFollower]:
     await following.close()
 
 
-def simulated(event_id: UUID, index: int = 0, count: int = 1, user_id: str = "ada") -> ScoredFace:
-    return ScoredFace(
-        event_id=event_id,
-        face_id=face_id_of(event_id, index),
-        user_id=user_id,
-        face_index=index,
-        face_count=count,
-        embedding=(),
-        embedding_size=0,
-        quality=0.5,
-        frontality=0.5,
-        symmetry=0.5,
-        resolution=0.5,
-        confidence=0.5,
-        formula_version="simulated-1",
-        provenance="simulated",
-        fallback_reason=FallbackReason.NO_FACE,
-        scored_at=datetime.now(UTC),
-    )
-
-
 async def publish(stack: Stack, face: ScoredFace) -> None:
     topic, key = stack.topics.scored_face, face.user_id.encode()
     await stack.publish(encode_scored_face(face), key=key, topic=topic)
@@ -88,9 +66,9 @@ async def test_an_answer_collects_all_faces(running: Stack, follower: WatchedFol
     """Order, duplicates, other events and invalid records do not matter."""
     event_id = uuid4()
     awaited = await follower.expect(event_id, "ada")
-    first, second = simulated(event_id, 0, 2), simulated(event_id, 1, 2)
-    await publish(running, simulated(uuid4()))
-    await publish(running, simulated(event_id, user_id="grace"))
+    first, second = simulated_face(event_id, 0, 2), simulated_face(event_id, 1, 2)
+    await publish(running, simulated_face(uuid4()))
+    await publish(running, simulated_face(event_id, user_id="grace"))
     await running.publish(b"no face", key=b"ada", topic=running.topics.scored_face)
     await publish(running, second)
     await publish(running, second)
@@ -106,7 +84,7 @@ async def test_several_waiters_get_the_same_answer(
     event_id = uuid4()
     one, another, third = [await follower.expect(event_id, "ada") for _ in range(3)]
     follower.forget(third)
-    await publish(running, simulated(event_id))
+    await publish(running, simulated_face(event_id))
     assert await answer(one.answer) == await answer(another.answer)
     assert third.answer.cancelled()
 
@@ -118,7 +96,7 @@ async def test_older_answers_are_not_read(running: Stack, follower: WatchedFollo
         await running.publish(b"older", key=f"user-{number}".encode(), topic=topic)
     event_id = uuid4()
     awaited = await follower.expect(event_id, "ada")
-    await publish(running, simulated(event_id))
+    await publish(running, simulated_face(event_id))
     await answer(awaited.answer)
     partitions = running.settings.kafka_partitions
     assert 1 <= follower.read <= 1 + partitions
@@ -160,7 +138,7 @@ async def test_following_stops_when_idle_and_starts_again(
     await until_idle(follower)
     event_id = uuid4()
     again = await follower.expect(event_id, "ada")
-    await publish(running, simulated(event_id))
+    await publish(running, simulated_face(event_id))
     assert (await answer(again.answer))[0].event_id == event_id
 
 
@@ -174,7 +152,7 @@ async def test_following_continues_while_an_answer_is_awaited(
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(awaited.answer), 1.0)
     assert follower.following
-    await publish(running, simulated(event_id))
+    await publish(running, simulated_face(event_id))
     await answer(awaited.answer)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 
 from streams.local.embedded_broker import free_port
+from streams.process.exits import EXIT_CANNOT_START
 from tests.integration.http_client import (
     DETECT,
     EXTRACT,
@@ -14,7 +14,7 @@ from tests.integration.http_client import (
     call,
     unfinished_requests,
 )
-from tests.integration.stack import Stack, wait_until
+from tests.integration.stack import Stack, exit_of, wait_until
 
 
 def test_the_legacy_ports_serve_the_same_pages(stack: Stack) -> None:
@@ -27,14 +27,13 @@ def test_the_legacy_ports_serve_the_same_pages(stack: Stack) -> None:
             assert len(call(f"http://127.0.0.1:{port}{DETECT}", body).body["faces"]) == 1
 
 
-def test_a_taken_legacy_port_stops_the_start(stack: Stack, tmp_path: Path) -> None:
+def test_a_taken_legacy_port_stops_the_start(stack: Stack) -> None:
     """The log names the port and the setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with stack.worker(wait=False, LEGACY_PORTS=str(port)) as worker:
-            wait_until(lambda: worker.poll() is not None, "the worker ends")
-            assert worker.poll() == 78
-            log = (worker.log_file or tmp_path).read_text()
+            status, log = exit_of(worker)
+            assert status == EXIT_CANNOT_START
             assert f"127.0.0.1:{port} is taken" in log
             assert "LEGACY_PORTS" in log
 

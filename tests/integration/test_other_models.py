@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from streams.process.exits import EXIT_CANNOT_START
-from tests.integration.stack import Stack, answers_for, image_event, wait_until
-from tests.integration.test_startup import ended
+from tests.integration.stack import Stack, answers_for, exit_of, image_event, wait_until
 from tests.models.generated_graphs import embedder_graph
 from tools.pictures import portrait_bytes
 
@@ -72,7 +71,7 @@ async def test_a_custom_embedder_sets_the_size_and_owns_its_collection(stack: St
 
     retrained = own_model(stack.folder / "own", seed=4)
     with stack.worker(wait=False, MODEL_PATH=str(retrained), QDRANT_PATH=index) as worker:
-        exit_status, log = ended(worker)
+        exit_status, log = exit_of(worker)
     assert exit_status == EXIT_CANNOT_START
     assert "faces-mine-512 was made by other models" in log
     assert "delete the collection" in log

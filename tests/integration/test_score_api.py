@@ -23,7 +23,7 @@ from tests.integration.http_client import (
     score_request,
     text_of,
 )
-from tests.integration.stack import Stack, first_record, wait_until
+from tests.integration.stack import Stack, first_record, log_of, wait_until
 from tools.pictures import encoded
 
 
@@ -157,6 +157,5 @@ async def test_a_worker_returns_answers_of_other_workers(
 
 
 def _scored_by(worker: WorkerProcess) -> set[str]:
-    assert worker.log_file is not None
-    lines = [line for line in worker.log_file.read_text().splitlines() if "event scored" in line]
+    lines = [line for line in log_of(worker).splitlines() if "event scored" in line]
     return {json.loads(line)["user_id"] for line in lines}

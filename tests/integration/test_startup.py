@@ -13,7 +13,7 @@ from models.weights import find_weights
 from streams.local.embedded_broker import EmbeddedBroker, free_port
 from streams.local.worker_process import WorkerProcess
 from streams.process.exits import EXIT_CANNOT_START
-from tests.integration.stack import Stack, running_stack, wait_until
+from tests.integration.stack import Stack, exit_of, log_of, running_stack, wait_until
 
 
 @pytest.fixture
@@ -21,17 +21,6 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     """Start a broker for each test."""
     with running_stack(tmp_path) as running:
         yield running
-
-
-def ended(worker: WorkerProcess) -> tuple[int | None, str]:
-    """Wait until a worker ends on its own, and return its exit status and log."""
-    wait_until(lambda: worker.poll() is not None, "the worker ends")
-    return worker.poll(), log_of(worker)
-
-
-def log_of(worker: WorkerProcess) -> str:
-    assert worker.log_file is not None
-    return worker.log_file.read_text()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +36,7 @@ def log_of(worker: WorkerProcess) -> str:
 def test_a_wrong_setting_is_named(stack: Stack, variable: str, value: str, message: str) -> None:
     """The message gives the expected value."""
     with stack.worker(wait=False, **{variable: value}) as worker:
-        status, log = ended(worker)
+        status, log = exit_of(worker)
     assert status == EXIT_CANNOT_START
     assert message in log
     assert "Traceback" not in log
@@ -62,7 +51,7 @@ def test_a_taken_web_port_is_named(stack: Stack) -> None:
             log_file=stack.folder / "second.log",
         )
         with second:
-            status, log = ended(second)
+            status, log = exit_of(second)
     assert status == EXIT_CANNOT_START
     assert f"127.0.0.1:{worker.port} is taken" in log
     assert "PORT" in log
@@ -101,7 +90,7 @@ def test_a_start_without_a_broker_setting_names_the_remedy(tmp_path: Path) -> No
 def test_missing_topics_are_named(stack: Stack) -> None:
     """The worker may not create them."""
     with stack.worker(wait=False, KAFKA_CREATE_TOPICS="false") as worker:
-        status, log = ended(worker)
+        status, log = exit_of(worker)
     assert status == EXIT_CANNOT_START
     assert "image-submitted" in log
     assert "KAFKA_CREATE_TOPICS" in log
@@ -118,7 +107,7 @@ def test_a_corrupt_weight_file_is_named(stack: Stack) -> None:
     data[len(data) // 2] ^= 1
     (weights / good.name).write_bytes(data)
     with stack.worker(wait=False, MODEL_PATH=str(weights)) as worker:
-        status, log = ended(worker)
+        status, log = exit_of(worker)
     assert status == EXIT_CANNOT_START
     assert str(weights / good.name) in log
     assert describe("sface").sha256 in log
@@ -130,7 +119,7 @@ def test_a_second_worker_cannot_open_the_same_index_folder(stack: Stack) -> None
     with stack.worker() as first:
         folder = str(stack.folder / "index")
         with stack.worker(wait=False, QDRANT_PATH=folder) as second:
-            status, log = ended(second)
+            status, log = exit_of(second)
         assert status == EXIT_CANNOT_START
         assert folder in log
         assert "QDRANT" in log

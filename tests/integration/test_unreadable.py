@@ -32,8 +32,8 @@ from tests.batches import (
     produce,
     put,
 )
+from tests.integration.fallbacks import simulated_face
 from tests.integration.stack import Stack, first_record, new_event_id, running_stack
-from tests.integration.test_answer_follower import simulated
 from tools.brokers import apache_is_chosen
 
 #: Changes that make a batch of one record unreadable. A broker may refuse such a batch.
@@ -167,7 +167,7 @@ async def test_unreadable_records_in_other_topics_stop_no_reader(
     name: str, stack: Stack, worker: WorkerProcess
 ) -> None:
     """Indexer, dead letter agent, topic reader and answer follower continue."""
-    face = simulated(new_event_id(), user_id="waiting")
+    face = simulated_face(new_event_id(), user_id="waiting")
     record: Record = (b"waiting", b"not json", [(PLACE_OF_NAME, b"x")])
     data = batch([record], change=UNREADABLE_BATCHES.get(name, lambda _: None))
     follower = AnswerFollower(stack.settings)
