@@ -1,4 +1,4 @@
-"""Two real portraits, and the real models prepared once for the whole run."""
+"""Two real portraits, and the real models, prepared once per run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def collins() -> bytes:
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared graphs of this run."""
+    """The folder of this run's prepared graphs."""
     return tmp_path_factory.mktemp("prepared")
 
 
@@ -43,7 +43,7 @@ Edit = Callable[[Image.Image], Image.Image]
 
 
 def edited(picture: bytes, edit: Edit, quality: int = 95) -> bytes:
-    """A JPEG made from `picture` by `edit`."""
+    """``picture`` after ``edit``, as a JPEG."""
     return encoded(edit(Image.open(BytesIO(picture))), "JPEG", quality=quality)
 
 

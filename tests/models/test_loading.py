@@ -1,4 +1,4 @@
-"""Detectors and embedders of every family, behind the same two interfaces."""
+"""Loading models of every family, from the manifest and from a user's own files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from models.errors import (
     BadDescription,
     InferenceFailed,
     LicenceNotAccepted,
-    UnknownModel,
 )
 from models.loading import load_assessor, load_detector, load_embedder, load_pipeline
 from models.manifest import ModelDescription, chosen, describe, known_models, manifest
@@ -64,10 +63,10 @@ def load(model_path: Path, cache_dir: Path, embedder: str = "sface") -> FacePipe
 
 
 @pytest.mark.parametrize("as_file", [True, False], ids=["file", "folder"])
-def test_512_dimensions_from_a_file_of_ones_own(
+def test_a_users_own_embedder_with_512_dimensions(
     tmp_path: Path, cache_dir: Path, hopper: bytes, as_file: bool
 ) -> None:
-    """By the file itself, or by its name in a folder; size, length and description follow."""
+    """MODEL_PATH is the file itself, or the folder while the setting has its name."""
     path = own_model(tmp_path)
     pipeline = load(path, cache_dir) if as_file else load(tmp_path, cache_dir, embedder="mine")
     (face,) = pipeline.score(hopper, min_confidence=0.7, max_faces=1).faces
@@ -78,10 +77,10 @@ def test_512_dimensions_from_a_file_of_ones_own(
     assert 0.0 < face.measures.quality < 1.0
 
 
-def test_a_described_dimension_that_is_wrong_is_refused(
+def test_a_wrong_described_dimension_is_refused(
     tmp_path: Path, cache_dir: Path, hopper: bytes
 ) -> None:
-    """Before anything reaches a collection of the wrong size."""
+    """Before an embedding of the wrong size reaches a collection."""
     pipeline = load(own_model(tmp_path, dimension=256), cache_dir)
     with pytest.raises(InferenceFailed, match="mine failed: 256 values, not 512 values"):
         pipeline.score(hopper, min_confidence=0.7, max_faces=1)
@@ -99,17 +98,15 @@ def test_a_described_dimension_that_is_wrong_is_refused(
         ("task = ", "mine.toml"),
     ],
 )
-def test_a_description_that_is_wrong_is_explained(
-    tmp_path: Path, described: str, told: str
-) -> None:
-    """Which file, and what in it."""
+def test_an_invalid_description_is_explained(tmp_path: Path, described: str, told: str) -> None:
+    """The error names the file, and the problem in it."""
     own_model(tmp_path, described)
     with pytest.raises(BadDescription, match=told):
         known_models(tmp_path)
 
 
 def test_a_file_without_a_description_is_refused(tmp_path: Path) -> None:
-    """Channel order and scale cannot be guessed; the message says where to write them."""
+    """Channel order and scale cannot be guessed; the error says where to describe them."""
     path = own_model(tmp_path)
     path.with_suffix(".toml").unlink()
     with pytest.raises(BadDescription, match=r"mine\.toml beside it"):
@@ -117,21 +114,21 @@ def test_a_file_without_a_description_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_pinned_file_needs_no_description(tmp_path: Path) -> None:
-    """MODEL_PATH may be a file of the manifest; of the other task, the name decides."""
+    """MODEL_PATH may be a file of the manifest; models for other tasks are chosen by name."""
     path = tmp_path / describe("fr_feature").file_name
     path.touch()
     assert "fr_feature" == chosen("sface", "embed", path).name
     assert "yunet" == chosen("yunet", "detect", path).name
 
 
-def test_what_may_not_be_used_commercially_is_refused(tmp_path: Path, cache_dir: Path) -> None:
-    """At the start, before any file is looked for, unless it is accepted by name."""
+def test_a_non_commercial_model_is_refused(tmp_path: Path, cache_dir: Path) -> None:
+    """Before any file is searched for, unless it is accepted by name."""
     with pytest.raises(LicenceNotAccepted, match="ACCEPT_MODEL_LICENCE=insightface-r50"):
         load(tmp_path, cache_dir, embedder="insightface-r50")
 
 
 def test_thresholds_follow_the_embedder() -> None:
-    """Measured ones, rising as false accepts get rarer; none where nobody measured."""
+    """They rise as false accepts get rarer; an unmeasured embedder has none."""
     assert 0.425 == describe("sface").threshold("1e-4")
     assert 0.407 == describe("fr_feature").threshold()
     assert describe("auraface").threshold() is None
@@ -142,15 +139,13 @@ def test_thresholds_follow_the_embedder() -> None:
 
 
 def test_every_embedder_name_can_name_a_collection() -> None:
-    """Names go into URLs and folders."""
+    """Names become part of URLs and folders."""
     for model in known_models():
         assert model.name.replace("-", "").replace("_", "").isalnum()
-    with pytest.raises(UnknownModel):
-        describe("yunet", "embed")
 
 
 def scrfd_outputs(side: int) -> dict[str, NDArray[np.float32]]:
-    """One face: 8 units of stride 16 from the anchor at cell (10, 9) to each side."""
+    """The outputs for one face, around the anchor at column 10, row 9 of stride 16."""
     outputs: dict[str, NDArray[np.float32]] = {}
     for stride in (8, 16, 32):
         count = (side // stride) ** 2 * 2
@@ -165,7 +160,7 @@ def scrfd_outputs(side: int) -> dict[str, NDArray[np.float32]]:
 
 
 def test_scrfd_is_decoded(tmp_path: Path, cache_dir: Path) -> None:
-    """Known tensors give the known box and landmarks, in source pixels of a larger picture."""
+    """Known outputs give the known box and landmarks, in pixels of a larger picture."""
     path = constant_graph(tmp_path / "scrfd.onnx", scrfd_outputs(320), [1, 3, "height", "width"])
     path.with_suffix(".toml").write_text(SCRFD)
     detector = load_detector(chosen("yunet", "detect", path), path, cache_dir)
@@ -177,8 +172,8 @@ def test_scrfd_is_decoded(tmp_path: Path, cache_dir: Path) -> None:
     assert face.detection_confidence == pytest.approx(0.9)
 
 
-def test_a_graph_that_is_no_scrfd_is_named(tmp_path: Path, cache_dir: Path) -> None:
-    """In place of a box somewhere."""
+def test_a_graph_of_another_family_is_refused(tmp_path: Path, cache_dir: Path) -> None:
+    """The error names the model and the shapes of its outputs."""
     outputs = {"s": np.zeros((5, 1), np.float32)}
     path = constant_graph(tmp_path / "odd.onnx", outputs, [1, 3, "height", "width"])
     path.with_suffix(".toml").write_text(SCRFD)
@@ -191,11 +186,10 @@ NOT_RUN = [model for model in manifest() if model.source.startswith("https:")]
 
 
 @pytest.mark.parametrize("model", NOT_RUN, ids=lambda model: model.name)
-def test_every_model_that_has_to_be_fetched_loads_by_its_entry(
+def test_every_fetched_model_loads_by_its_entry(
     tmp_path: Path, cache_dir: Path, model: ModelDescription
 ) -> None:
-    """From the file of its name, pinned: a graph of its interface, made here, stands in for the
-    weights, which tests cannot fetch."""
+    """A generated graph with its interface replaces the weights, which tests cannot fetch."""
     path = tmp_path / model.file_name
     if model.task == "embed":
         embedder_graph(path, model.dimension)
@@ -223,7 +217,7 @@ def test_every_model_that_has_to_be_fetched_loads_by_its_entry(
 
 
 def agree(one: FacePipeline, other: FacePipeline, picture: bytes) -> float:
-    """Cosine of the embeddings that two pipelines make of one picture."""
+    """Cosine of two pipelines' embeddings of one picture."""
     first, second = (
         pipeline.score(picture, min_confidence=0.5, max_faces=1).faces[0].embedding
         for pipeline in (one, other)
@@ -235,7 +229,7 @@ def agree(one: FacePipeline, other: FacePipeline, picture: bytes) -> float:
 def test_blazeface_finds_what_yunet_finds(
     pipeline: FacePipeline, hopper: bytes, collins: bytes, name: str
 ) -> None:
-    """With the real weights: the same face, and nearly the same crop."""
+    """With the real weights: the same face, and a similar crop."""
     cache = npm_weights(name)
     blaze = load_pipeline(detector=name, model_path=None, cache_dir=cache, limits=LIMITS)
     for picture in (hopper, collins):
@@ -247,7 +241,7 @@ def test_blazeface_finds_what_yunet_finds(
 
 
 def test_real_512_dimensions(hopper: bytes, collins: bytes) -> None:
-    """fr_feature: 512 numbers that know two people apart."""
+    """The embeddings of fr_feature distinguish two people."""
     cache = npm_weights("fr_feature")
     real = load_pipeline(
         embedder="fr_feature",
@@ -266,8 +260,8 @@ def test_real_512_dimensions(hopper: bytes, collins: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["yunet", "sface"])
-def test_check_proves_that_a_model_works(cache_dir: Path, name: str) -> None:
-    """A detector finds the built-in face, an embedder answers with its dimension."""
+def test_check_runs_a_model_once(cache_dir: Path, name: str) -> None:
+    """A detector finds the built-in face, an embedder returns its dimension."""
     checked = check_model(describe(name), None, cache_dir)
     assert ("found" in checked.answer) or ("128 dimensions" == checked.answer)
     assert checked.milliseconds > 0

@@ -1,3 +1,5 @@
+"""The pipeline with the real models, and with detectors whose answers are known."""
+
 from __future__ import annotations
 
 import hashlib
@@ -33,7 +35,7 @@ from tests.models.conftest import edited, encoded
 
 
 class StubDetector:
-    """Answers with `candidates`; cancels the request first when told so."""
+    """Returns ``candidates``; optionally cancels the request first."""
 
     def __init__(self, candidates: Sequence[Detection], *, cancels: bool = False) -> None:
         self._candidates = candidates
@@ -65,7 +67,7 @@ def with_detector(pipeline: FacePipeline, detector: FaceDetector) -> FacePipelin
 
 
 def test_a_portrait_is_scored(pipeline: FacePipeline, hopper: bytes) -> None:
-    """One face, in source pixels, with everything a consumer needs."""
+    """One face in source pixels, with every field a consumer needs."""
     scored = pipeline.score(hopper, min_confidence=0.7, max_faces=1)
     (face,) = scored.faces
     assert (512, 600) == (scored.width, scored.height)
@@ -77,8 +79,8 @@ def test_a_portrait_is_scored(pipeline: FacePipeline, hopper: bytes) -> None:
     assert all(spent > 0 for spent in scored.timings_ms.values())
 
 
-def test_the_models_say_what_they_are(pipeline: FacePipeline) -> None:
-    """Name and published sha256 of both, and the embedding's dimension."""
+def test_the_models_are_described(pipeline: FacePipeline) -> None:
+    """Name and published SHA-256 of both, and the dimension of embeddings."""
     assert ("yunet", "sface") == (pipeline.detector.name, pipeline.embedder.name)
     assert pipeline.detector.sha256.startswith("49f000ec501fef24")
     assert pipeline.embedder.sha256.startswith("fb143eea07838aa5")
@@ -86,7 +88,7 @@ def test_the_models_say_what_they_are(pipeline: FacePipeline) -> None:
 
 
 def test_two_people_in_one_picture(pipeline: FacePipeline, hopper: bytes, collins: bytes) -> None:
-    """Both are found when asked for, the larger face first; one only when one is wanted."""
+    """Both are found, the larger first; with ``max_faces`` 1 only the larger."""
     left, right = Image.open(BytesIO(collins)), Image.open(BytesIO(hopper))
     both = Image.new("RGB", (1024, 600))
     both.paste(left, (0, 0))
@@ -102,7 +104,7 @@ def test_two_people_in_one_picture(pipeline: FacePipeline, hopper: bytes, collin
 
 
 def test_boxes_refer_to_the_upright_picture(pipeline: FacePipeline, hopper: bytes) -> None:
-    """A picture stored on its side, with the EXIF orientation that says so, scores the same."""
+    """A picture stored sideways with its EXIF orientation gets the same scores."""
     exif = Image.Exif()
     exif[0x0112] = 6
     stored = Image.open(BytesIO(hopper)).transpose(Image.Transpose.ROTATE_90)
@@ -115,7 +117,7 @@ def test_boxes_refer_to_the_upright_picture(pipeline: FacePipeline, hopper: byte
 
 
 def test_a_picture_without_a_face(pipeline: FacePipeline) -> None:
-    """A drawn house holds none, not even a doubtful one."""
+    """A drawn house contains no candidate, not even a doubtful one."""
     house = Image.new("RGB", (640, 480), "skyblue")
     draw = ImageDraw.Draw(house)
     draw.rectangle((200, 200, 440, 400), "firebrick")
@@ -132,7 +134,7 @@ def test_a_doubtful_face(pipeline: FacePipeline, hopper: bytes) -> None:
 
 
 def test_bad_pictures_keep_their_own_errors(pipeline: FacePipeline, hopper: bytes) -> None:
-    """Decoding errors pass through unchanged."""
+    """Decoding errors reach the caller unchanged."""
     with pytest.raises(UnreadableImage):
         pipeline.score(b"no picture", min_confidence=0.7, max_faces=1)
     strict = replace(pipeline, limits=DecodeLimits(max_pixels=1000))
@@ -140,14 +142,14 @@ def test_bad_pictures_keep_their_own_errors(pipeline: FacePipeline, hopper: byte
         strict.score(hopper, min_confidence=0.7, max_faces=1)
 
 
-def test_max_faces_below_one_is_the_callers_mistake(pipeline: FacePipeline) -> None:
-    """Not a property of the picture."""
+def test_max_faces_below_one_is_refused(pipeline: FacePipeline) -> None:
+    """As a mistake of the caller, before the picture is read."""
     with pytest.raises(ValueError, match="at least 1, not 0"):
         pipeline.score(b"", min_confidence=0.7, max_faces=0)
 
 
 def test_a_cancelled_request_ends(pipeline: FacePipeline, hopper: bytes) -> None:
-    """Before the first stage, and between two."""
+    """Before the first stage, and between stages."""
     cancellation = Cancellation()
     cancellation.cancel()
     with pytest.raises(InferenceTerminated):
@@ -161,7 +163,7 @@ def test_a_cancelled_request_ends(pipeline: FacePipeline, hopper: bytes) -> None
 def test_landmarks_on_one_point_are_a_failed_inference(
     pipeline: FacePipeline, hopper: bytes
 ) -> None:
-    """The detector is to blame, and named."""
+    """The error names the detector."""
     face = Detection((0, 0, 100, 100), np.full((5, 2), 50, np.float32), 0.9)
     broken = with_detector(pipeline, StubDetector([face]))
     with pytest.raises(InferenceFailed, match="yunet failed: The landmarks"):
@@ -169,14 +171,14 @@ def test_landmarks_on_one_point_are_a_failed_inference(
 
 
 def test_threads_share_the_pipeline(pipeline: FacePipeline, hopper: bytes, collins: bytes) -> None:
-    """Two pictures scored over and over by four threads never mix."""
+    """Four threads that score two pictures repeatedly never mix them up."""
     expected = [
         pipeline.score(p, min_confidence=0.7, max_faces=1).faces[0].embedding
         for p in (hopper, collins)
     ]
 
     def scored(number: int) -> NDArray[np.float32]:
-        # Alternating thresholds and counts: nothing about one call may touch another.
+        # Thresholds alternate, because no call may affect another.
         picture = (hopper, collins)[number % 2]
         faces = pipeline.score(picture, min_confidence=0.3 + number % 5 / 10, max_faces=1).faces
         return faces[0].embedding
@@ -187,14 +189,14 @@ def test_threads_share_the_pipeline(pipeline: FacePipeline, hopper: bytes, colli
 
 
 def test_warm_up_proves_that_the_models_work(pipeline: FacePipeline) -> None:
-    """It passes with the real models, and fails with a detector that is blind."""
+    """It passes with the real models, and fails with a detector that finds nothing."""
     pipeline.warm_up()
     with pytest.raises(NoFaceFound):
         with_detector(pipeline, StubDetector([])).warm_up()
 
 
-def test_loading_refuses_what_is_not_pinned(cache_dir: Path, tmp_path: Path) -> None:
-    """Unknown names, models of another task, and corrupt weight files stop the start."""
+def test_loading_refuses_unknown_and_corrupt_models(cache_dir: Path, tmp_path: Path) -> None:
+    """Unknown names, models for another task, and corrupt weight files."""
     limits = DecodeLimits()
     with pytest.raises(UnknownModel):
         load_pipeline(detector="sface", model_path=None, cache_dir=cache_dir, limits=limits)
@@ -208,7 +210,7 @@ def test_loading_refuses_what_is_not_pinned(cache_dir: Path, tmp_path: Path) -> 
 def test_a_grey_picture_of_a_face_scores_like_a_coloured_one(
     pipeline: FacePipeline, collins: bytes
 ) -> None:
-    """Odd but valid pictures are scored like any other."""
+    """Colour is not required."""
     grey = pipeline.score(
         edited(collins, lambda p: p.convert("L")), min_confidence=0.7, max_faces=1
     )
@@ -216,7 +218,7 @@ def test_a_grey_picture_of_a_face_scores_like_a_coloured_one(
 
 
 def test_every_face_is_detected(pipeline: FacePipeline, hopper: bytes, collins: bytes) -> None:
-    """All of them, the most prominent first, with the boxes that scoring gives them."""
+    """The most prominent first, with the same boxes as in scoring."""
     both = Image.new("RGB", (1024, 600))
     both.paste(Image.open(BytesIO(collins)), (0, 0))
     both.paste(Image.open(BytesIO(hopper)), (512, 0))
@@ -229,8 +231,8 @@ def test_every_face_is_detected(pipeline: FacePipeline, hopper: bytes, collins: 
     ]
 
 
-def test_detecting_no_face_is_no_failure(pipeline: FacePipeline, hopper: bytes) -> None:
-    """Neither where there is none, nor where all are below the minimum; a bad picture is one."""
+def test_detecting_no_face_is_a_valid_result(pipeline: FacePipeline, hopper: bytes) -> None:
+    """Without any face, and with all of them below the minimum; a bad picture still fails."""
     blank = encoded(Image.new("RGB", (200, 200), "skyblue"), "PNG")
     assert () == pipeline.detect(blank, min_confidence=0.7).faces
     assert () == pipeline.detect(hopper, min_confidence=0.99).faces
@@ -239,8 +241,10 @@ def test_detecting_no_face_is_no_failure(pipeline: FacePipeline, hopper: bytes) 
         pipeline.detect(b"no picture", min_confidence=0.7)
 
 
-def test_an_aligned_crop_is_embedded_as_it_is(pipeline: FacePipeline, hopper: bytes) -> None:
-    """The crop of a portrait gets the portrait's own embedding; a larger copy nearly so."""
+def test_an_aligned_crop_is_embedded_without_detection(
+    pipeline: FacePipeline, hopper: bytes
+) -> None:
+    """The crop of a portrait gets the portrait's embedding; a larger copy nearly the same."""
     portrait = pipeline.score(hopper, min_confidence=0.7, max_faces=1).faces[0]
     pixels = decode(hopper, DecodeLimits())
     crop = Image.fromarray(align(pixels, portrait.landmarks)[:, :, ::-1])
@@ -254,7 +258,7 @@ def test_an_aligned_crop_is_embedded_as_it_is(pipeline: FacePipeline, hopper: by
 
 
 def test_a_small_aligned_crop_has_a_lower_quality(pipeline: FacePipeline, hopper: bytes) -> None:
-    """Its pixels are counted before it is enlarged."""
+    """Resolution is measured before the crop is enlarged."""
     portrait = pipeline.score(hopper, min_confidence=0.7, max_faces=1).faces[0]
     crop = Image.fromarray(align(decode(hopper, DecodeLimits()), portrait.landmarks)[:, :, ::-1])
     whole, small = (
@@ -264,7 +268,7 @@ def test_a_small_aligned_crop_has_a_lower_quality(pipeline: FacePipeline, hopper
 
 
 def test_detecting_and_embedding_end_when_cancelled(pipeline: FacePipeline) -> None:
-    """Before they look at the picture."""
+    """Before they read the picture."""
     cancellation = Cancellation()
     cancellation.cancel()
     with pytest.raises(InferenceTerminated):

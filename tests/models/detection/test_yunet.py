@@ -1,3 +1,5 @@
+"""YuNet: parity with OpenCV, picture sizes, and the decoding of its outputs."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -36,7 +38,7 @@ def pixels_of(picture: bytes) -> Pixels:
 def detect(
     yunet: YuNetDetector, image: Pixels, min_confidence: float = 0.7, max_faces: int = 1
 ) -> list[Detection]:
-    """None where none is sure enough."""
+    """The faces found; an empty list when there are none."""
     search, cancellation = FaceSearch(yunet), Cancellation()
     with suppress(NoFaceFound, LowConfidence):
         found = search.faces(
@@ -65,9 +67,10 @@ def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
 def test_parity_with_opencv(
     yunet: YuNetDetector, hopper: bytes, collins: bytes, scale: float
 ) -> None:
-    """OpenCV's FaceDetectorYN, on the published weights, finds the same boxes, points, scores.
+    """OpenCV's FaceDetectorYN finds the same boxes, landmarks and scores.
 
-    The sizes that result are no multiples of 32, so that the padding is compared too.
+    It runs the published weights. The picture sizes are not multiples of 32, so that the padding
+    is compared too.
     """
     both = side_by_side(Image.open(BytesIO(hopper)), Image.open(BytesIO(collins)))
     resized = both.resize((round(both.width * scale), round(both.height * scale)))
@@ -87,7 +90,7 @@ def test_parity_with_opencv(
 
 
 def test_landmarks_are_ordered_as_seen_in_the_image(yunet: YuNetDetector, hopper: bytes) -> None:
-    """Left eye, right eye, nose, left mouth corner, right mouth corner; a mirror keeps that."""
+    """Left eye, right eye, nose, left mouth corner, right mouth corner; also in a mirror."""
     for picture in (hopper, edited(hopper, lambda p: p.transpose(Image.Transpose(0)))):
         left_eye, right_eye, nose, left_mouth, right_mouth = detect(yunet, pixels_of(picture))[
             0
@@ -101,7 +104,7 @@ def test_landmarks_are_ordered_as_seen_in_the_image(yunet: YuNetDetector, hopper
 def test_a_face_is_found_at_any_picture_size(
     yunet: YuNetDetector, collins: bytes, side: int
 ) -> None:
-    """Boxes come in source pixels, at the same place relative to the picture."""
+    """Boxes are in source pixels, at the same relative position."""
     small = pixels_of(collins)
     image = np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
     expected = np.array(detect(yunet, small)[0].bounding_box) / small.shape[0]
@@ -113,7 +116,7 @@ def test_a_face_is_found_at_any_picture_size(
 def test_a_face_that_fills_the_frame_is_found(
     yunet: YuNetDetector, hopper: bytes, max_faces: int
 ) -> None:
-    """A tight crop, enlarged: too large for the 640 that groups need."""
+    """An enlarged tight crop is too large to be found at 640 pixels."""
     image = pixels_of(hopper)
     x, y, width, height = (round(value) for value in detect(yunet, image)[0].bounding_box)
     crop = image[y : y + height, x : x + width]
@@ -121,8 +124,8 @@ def test_a_face_that_fills_the_frame_is_found(
     assert 1 == len(detect(yunet, huge, max_faces=max_faces))
 
 
-def test_a_small_face_needs_the_second_size(yunet: YuNetDetector, collins: bytes) -> None:
-    """At 320 it is too small, so that 640 is tried although one face is enough."""
+def test_a_small_face_is_found_at_the_second_size(yunet: YuNetDetector, collins: bytes) -> None:
+    """It is too small at 320 pixels, so 640 follows although one face is enough."""
     wide = Image.new("RGB", (1800, 1400), "grey")
     wide.paste(Image.open(BytesIO(collins)).resize((240, 240)), (900, 300))
     image = pixels_of(encoded(wide, "PNG"))
@@ -135,21 +138,23 @@ def test_a_small_face_needs_the_second_size(yunet: YuNetDetector, collins: bytes
 def test_large_and_small_faces_of_a_group_are_found(
     yunet: YuNetDetector, hopper: bytes, collins: bytes
 ) -> None:
-    """With several faces wanted both sizes are searched, and no face is counted twice."""
+    """For several faces both sizes are searched, and no face is counted twice."""
     group = Image.open(BytesIO(hopper)).resize((1280, 1500))
     group.paste(Image.open(BytesIO(collins)).resize((150, 150)), (0, 0))
     assert 2 == len(detect(yunet, pixels_of(encoded(group, "PNG")), max_faces=5))
 
 
 @pytest.mark.parametrize("size", [(16, 12_000), (12_000, 16), (33, 31)])
-def test_pictures_of_odd_shape_do_no_harm(yunet: YuNetDetector, size: tuple[int, int]) -> None:
-    """A strip shrinks to less than a pixel; it is searched all the same."""
+def test_pictures_of_extreme_shape_are_searched(
+    yunet: YuNetDetector, size: tuple[int, int]
+) -> None:
+    """Even a strip that would shrink to less than a pixel."""
     strip = np.full((size[1], size[0], 3), 127, np.uint8)
     assert [] == detect(yunet, strip, max_faces=5)
 
 
 def test_a_minimum_below_the_floor_lowers_the_floor(yunet: YuNetDetector) -> None:
-    """Who asks for doubtful faces gets them."""
+    """With a low minimum, doubtful faces are returned."""
     noise = np.random.default_rng(5).integers(0, 256, (320, 320, 3)).astype(np.uint8)
     assert [] == detect(yunet, noise, min_confidence=0.4)
     assert detect(yunet, noise, min_confidence=0.01)
@@ -158,9 +163,11 @@ def test_a_minimum_below_the_floor_lowers_the_floor(yunet: YuNetDetector) -> Non
 def answered(
     rows: int, columns: int, cells: dict[tuple[int, int, int], float]
 ) -> dict[str, NDArray[np.float32]]:
-    """What the network says of a picture of that size where some cells, by stride, row and column,
-    have these scores. Each box is as large as its cell and has its middle in the cell's corner;
-    landmark number n is n cells to the right of that."""
+    """Network outputs for a picture of that size, with scores by (stride, row, column).
+
+    Each box has the size of its cell and is centred on the cell's corner; landmark number n is n
+    cells to the right of it.
+    """
     outputs = {}
     for stride in (8, 16, 32):
         high, wide = rows // stride, columns // stride
@@ -175,8 +182,8 @@ def answered(
     return outputs
 
 
-def test_cells_of_every_stride_are_put_where_they_are() -> None:
-    """The first and the last of each, on a picture that is wider than high; best score first."""
+def test_cells_of_every_stride_are_decoded() -> None:
+    """The first and last cell of each stride, in a wide picture; best score first."""
     places = [(8, 0, 0), (8, 7, 11), (16, 0, 0), (16, 3, 5), (32, 0, 0), (32, 1, 2)]
     scores = [0.5, 0.9, 0.6, 0.8, 0.7, 0.95]
     boxes, landmarks, found = decode_outputs(
@@ -191,8 +198,8 @@ def test_cells_of_every_stride_are_put_where_they_are() -> None:
         assert points.tolist() == [[x + n * stride, y] for n in range(5)]
 
 
-def test_nothing_and_too_much() -> None:
-    """Shapes stay when no cell counts; when all do, the best are kept."""
+def test_no_candidates_and_too_many() -> None:
+    """No cell: empty arrays of the same shapes. All cells: the best are kept."""
     nothing = decode_outputs(answered(64, 96, {}), 96, 0.4)
     assert [part.shape for part in nothing] == [(0, 4), (0, 5, 2), (0,)]
     everything = decode_outputs(answered(256, 320, {(16, 3, 4): 0.8}), 320, 0.0)

@@ -1,3 +1,5 @@
+"""Alignment onto the template."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -17,8 +19,8 @@ def test_a_similar_face_lands_on_the_template_exactly(angle: float) -> None:
     np.testing.assert_allclose(mapped, TEMPLATE, atol=1e-9)
 
 
-def test_no_other_similarity_comes_nearer() -> None:
-    """Of a face of other proportions, the squared distance is the least possible."""
+def test_no_other_similarity_is_closer() -> None:
+    """For a face with other proportions, the squared distance is minimal."""
     landmarks = TEMPLATE * [1.3, 0.9] + np.array([[3, 1], [-4, 2], [5, 0], [1, -6], [2, 2]])
     matrix = similarity_to_template(landmarks)
 
@@ -36,13 +38,13 @@ def test_no_other_similarity_comes_nearer() -> None:
 
 
 def test_landmarks_on_one_point_are_refused() -> None:
-    """There is no face to turn upright."""
+    """They define no rotation and no scale."""
     with pytest.raises(ValueError, match="do not span a face"):
         similarity_to_template(np.full((5, 2), 7.0))
 
 
 def test_the_crop_shows_the_landmarks_at_the_template() -> None:
-    """Sub-pixel: a bright spot on a landmark keeps its centre of gravity."""
+    """With sub-pixel accuracy: the centre of a bright spot on a landmark is preserved."""
     image = np.zeros((400, 400, 3), np.uint8)
     landmarks = TEMPLATE * 2.0 + 60.0
     x, y = np.rint(landmarks[2]).astype(int)

@@ -1,3 +1,5 @@
+"""Embeddings: parity with OpenCV, golden vectors, and robustness."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -66,9 +68,9 @@ def only_face(pipeline: FacePipeline, picture: bytes) -> Face:
 def test_parity_with_opencv(
     pipeline: FacePipeline, hopper: bytes, collins: bytes, tmp_path: Path
 ) -> None:
-    """OpenCV's FaceRecognizerSF aligns and embeds the same, from the same landmarks.
+    """OpenCV's FaceRecognizerSF gives the same crop and embedding from the same landmarks.
 
-    It gets the published graph, without the stale inputs that OpenCV 5 stumbles over.
+    It gets the published graph without its stale inputs, which OpenCV 5 does not accept.
     """
     published = onnx.load(find_weights("sface"))
     del published.graph.input[1:]
@@ -85,7 +87,7 @@ def test_parity_with_opencv(
 
 
 def test_golden_vectors(pipeline: FacePipeline, hopper: bytes, collins: bytes) -> None:
-    """The embeddings that are in users' indexes: a change of these needs a new collection."""
+    """Users' indexes contain such embeddings: a change of them requires a new collection."""
     for picture, golden in ((hopper, GOLDEN_HOPPER), (collins, GOLDEN_COLLINS)):
         np.testing.assert_allclose(only_face(pipeline, picture).embedding[:16], golden, atol=3e-3)
 
@@ -96,7 +98,7 @@ VARIANTS: dict[str, Edit] = {
     "darker": lambda p: ImageEnhance.Brightness(p).enhance(0.5),
     "grey": lambda p: p.convert("L"),
     "half the size": lambda p: p.reduce(2),
-    "turned a little": lambda p: p.rotate(12, Image.Resampling.BICUBIC),
+    "slightly rotated": lambda p: p.rotate(12, Image.Resampling.BICUBIC),
 }
 
 
@@ -104,7 +106,7 @@ VARIANTS: dict[str, Edit] = {
 def test_a_variant_is_nearer_to_its_own_person(
     pipeline: FacePipeline, hopper: bytes, collins: bytes, variant: str
 ) -> None:
-    """Above SFace's threshold of 0.463 (false accept rate 1e-5), the other person far below."""
+    """Above SFace's threshold of 0.463 (false accept rate 1e-5); the other person is far below."""
     originals = [only_face(pipeline, picture).embedding for picture in (hopper, collins)]
     for own, picture in enumerate((hopper, collins)):
         varied = only_face(pipeline, edited(picture, VARIANTS[variant])).embedding
@@ -113,7 +115,7 @@ def test_a_variant_is_nearer_to_its_own_person(
 
 
 def test_the_embedding_is_a_float32_unit_vector(pipeline: FacePipeline, hopper: bytes) -> None:
-    """Of the dimension that the manifest states."""
+    """Its dimension is that of the manifest."""
     embedding = only_face(pipeline, hopper).embedding
     assert (pipeline.embedder.dimension,) == embedding.shape
     assert np.float32 == embedding.dtype
@@ -121,7 +123,7 @@ def test_the_embedding_is_a_float32_unit_vector(pipeline: FacePipeline, hopper: 
 
 
 class RecordingSession:
-    """Answers with what it was given to answer, and keeps what it was asked."""
+    """Returns a fixed answer and records the input tensor."""
 
     def __init__(self, answer: list[float]) -> None:
         self.answer = np.array([answer], dtype=np.float32)
@@ -141,7 +143,7 @@ class RecordingSession:
 def test_the_manifest_decides_channel_order_and_scaling(
     channels: str, mean: float, scale: float, expected: list[float]
 ) -> None:
-    """The graph gets (value - mean) / scale, planes in the stated order."""
+    """The graph gets (value - mean) / scale, with planes in the described order."""
     session = RecordingSession([3.0, 4.0])
     description = replace(describe("sface"), dimension=2, mean=mean, scale=scale)
     description = replace(description, channels="rgb" if channels == "rgb" else "bgr")
@@ -158,7 +160,7 @@ def test_the_manifest_decides_channel_order_and_scaling(
     [([1.0, 2.0, 3.0], "3 values, not 2 values"), ([0.0, 0.0], "length 0"), ([1.0, np.nan], "nan")],
 )
 def test_an_unusable_answer_is_a_failed_inference(answer: list[float], reason: str) -> None:
-    """No vector of a wrong size, or without a direction, gets into an index."""
+    """A vector of a wrong size, or without a direction, never reaches an index."""
     embedder = AlignedCropEmbedder(
         RecordingSession(answer), replace(describe("sface"), dimension=2)
     )

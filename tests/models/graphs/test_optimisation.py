@@ -1,3 +1,5 @@
+"""Optimised graphs return the same values as the original ones."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -24,8 +26,10 @@ RANDOM = np.random.default_rng(20_26)
 def saved_model(
     folder: Path, nodes: list[Any], constants: dict[str, Array], output_shape: list[int]
 ) -> Path:
-    """An ONNX file with the input x (1, 4, 6, 6) and the output y; constants are listed as
-    inputs too, as in the published SFace."""
+    """An ONNX file with the input x (1, 4, 6, 6) and the output y.
+
+    Constants are listed as inputs too, as in the published SFace.
+    """
     names = {**{"x": [1, 4, 6, 6]}, **{name: list(v.shape) for name, v in constants.items()}}
     graph = helper.make_graph(
         nodes,
@@ -58,11 +62,11 @@ NORM_INPUTS = ["gamma", "beta", "mean", "variance"]
 
 
 def assert_same_output(path: Path, gone: set[str]) -> None:
-    """The rewritten graph answers as the original does, and has none of the operators `gone`."""
+    """The optimised graph returns the original's values, without the operators ``gone``."""
     x = normal(1, 4, 6, 6)
     session = onnx.load(path)
     before_ops = {node.op_type for node in session.graph.node}
-    assert gone <= before_ops, "the test graph does not contain what should be rewritten"
+    assert gone <= before_ops, "the test graph lacks the operators to be removed"
     del session.graph.input[1:]
     before = OnnxSession("before", session.SerializeToString()).run(x, Cancellation())["y"]
     rewritten = optimise(path, dynamic_input=False)
@@ -75,7 +79,7 @@ def assert_same_output(path: Path, gone: set[str]) -> None:
 def test_batch_normalisation_folds_into_the_convolution_before_it(
     tmp_path: Path, bias: bool
 ) -> None:
-    """With and without a bias of the convolution's own."""
+    """Whether or not the convolution has a bias."""
     constants = {"w": normal(5, 4, 3, 3), **norm_constants(5)}
     if bias:
         constants["b"] = normal(5)
@@ -88,7 +92,7 @@ def test_batch_normalisation_folds_into_the_convolution_before_it(
 
 
 def test_batch_normalisation_folds_into_the_gemm_before_it(tmp_path: Path) -> None:
-    """As behind SFace's last layer."""
+    """As after SFace's last layer."""
     constants = {"w": normal(7, 144), "b": normal(7), **norm_constants(7)}
     nodes = [
         helper.make_node("Flatten", ["x"], ["f"]),
@@ -98,7 +102,7 @@ def test_batch_normalisation_folds_into_the_gemm_before_it(tmp_path: Path) -> No
     assert_same_output(saved_model(tmp_path, nodes, constants, [1, 7]), {"BatchNormalization"})
 
 
-def test_batch_normalisation_folds_into_the_gemm_behind_a_flatten(tmp_path: Path) -> None:
+def test_batch_normalisation_folds_into_the_gemm_after_a_flatten(tmp_path: Path) -> None:
     """As before SFace's last layer, with a dropout in between."""
     constants = {"w": normal(7, 144), "b": normal(7), **norm_constants(4)}
     nodes = [
@@ -112,7 +116,7 @@ def test_batch_normalisation_folds_into_the_gemm_behind_a_flatten(tmp_path: Path
 
 
 def test_batch_normalisation_of_a_shared_result_stays(tmp_path: Path) -> None:
-    """A convolution that something else reads as well must not be changed."""
+    """A convolution with another consumer must not change."""
     constants = {"w": normal(4, 4, 1, 1), **norm_constants(4)}
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["c"]),
@@ -122,9 +126,11 @@ def test_batch_normalisation_of_a_shared_result_stays(tmp_path: Path) -> None:
     assert_same_output(saved_model(tmp_path, nodes, constants, [1, 4, 6, 6]), set())
 
 
-def test_what_mxnet_exported_is_repaired(tmp_path: Path) -> None:
-    """`spatial = 0` and a flat vector of slopes, refused by onnxruntime as they stand: the same as
-    the graph that says what was meant."""
+def test_graphs_exported_by_mxnet_are_repaired(tmp_path: Path) -> None:
+    """``spatial = 0`` and a flat vector of slopes, which onnxruntime refuses unrepaired.
+
+    The repaired graph returns the same values as one written correctly.
+    """
     constants = {"w": normal(5, 4, 3, 3), "a": normal(5), "w2": normal(5, 5, 1, 1)}
     constants |= norm_constants(5)
 
@@ -151,8 +157,8 @@ def test_what_mxnet_exported_is_repaired(tmp_path: Path) -> None:
     np.testing.assert_allclose(repaired.run(x, Cancellation())["y"], expected, rtol=2e-5, atol=2e-5)
 
 
-def test_a_vector_of_slopes_that_means_columns_stays(tmp_path: Path) -> None:
-    """As ONNX has it: six slopes for six columns."""
+def test_a_vector_of_slopes_per_column_stays(tmp_path: Path) -> None:
+    """As ONNX defines it: six slopes for six columns."""
     nodes = [helper.make_node("PRelu", ["x", "a"], ["y"])]
     assert_same_output(saved_model(tmp_path, nodes, {"a": normal(6)}, [1, 4, 6, 6]), set())
 
@@ -186,7 +192,7 @@ def test_block_quantised_weights_become_floats(tmp_path: Path, zero: bool) -> No
 
 
 def test_weights_quantised_by_channel_become_floats(tmp_path: Path) -> None:
-    """One scale for each output channel."""
+    """One scale per output channel."""
     quantised = RANDOM.integers(-128, 128, (5, 4, 3, 3)).astype(np.int8)
     nodes = [
         helper.make_node("DequantizeLinear", ["q", "s"], ["w"], axis=0),
@@ -199,7 +205,7 @@ def test_weights_quantised_by_channel_become_floats(tmp_path: Path) -> None:
 def test_prepared_sface_equals_the_published_graph(
     pipeline: FacePipeline, hopper: bytes, collins: bytes
 ) -> None:
-    """Only cleaned of its stale inputs, the published graph gives the same embeddings."""
+    """The published graph, without its stale inputs, gives the same embeddings."""
     published = onnx.load(find_weights("sface"))
     data = [item for item in published.graph.input if item.name == "data"]
     del published.graph.input[:]
@@ -215,6 +221,6 @@ def test_prepared_sface_equals_the_published_graph(
 
 
 def test_optimising_twice_gives_the_same_bytes() -> None:
-    """Two processes that prepare at once must not disagree."""
+    """Two processes that prepare at once must agree."""
     yunet = find_weights("yunet")
     assert optimise(yunet, dynamic_input=True) == optimise(yunet, dynamic_input=True)

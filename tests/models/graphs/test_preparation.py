@@ -1,3 +1,5 @@
+"""Prepared graphs in a cache folder that several processes share."""
+
 from __future__ import annotations
 
 import subprocess
@@ -30,7 +32,7 @@ def start_loading(cache_dir: Path) -> subprocess.Popen[str]:
 
 
 def prepare(cache_dir: Path) -> Path:
-    """Prepare YuNet and answer its cache file."""
+    """Prepare YuNet and return its cache file."""
     prepared_graph(YUNET, find_weights("yunet"), cache_dir)
     return prepared_path(YUNET, cache_dir)
 
@@ -49,8 +51,8 @@ def test_processes_may_share_a_cache_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flipped bit", "cut off", "empty", "no digest", "bad digest"])
-def test_a_corrupt_cache_file_is_made_again(tmp_path: Path, damage: str) -> None:
-    """Whatever happened to the cache, the graph that is loaded is the right one."""
+def test_a_corrupt_cache_file_is_replaced(tmp_path: Path, damage: str) -> None:
+    """Whatever happened to the cache, the correct graph is loaded."""
     path = prepare(tmp_path)
     good = path.read_bytes()
     digest = path.with_name(path.name + ".sha256")
@@ -70,16 +72,18 @@ def test_a_corrupt_cache_file_is_made_again(tmp_path: Path, damage: str) -> None
     assert good == path.read_bytes()
 
 
-def test_a_cache_folder_that_cannot_be_written_only_costs_time(tmp_path: Path) -> None:
-    """The graph comes from memory then."""
+def test_an_unwritable_cache_folder_only_costs_time(tmp_path: Path) -> None:
+    """The graph is prepared in memory."""
     (tmp_path / "cache").write_text("a file where the folder should be")
     graph = prepared_graph(YUNET, find_weights("yunet"), tmp_path / "cache")
     assert isinstance(graph, bytes)
     OnnxSession("yunet", graph)
 
 
-def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Readers see the old content or the new one; what could not be written is cleared away."""
+def test_a_full_disk_leaves_no_partial_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers see the old content; the partial file is deleted."""
     path = prepare(tmp_path)
     path.write_bytes(b"damaged")
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
@@ -94,8 +98,8 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
 
-def test_files_appear_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is written under its final name; a reader at any moment finds all or nothing."""
+def test_files_are_replaced_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is written under its final name."""
     written: list[str] = []
     really_write = Path.write_bytes
 
@@ -110,15 +114,15 @@ def test_files_appear_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert not {file.name for file in tmp_path.iterdir()} & set(written)
 
 
-def test_others_may_read_the_cache(tmp_path: Path) -> None:
-    """An image built by one user is run by another: the mode follows the umask."""
+def test_other_users_may_read_the_cache(tmp_path: Path) -> None:
+    """One user builds a container image, another runs it: the mode follows the umask."""
     plain = tmp_path / "plain"
     plain.touch()
     assert plain.stat().st_mode == prepare(tmp_path).stat().st_mode
 
 
-def test_a_graph_that_cannot_be_rewritten_is_named(tmp_path: Path) -> None:
-    """Not a protobuf traceback, but which model and which file."""
+def test_a_broken_graph_is_named(tmp_path: Path) -> None:
+    """The error names the model and the file."""
     broken = tmp_path / "weights.onnx"
     broken.write_bytes(b"not a graph")
     with pytest.raises(InferenceFailed, match=r"yunet failed: its graph .*weights\.onnx"):

@@ -1,4 +1,4 @@
-"""Large JPEGs are decoded at a part of their size, and nobody notices but by the time."""
+"""Large JPEGs are decoded at reduced size, with the same results in less time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIMITS = DecodeLimits()
 
 @cache
 def phone_picture(face_height: int, orientation: int = 1) -> bytes:
-    """A JPEG of 12 megapixels that shows the portrait, stored as the orientation says."""
+    """A JPEG of 12 megapixels that shows the portrait, stored with that orientation."""
     face = portrait()
     face = face.resize((face.width * face_height // face.height, face_height))
     picture = Image.new("RGB", PHONE, (128, 120, 110))
@@ -48,7 +48,7 @@ def test_a_large_face_is_scored_as_in_the_whole_picture(
     face_height: int,
     orientation: int,
 ) -> None:
-    """Its box, landmarks and resolution in pixels of the source, and an equal embedding."""
+    """Box, landmarks and resolution are in source pixels, and the embedding is the same."""
     image = phone_picture(face_height, orientation)
     reduced = score(pipeline, image)
     monkeypatch.setattr(models.pipeline, "LARGE_FRAME", 1_000_000)
@@ -66,7 +66,7 @@ def test_a_large_face_is_scored_as_in_the_whole_picture(
 def test_a_small_face_is_cropped_from_all_pixels(
     pipeline: FacePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Found in a part of them, embedded from the whole."""
+    """It is found in the reduced picture, and embedded from the whole one."""
     image = phone_picture(300)
     decoded = whole_decodings(monkeypatch)
     found = score(pipeline, image)
@@ -77,10 +77,10 @@ def test_a_small_face_is_cropped_from_all_pixels(
     assert np.allclose(found.faces[0].landmarks, plain.faces[0].landmarks, atol=3)
 
 
-def test_faces_that_are_only_detected_are_in_source_pixels_too(
+def test_detected_faces_are_in_source_pixels(
     pipeline: FacePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The page /api/detect-face has the same boxes."""
+    """As ``/api/detect-face`` returns them."""
     image = phone_picture(900)
     reduced = pipeline.detect(image, min_confidence=0.7)
     monkeypatch.setattr(models.pipeline, "LARGE_FRAME", 1_000_000)
@@ -91,10 +91,10 @@ def test_faces_that_are_only_detected_are_in_source_pixels_too(
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_picture_without_a_face_is_told_by_its_own_size(
+def test_the_error_of_a_picture_without_a_face_has_the_source_size(
     pipeline: FacePipeline, orientation: int
 ) -> None:
-    """Whoever reads of 2016 x 1512 pixels would look for another picture."""
+    """Not the reduced size."""
     size = PHONE if orientation == 1 else PHONE[::-1]
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -105,8 +105,10 @@ def test_a_picture_without_a_face_is_told_by_its_own_size(
 
 
 def crowded_picture() -> bytes:
-    """20 megapixels: one large portrait, small ones, and small ones that are blurred or askew, as
-    doubtful as faces get."""
+    """20 megapixels with one large portrait, and small sharp, blurred and tilted ones.
+
+    The blurred and tilted ones are as doubtful as faces get.
+    """
     picture = Image.new("RGB", (3880, 5184), (128, 120, 110))
     large = portrait("eileen-collins").resize((1400, 1400))
     picture.paste(large, (200, 300))
@@ -125,7 +127,7 @@ def crowded_picture() -> bytes:
 def test_small_and_doubtful_faces_are_those_of_the_whole_picture(
     pipeline: FacePipeline, monkeypatch: pytest.MonkeyPatch, max_faces: int
 ) -> None:
-    """A closer look at enlarged pixels would take some for faces, and others for none."""
+    """Close-ups of enlarged pixels would accept some wrongly, and reject others."""
     image = crowded_picture()
     scored = pipeline.score(image, min_confidence=0.7, max_faces=max_faces)
     detected = pipeline.detect(image, min_confidence=0.7)
@@ -138,10 +140,10 @@ def test_small_and_doubtful_faces_are_those_of_the_whole_picture(
     assert _boxes(detected) == pytest.approx(_boxes(everyone), abs=0.01)
 
 
-def test_a_candidate_that_just_misses_is_looked_at_among_all_pixels(
+def test_a_near_miss_is_searched_in_the_whole_picture(
     pipeline: FacePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether it is a face must not hang on how the picture was shrunk."""
+    """Whether it is a face must not depend on how the picture was reduced."""
     image = phone_picture(900)
     exact = score(pipeline, image).faces[0].detection_confidence
     decoded = whole_decodings(monkeypatch)
@@ -152,7 +154,7 @@ def test_a_candidate_that_just_misses_is_looked_at_among_all_pixels(
 
 
 def whole_decodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Grows by one with every picture that is decoded whole."""
+    """A list that grows by one with every picture decoded whole."""
     decoded: list[str] = []
 
     def watched(data: bytes, limits: DecodeLimits) -> object:
@@ -167,27 +169,19 @@ def _boxes(found: ScoredImage | DetectedFaces) -> NDArray[np.float64]:
     return np.array([face.bounding_box for face in found.faces])
 
 
-def test_one_sure_face_is_read_in_part_only(
+def test_one_sure_face_needs_only_the_reduced_picture(
     pipeline: FacePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The common large photograph stays cheap."""
+    """The most common large photograph stays cheap."""
     decoded = whole_decodings(monkeypatch)
     score(pipeline, phone_picture(900))
     pipeline.detect(phone_picture(900), min_confidence=0.7)
     assert decoded == []
 
 
-def test_a_large_picture_without_a_face_says_its_own_size(pipeline: FacePipeline) -> None:
-    """Not that of the part in which it was looked for."""
-    image = encoded(Image.new("RGB", PHONE, (128, 120, 110)), "JPEG")
-    with pytest.raises(NoFaceFound) as raised:
-        score(pipeline, image)
-    assert (raised.value.width, raised.value.height) == PHONE
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_point_of_a_reduced_picture_is_where_it_is_in_the_source(orientation: int) -> None:
-    """Also where the sides are no whole multiples: they are rounded up before it is turned."""
+def test_points_of_a_reduced_picture_map_to_the_source(orientation: int) -> None:
+    """Also when its sides, which are rounded up before rotation, are not exact fractions."""
     square = Image.new("RGB", (5129, 4105), "black")
     square.paste((255, 255, 255), (3200, 800, 3600, 1200))
     reduced = decode_reduced(oriented(square, orientation), LIMITS, longest_side=640)
@@ -197,7 +191,7 @@ def test_a_point_of_a_reduced_picture_is_where_it_is_in_the_source(orientation: 
     width, height = float(columns.max()) + 1 - left, float(rows.max()) + 1 - top
     corners = np.array([[left, top]] * 5, dtype=np.float32)
     face = Detection((left, top, width, height), corners, 0.9).in_source(reduced)
-    # Half a reduced pixel, for the square's edges need not lie between two of them.
+    # Half a reduced pixel, because the square's edges may be inside one.
     assert face.bounding_box == pytest.approx((3200, 800, 400, 400), abs=4.1)
     assert face.landmarks[0] == pytest.approx((3200, 800), abs=4.1)
 
@@ -212,10 +206,10 @@ def test_a_point_of_a_reduced_picture_is_where_it_is_in_the_source(orientation: 
         ((4032, 3024), None, (3024, 4032)),
     ],
 )
-def test_no_more_is_left_out_than_allowed(
+def test_the_longest_side_is_never_below_the_requested_one(
     size: tuple[int, int], wanted: int | None, rows_and_columns: tuple[int, int]
 ) -> None:
-    """The longest side stays at or above what is wanted; sides are rounded up."""
+    """Sides are rounded up."""
     image = encoded(Image.new("RGB", size, (90, 120, 150)), "JPEG")
     picture = decode_reduced(image, LIMITS, longest_side=wanted)
     assert picture.pixels.shape == (*rows_and_columns, 3)
@@ -223,14 +217,14 @@ def test_no_more_is_left_out_than_allowed(
     assert picture.is_reduced == (picture.pixels.shape[:2] != (size[1], size[0]))
 
 
-def test_other_formats_come_whole() -> None:
-    """Only JPEG can be decoded in part."""
+def test_other_formats_are_decoded_whole() -> None:
+    """Only JPEG can be decoded at reduced size."""
     image = encoded(Image.new("RGB", (3000, 2000), (90, 120, 150)), "PNG")
     assert not decode_reduced(image, LIMITS, longest_side=1280).is_reduced
 
 
-def test_a_picture_that_is_cut_off_is_refused_all_the_same() -> None:
-    """Fewer pixels are no reason to be content with half of them."""
+def test_a_truncated_picture_is_refused() -> None:
+    """Also when it is decoded at reduced size."""
     image = encoded(Image.new("RGB", (4032, 3024), (90, 120, 150)), "JPEG")
     cut = image[: len(image) // 8]
     with pytest.raises(UnreadableImage):

@@ -1,3 +1,5 @@
+"""The quality formulas, on projected landmarks and on damaged portraits."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -23,7 +25,7 @@ GREY = np.full((112, 112, 3), 100, np.uint8)
 
 
 def projected(yaw: float = 0, pitch: float = 0, roll: float = 0) -> NDArray[np.float64]:
-    """The landmarks (5, 2) of the generic face, turned by degrees and seen from far away."""
+    """The landmarks (5, 2) of the generic face, rotated by degrees and seen from far away."""
     half, mouth = EYE_DISTANCE / 2, 2.45
     face = np.array(
         [
@@ -48,8 +50,8 @@ def measured(landmarks: NDArray[np.float64], norm: float = 12.0, scale: float = 
 
 
 @pytest.mark.parametrize("angle", [-50, -20, 0, 20, 50])
-def test_angles_of_a_turned_face_are_found(angle: float) -> None:
-    """Degrees, with their signs: right edge, up, clockwise."""
+def test_pose_angles_are_recovered(angle: float) -> None:
+    """In degrees; positive means right edge, up, clockwise."""
     assert measured(projected(yaw=angle)).yaw == pytest.approx(angle, abs=0.1)
     assert measured(projected(pitch=angle)).pitch == pytest.approx(angle, abs=0.1)
     assert measured(projected(roll=angle)).roll == pytest.approx(angle, abs=0.1)
@@ -57,7 +59,7 @@ def test_angles_of_a_turned_face_are_found(angle: float) -> None:
 
 
 def test_frontality_falls_with_yaw_and_with_roll() -> None:
-    """1 for a face that looks straight into the camera, never below the floor."""
+    """1 for a face that looks straight into the camera, never less than ``FLOOR``."""
     assert measured(projected()).frontality == pytest.approx(1.0, abs=1e-4)
     for turned in ("yaw", "roll"):
         scores = [measured(projected(**{turned: angle})).frontality for angle in range(0, 85, 12)]
@@ -66,7 +68,7 @@ def test_frontality_falls_with_yaw_and_with_roll() -> None:
 
 
 def test_symmetry_falls_with_the_offset_of_the_nose() -> None:
-    """And roll alone does not touch it."""
+    """Roll alone does not change it."""
     straight = projected()
     assert measured(straight).symmetry == pytest.approx(1.0, abs=1e-4)
     assert measured(projected(roll=40)).symmetry == pytest.approx(1.0, abs=1e-4)
@@ -81,7 +83,7 @@ def test_symmetry_falls_with_the_offset_of_the_nose() -> None:
 
 
 def test_a_larger_copy_changes_only_the_resolution() -> None:
-    """The scores are relative to the face, unlike the older plan's."""
+    """The other scores are relative to the face, unlike the older system's."""
     small, large = measured(projected(20, 5, 10), scale=4), measured(projected(20, 5, 10), scale=8)
     assert small.frontality == pytest.approx(large.frontality, abs=1e-5)
     assert small.symmetry == pytest.approx(large.symmetry, abs=1e-5)
@@ -93,14 +95,14 @@ def test_a_larger_copy_changes_only_the_resolution() -> None:
 
 @pytest.mark.parametrize("norm", [0.0, 5.5, 9.0, 14.0, 60.0])
 def test_scores_stay_between_0_and_1(norm: float) -> None:
-    """Whatever the embedder answers."""
+    """For any embedding norm."""
     scores = measured(projected(10, 10, 10), norm=norm)
     for score in (scores.quality, scores.confidence, scores.sharpness, scores.brightness):
         assert 0.0 <= score <= 1.0
 
 
-def test_eyes_on_one_point_do_no_harm() -> None:
-    """A full profile, or a detector gone wrong."""
+def test_eyes_on_one_point_are_allowed() -> None:
+    """As in a full profile, or from a wrong detection."""
     landmarks = projected()
     landmarks[1] = landmarks[0]
     scores = measured(landmarks)
@@ -118,7 +120,7 @@ def blurred(level: float) -> Edit:
 
 def noisy(level: float) -> Edit:
     def edit(picture: Image.Image) -> Image.Image:
-        # Of the picture at a size where single pixels matter to a face.
+        # At a size where single pixels matter to a face.
         pixels = np.asarray(picture.reduce(3), np.float64)
         noise = np.random.default_rng(7).normal(0.0, 10 + 70 * level, pixels.shape)
         return Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8))
@@ -153,12 +155,12 @@ DAMAGES: dict[Callable[[float], Edit], float] = {
     compressed: 0.1,
     shrunk: 0.1,
 }
-"""By how much quality may rise all the same: fewer pixels or other blocks of a JPEG move the
-embedding's norm by some percent, which counts where the curve is steep."""
+"""By how much quality may rise despite more damage: fewer pixels or other JPEG blocks change the
+embedding's norm by a few percent, which matters where the curve is steep."""
 
 
 def quality_after(pipeline: FacePipeline, picture: bytes, edit: Edit) -> float:
-    """0 where not even a face is found any more."""
+    """The quality after an edit; 0 when no face is found any more."""
     try:
         return score(pipeline, edited(picture, edit)).quality
     except (NoFaceFound, LowConfidence):
@@ -183,7 +185,7 @@ def test_quality_falls_with_damage(  # noqa: PLR0917  hypothesis and pytest pass
     level: float,
     more: float,
 ) -> None:
-    """More of it is never better: blur, noise, JPEG, darkness, fewer pixels."""
+    """More blur, noise, JPEG compression, darkness or fewer pixels never improve it."""
     picture: bytes = request.getfixturevalue(portrait)
     before = quality_after(pipeline, picture, damage(level))
     after = quality_after(pipeline, picture, damage(level + more))
@@ -200,8 +202,11 @@ def test_rotation_costs_frontality_and_never_helps_quality(
     angle: float,
     more: float,
 ) -> None:
-    """Rotated further the face is less frontal. A rotated face is turned before it is embedded, so
-    that quality, the use of the embedding, loses little, and is never above the upright one's."""
+    """A face rotated further is less frontal.
+
+    It is rotated upright before it is embedded, so quality falls only a little, and never exceeds
+    that of the upright picture.
+    """
     picture: bytes = request.getfixturevalue(portrait)
 
     def rotated(degrees: float) -> Measures:
@@ -215,16 +220,16 @@ def test_rotation_costs_frontality_and_never_helps_quality(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_much_damage_makes_quality_bad(
+def test_much_damage_makes_quality_low(
     pipeline: FacePipeline, hopper: bytes, damage: Callable[[float], Edit]
 ) -> None:
-    """The scale is used: from a good picture to a useless one."""
+    """The scale separates a good picture from a useless one."""
     assert quality_after(pipeline, hopper, lambda p: p) > 0.9
     assert quality_after(pipeline, hopper, damage(1.0)) < 0.5
 
 
-def test_the_raw_parts_tell_what_is_wrong(pipeline: FacePipeline, hopper: bytes) -> None:
-    """Each kind of damage shows in the part that is named for it."""
+def test_each_measure_reacts_to_its_kind_of_damage(pipeline: FacePipeline, hopper: bytes) -> None:
+    """Sharpness to blur, noise to noise, exposure to darkness, resolution to size."""
     good = score(pipeline, hopper)
     assert score(pipeline, edited(hopper, blurred(0.5))).sharpness < 0.5 * good.sharpness
     clean = score(pipeline, edited(hopper, lambda p: p.reduce(3)))
@@ -237,15 +242,15 @@ def test_the_raw_parts_tell_what_is_wrong(pipeline: FacePipeline, hopper: bytes)
     assert blind.recognisability < 0.5 * good.recognisability
 
 
-def test_brightness_follows_the_light(pipeline: FacePipeline, hopper: bytes) -> None:
-    """Mean luma of the face, 0..1."""
+def test_brightness_is_linear(pipeline: FacePipeline, hopper: bytes) -> None:
+    """Half the light gives half the brightness."""
     light = score(pipeline, hopper).brightness
     dark = score(pipeline, edited(hopper, lambda p: p.point(lambda v: v // 2))).brightness
     assert dark == pytest.approx(light / 2, abs=0.02)
 
 
-def test_yaw_turns_with_the_mirror(pipeline: FacePipeline, hopper: bytes) -> None:
-    """A mirrored face looks the other way and is as frontal as before."""
+def test_yaw_changes_sign_in_a_mirror(pipeline: FacePipeline, hopper: bytes) -> None:
+    """A mirrored face looks the other way and is equally frontal."""
     straight = score(pipeline, hopper)
     mirror: Edit = lambda p: p.transpose(Image.Transpose.FLIP_LEFT_RIGHT)  # noqa: E731
     mirrored = score(pipeline, edited(hopper, mirror))
@@ -256,7 +261,7 @@ def test_yaw_turns_with_the_mirror(pipeline: FacePipeline, hopper: bytes) -> Non
 def test_the_generic_face_fits_real_ones(
     pipeline: FacePipeline, hopper: bytes, collins: bytes
 ) -> None:
-    """Two portraits that look into the camera measure as such."""
+    """Two portraits that look into the camera have small angles and high scores."""
     for picture in (hopper, collins):
         scores = score(pipeline, picture)
         assert max(abs(scores.yaw), abs(scores.pitch), abs(scores.roll)) < 6

@@ -1,4 +1,4 @@
-"""A quality model beside the quality that we work out: a small graph of eDifFIQA's interface."""
+"""A quality model beside the formulas: a small graph with eDifFIQA's interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.models.generated_graphs import quality_model
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """Folder with the model `judge`."""
+    """A folder with the model ``judge``."""
     quality_model(tmp_path / "judge.onnx")
     return tmp_path
 
@@ -31,10 +31,10 @@ def assessing(weights: Path, cache_dir: Path, assessor: str = "judge") -> FacePi
     )
 
 
-def test_it_is_asked_about_the_aligned_crop_and_changes_nothing_else(
+def test_it_rates_the_aligned_crop_and_changes_nothing_else(
     pipeline: FacePipeline, weights: Path, cache_dir: Path, hopper: bytes
 ) -> None:
-    """Its raw answer, on its own scale: RGB from -1 to 1 in, here the mean of red out."""
+    """Its raw output is kept; this graph returns the mean of red, of RGB from -1 to 1."""
     (plain,) = pipeline.score(hopper, min_confidence=0.7, max_faces=1).faces
     scored = assessing(weights, cache_dir).score(hopper, min_confidence=0.7, max_faces=1)
     (face,) = scored.faces
@@ -46,33 +46,33 @@ def test_it_is_asked_about_the_aligned_crop_and_changes_nothing_else(
     assert "assess" in scored.timings_ms
 
 
-def test_the_pipeline_names_it(pipeline: FacePipeline, weights: Path, cache_dir: Path) -> None:
-    """With the sha256 of its file; None where none is chosen."""
+def test_the_pipeline_describes_it(pipeline: FacePipeline, weights: Path, cache_dir: Path) -> None:
+    """With the SHA-256 of its file; None without such a model."""
     assessor = assessing(weights, cache_dir).assessor
     assert assessor is not None
     assert ("judge", 64) == (assessor.name, len(assessor.sha256))
     assert pipeline.assessor is None
 
 
-def test_an_answer_that_is_no_number_is_a_failed_inference(
+def test_several_output_values_are_a_failed_inference(
     tmp_path: Path, cache_dir: Path, hopper: bytes
 ) -> None:
-    """An embedder in its place, for instance."""
+    """For instance when the model is an embedder."""
     quality_model(tmp_path / "judge.onnx", answers=5)
     with pytest.raises(InferenceFailed, match="judge failed: 5 values, not one finite number"):
         assessing(tmp_path, cache_dir).score(hopper, min_confidence=0.7, max_faces=1)
 
 
-def test_check_asks_it_once(weights: Path, cache_dir: Path) -> None:
-    """Grey is 0 on its scale, the dark square in it is not."""
+def test_check_model_rates_a_grey_square(weights: Path, cache_dir: Path) -> None:
+    """Grey is 0 on its scale, the dark square in the middle is not."""
     judge = next(model for model in known_models(weights) if model.name == "judge")
     checked = check_model(judge, weights, cache_dir)
     grey, dark, share = 128 / 127.5 - 1, 40 / 127.5 - 1, (50 / 112) ** 2
     assert f"a quality of {grey * (1 - share) + dark * share:.2f}" in checked.answer
 
 
-def test_ediffiqa_is_known_as_its_publisher_describes_it(tmp_path: Path, cache_dir: Path) -> None:
-    """Aligned crop, RGB, (x / 255 - 0.5) / 0.5; to be fetched, and only a quality model."""
+def test_the_entry_of_ediffiqa_follows_its_publisher(tmp_path: Path, cache_dir: Path) -> None:
+    """Aligned crop, RGB, (x / 255 - 0.5) / 0.5; it must be fetched, and is only an assessor."""
     model = describe("ediffiqa", "assess")
     assert ("rgb", 127.5, 127.5, (112, 112)) == (
         model.channels,
