@@ -7,16 +7,15 @@ Its interpreter needs deepface and not facestream. ``DEEPFACE_HOME`` names the f
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import cv2
 import numpy as np
 from deepface import DeepFace
 
-from benchmarks.plain_consumer import consume, consumer_arguments
+from benchmarks.plain_consumer import FoundFace, consume, consumer_arguments
 
 
-def score(image: bytes, max_faces: int) -> list[dict[str, Any]]:
+def score(image: bytes, max_faces: int) -> list[FoundFace]:
     """Score with one call, as in DeepFace's documentation."""
     pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
     found = DeepFace.represent(

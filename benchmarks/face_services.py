@@ -18,9 +18,10 @@ import cv2
 import httpx
 import numpy as np
 from aiohttp import web
+from cv2.typing import MatLike
 
 from benchmarks.opencv_consumer import OpenCvScorer
-from benchmarks.plain_consumer import consume, consumer_arguments
+from benchmarks.plain_consumer import FoundFace, consume, consumer_arguments
 
 LARGEST = 32 * 2**20
 TIMEOUT_S = 30.0
@@ -54,8 +55,12 @@ def _embed(scorer: OpenCvScorer, body: dict[str, Any]) -> dict[str, Any]:
     return {"embedding": scorer.embed(pixels, scorer.detect(pixels)[0])}
 
 
-def _pixels(body: dict[str, Any]) -> Any:
-    return cv2.imdecode(np.frombuffer(base64.b64decode(body["image"]), np.uint8), cv2.IMREAD_COLOR)
+def _pixels(body: dict[str, Any]) -> MatLike:
+    data = np.frombuffer(base64.b64decode(body["image"]), np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ValueError("not a picture")
+    return pixels
 
 
 def call_services(options: argparse.Namespace) -> None:
@@ -65,13 +70,14 @@ def call_services(options: argparse.Namespace) -> None:
     def post(url: str, **body: object) -> Any:
         return client.post(url, json=body).raise_for_status().json()
 
-    def score(image: bytes, _: int) -> list[dict[str, Any]]:
+    def score(image: bytes, _: int) -> list[FoundFace]:
         text = base64.b64encode(image).decode()
         faces = post(f"{options.detect}/api/detect-face", image=text)["faces"]
         if not faces:
             return []
         embedded = post(f"{options.embed}/api/extract-embedding", image=text, aligned=False)
-        return [{**faces[0], "embedding": embedded["embedding"]}]
+        box = faces[0]["bounding_box"]
+        return [{"bounding_box": box, "embedding": embedded["embedding"]}]
 
     consume(options, score)
 

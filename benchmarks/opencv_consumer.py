@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 import threading
-from typing import Any
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
-from benchmarks.plain_consumer import consume, consumer_arguments
+from benchmarks.plain_consumer import FoundFace, consume, consumer_arguments
 
 MIN_CONFIDENCE = 0.7
-
-
-Pixels = NDArray[Any]
-"""(height, width, 3) uint8 BGR."""
 
 
 class OpenCvScorer:
@@ -30,7 +26,7 @@ class OpenCvScorer:
         self._side = side
         self._own = threading.local()
 
-    def __call__(self, image: bytes, max_faces: int) -> list[dict[str, Any]]:
+    def __call__(self, image: bytes, max_faces: int) -> list[FoundFace]:
         pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
         if pixels is None:
             raise ValueError("not a picture")
@@ -45,7 +41,7 @@ class OpenCvScorer:
             for face in self.detect(pixels)[:max_faces]
         ]
 
-    def detect(self, pixels: Pixels) -> NDArray[np.float32]:
+    def detect(self, pixels: MatLike) -> NDArray[np.float32]:
         """Return (n, 15): box, five landmarks, score, in pixels of the picture, best first."""
         height, width = pixels.shape[:2]
         scale = min(1.0, self._side / max(height, width)) if self._side else 1.0
@@ -59,23 +55,25 @@ class OpenCvScorer:
         found[:, :14] /= scale
         return found[np.argsort(-found[:, 14])]
 
-    def embed(self, pixels: Pixels, face: NDArray[np.float32]) -> list[float]:
+    def embed(self, pixels: MatLike, face: NDArray[np.float32]) -> list[float]:
         """Return an embedding of 128 numbers, L2-normalised."""
         recognizer = self._recognizer()
         vector = np.asarray(recognizer.feature(recognizer.alignCrop(pixels, face)))[0]
         return [float(number) for number in vector / np.linalg.norm(vector)]
 
-    def _detector(self) -> Any:
+    def _detector(self) -> cv2.FaceDetectorYN:
         if not hasattr(self._own, "detector"):
             self._own.detector = cv2.FaceDetectorYN.create(
                 self._files[0], "", (320, 320), MIN_CONFIDENCE
             )
-        return self._own.detector
+        detector: cv2.FaceDetectorYN = self._own.detector
+        return detector
 
-    def _recognizer(self) -> Any:
+    def _recognizer(self) -> cv2.FaceRecognizerSF:
         if not hasattr(self._own, "recognizer"):
             self._own.recognizer = cv2.FaceRecognizerSF.create(self._files[1], "")
-        return self._own.recognizer
+        recognizer: cv2.FaceRecognizerSF = self._own.recognizer
+        return recognizer
 
 
 def main() -> None:

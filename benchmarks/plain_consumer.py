@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from qdrant_client import QdrantClient
@@ -27,8 +27,17 @@ COLLECTION = "faces"
 DIMENSION = 128
 BATCH = 64
 
-#: Maps a picture and ``max_faces`` to the ``bounding_box`` and ``embedding`` of each face.
-Score = Callable[[bytes, int], list[dict[str, Any]]]
+
+class FoundFace(TypedDict):
+    """A face as a scorer returns it; ``bounding_box`` has the scorer's own form."""
+
+    bounding_box: object
+    embedding: list[float]
+    detection_confidence: NotRequired[float]
+
+
+Score = Callable[[bytes, int], list[FoundFace]]
+"""Maps a picture and ``max_faces`` to its faces."""
 
 
 def consumer_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -87,7 +96,9 @@ def parsed(value: bytes) -> Event:
     )
 
 
-async def _one_by_one(consumer: Any, producer: Any, index: QdrantClient, score: Score) -> None:
+async def _one_by_one(
+    consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, index: QdrantClient, score: Score
+) -> None:
     async for message in consumer:
         event = parsed(message.value)
         faces = score(event.image, event.max_faces)
@@ -98,14 +109,18 @@ async def _one_by_one(consumer: Any, producer: Any, index: QdrantClient, score: 
 
 
 async def _with_threads(
-    consumer: Any, producer: Any, index: QdrantClient, score: Score, threads: int
+    consumer: AIOKafkaConsumer,
+    producer: AIOKafkaProducer,
+    index: QdrantClient,
+    score: Score,
+    threads: int,
 ) -> None:
     pool, loop = ThreadPoolExecutor(threads), asyncio.get_running_loop()
     upsert = _batches(index)
-    places = asyncio.Semaphore(4 * threads)
+    slots = asyncio.Semaphore(4 * threads)
     running: set[asyncio.Task[None]] = set()
 
-    def work(value: bytes) -> tuple[Event, list[dict[str, Any]], list[bytes]]:
+    def work(value: bytes) -> tuple[Event, list[FoundFace], list[bytes]]:
         event = parsed(value)
         faces = score(event.image, event.max_faces)
         return event, faces, answers_of(event, faces)
@@ -119,17 +134,17 @@ async def _with_threads(
                 *(producer.send_and_wait("scored-face", answer, key=key) for answer in answers)
             )
         finally:
-            places.release()
+            slots.release()
 
     async for message in consumer:
-        await places.acquire()
+        await slots.acquire()
         task = asyncio.create_task(handle(message.value))
         running.add(task)
         task.add_done_callback(running.discard)
-        task.add_done_callback(_must_not_fail)
+        task.add_done_callback(_exit_on_error)
 
 
-def _must_not_fail(task: asyncio.Task[None]) -> None:
+def _exit_on_error(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         traceback.print_exception(error)
         os._exit(1)
@@ -137,7 +152,8 @@ def _must_not_fail(task: asyncio.Task[None]) -> None:
 
 def _batches(index: QdrantClient) -> Callable[[list[PointStruct]], Awaitable[None]]:
     """Upsert in one thread whatever arrived during the previous upsert."""
-    writer, queue = ThreadPoolExecutor(1), asyncio.Queue[Any]()
+    writer = ThreadPoolExecutor(1)
+    queue = asyncio.Queue[tuple[list[PointStruct], asyncio.Future[None]]]()
 
     async def write() -> None:
         loop = asyncio.get_running_loop()
@@ -156,14 +172,14 @@ def _batches(index: QdrantClient) -> Callable[[list[PointStruct]], Awaitable[Non
     async def upsert(points: list[PointStruct]) -> None:
         nonlocal task
         task = task or asyncio.create_task(write())
-        written = asyncio.get_running_loop().create_future()
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.put_nowait((points, written))
         await written
 
     return upsert
 
 
-def points_of(event: Event, faces: list[dict[str, Any]]) -> list[PointStruct]:
+def points_of(event: Event, faces: list[FoundFace]) -> list[PointStruct]:
     """Create the points of an event's faces."""
     return [
         PointStruct(
@@ -175,7 +191,7 @@ def points_of(event: Event, faces: list[dict[str, Any]]) -> list[PointStruct]:
     ]
 
 
-def answers_of(event: Event, faces: list[dict[str, Any]]) -> list[bytes]:
+def answers_of(event: Event, faces: list[FoundFace]) -> list[bytes]:
     """Create a scored-face message per face, with few of its fields; one if there is no face."""
     common = {"event_id": event.event_id, "user_id": event.user_id, "face_count": len(faces)}
     answers = [

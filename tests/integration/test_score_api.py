@@ -104,12 +104,12 @@ def test_a_picture_that_cannot_be_scored_gets_a_simulated_answer(worker: WorkerP
     [
         (b"{", 400, "value: expected JSON"),
         ({"image": PORTRAIT}, 400, "user_id: expected"),
-        ({"userId": "nobody"}, 400, "exactly one picture"),
-        ({"userId": "nobody", "image": "?"}, 400, "image: expected a picture in base64"),
+        ({"userId": "ada"}, 400, "exactly one picture"),
+        ({"userId": "ada", "image": "?"}, 400, "image: expected a picture in base64"),
         ({"userId": 7, "image": PORTRAIT}, 400, "userId: expected a string"),
-        (score_request("nobody", useRealML="yes"), 400, "useRealML: expected true or false"),
-        (score_request("nobody", image=text_of(bytes(9 * 1024 * 1024))), 413, "KAFKA_MAX_MESSAGE"),
-        (score_request("nobody", image=text_of(bytes(20 * 1024 * 1024 + 1))), 413, "the limit is"),
+        (score_request("ada", useRealML="yes"), 400, "useRealML: expected true or false"),
+        (score_request("ada", image=text_of(bytes(9 * 1024 * 1024))), 413, "KAFKA_MAX_MESSAGE"),
+        (score_request("ada", image=text_of(bytes(20 * 1024 * 1024 + 1))), 413, "the limit is"),
     ],
 )
 async def test_a_bad_request_publishes_nothing(
