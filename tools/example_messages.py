@@ -1,4 +1,6 @@
-"""Reads the committed examples of each topic as Kafka messages."""
+"""Reads the examples of each topic in ``schemas/examples`` as Kafka messages."""
+
+from __future__ import annotations
 
 import base64
 import json
@@ -13,7 +15,7 @@ FOLDER = Path(schemas.__file__).parent / "examples"
 
 @dataclass(frozen=True)
 class Example:
-    """One example file as the message it stands for."""
+    """One example file, as a Kafka message."""
 
     path: Path
     key: bytes | None
@@ -23,16 +25,17 @@ class Example:
 
     @property
     def name(self) -> str:
+        """The path under the folder of examples."""
         return str(self.path.relative_to(FOLDER))
 
 
 def examples(topic: str, kind: str) -> list[Example]:
-    """All examples of a topic; `kind` is "v1" or "invalid"."""
+    """Return all examples of a topic; ``kind`` is "v1" or "invalid"."""
     return [_read(path) for path in sorted((FOLDER / topic / kind).glob("*.json"))]
 
 
 def example(name: str) -> Example:
-    """One example by its path under the folder of examples, without `.json`."""
+    """Return one example by its path under the folder of examples, without ``.json``."""
     return _read(FOLDER / f"{name}.json")
 
 

@@ -1,4 +1,4 @@
-"""Real pictures for tests: the two portraits that the demo ships, and odd variants of them."""
+"""Test pictures: the two portraits of the demo, and unusual variants of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 EXIF_ORIENTATION = 0x0112
 
-#: How to store an upright picture so that each EXIF orientation shows it upright again.
+#: How to transpose an upright picture so that the EXIF orientation restores it.
 _STORE_AS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -26,24 +26,24 @@ _STORE_AS = {
 
 
 def portrait_bytes(name: str = "grace-hopper") -> bytes:
-    """The file of a portrait (JPEG)."""
+    """Return the JPEG file of a portrait."""
     return resources.files("streams.commands").joinpath("portraits", f"{name}.jpg").read_bytes()
 
 
 def portrait(name: str = "grace-hopper") -> Image.Image:
-    """A portrait as RGB."""
+    """Return a portrait as RGB."""
     return Image.open(io.BytesIO(portrait_bytes(name))).convert("RGB")
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
-    """The picture in a file format."""
+    """Return the picture as a file of a format."""
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def oriented(picture: Image.Image, orientation: int) -> bytes:
-    """A JPEG stored turned or mirrored, with the EXIF orientation that shows it upright."""
+    """Return a rotated or mirrored JPEG with the EXIF orientation that restores it."""
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = orientation
     stored = picture if orientation == 1 else picture.transpose(_STORE_AS[orientation])
@@ -51,7 +51,7 @@ def oriented(picture: Image.Image, orientation: int) -> bytes:
 
 
 def odd_pictures() -> dict[str, bytes]:
-    """Unusual but valid files of one portrait, by what is odd about them."""
+    """Return unusual but valid files of one portrait, by their peculiarity."""
     small = portrait()
     small.thumbnail((320, 320))
     grey = small.convert("L")
@@ -75,7 +75,7 @@ def _sixteen_bit(grey: Image.Image) -> NDArray[np.uint16]:
 
 
 def png_declaring(width: int, height: int) -> bytes:
-    """A few bytes that claim to be a PNG of any size; nothing is behind the claim."""
+    """Return a small PNG that declares any size, without the pixels for it."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -87,7 +87,7 @@ def png_declaring(width: int, height: int) -> bytes:
 
 
 def crowd_bytes(side: int = 8) -> bytes:
-    """A picture of ``side`` times ``side`` faces: slow to score (64 take about a second)."""
+    """Return a picture of ``side`` x ``side`` faces; 64 take about a second to score."""
     face = portrait()
     face.thumbnail((200, 200))
     picture = Image.new("RGB", (side * face.width, side * face.height))

@@ -11,9 +11,9 @@ import pytest
 from streams.local.worker_process import WorkerProcess
 from streams.process.exits import EXIT_CANNOT_START
 from tests.integration.stack import Stack, answers_for, image_event, wait_until
+from tests.kafka.certificates import Authority, Certificate, encrypted
 from tools.brokers import unused_names
 from tools.kafka.apache_kafka import ApacheKafka
-from tools.kafka.certificates import Authority, Certificate, encrypted
 from tools.pictures import portrait_bytes
 
 USER, PASSWORD, KEY_PASSWORD = "grace", "a nanosecond is 30 cm", "opens the key"

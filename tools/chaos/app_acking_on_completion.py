@@ -6,24 +6,20 @@ An acknowledgement may then overtake unfinished events of its partition. Faust's
 
 from __future__ import annotations
 
-from typing import Any
-
-from streams.engine.in_flight import InFlightWindow
+from streams.engine.in_flight import InFlightWindow, Lane
 from tools.chaos.app import app
 
 __all__ = ["app"]
 
+_ack_in_order = InFlightWindow._ack_in_order
 
-def _ack_on_completion(self: InFlightWindow, lane: Any) -> None:
-    queue = self._lanes.get(lane)
-    for held in [held for held in queue or () if held.done]:
-        assert queue is not None
-        queue.remove(held)
-        self._release(held)
-        held.event.ack()
-    if queue is not None and not queue:
-        del self._lanes[lane]
-    self._adjust_pressure()
+
+def _ack_on_completion(self: InFlightWindow, lane: Lane) -> None:
+    if queue := self._lanes.get(lane):
+        finished_first = sorted(queue, key=lambda held: not held.done)
+        queue.clear()
+        queue.extend(finished_first)
+    _ack_in_order(self, lane)
 
 
 InFlightWindow._ack_in_order = _ack_on_completion  # type: ignore[method-assign]

@@ -39,7 +39,7 @@ class _Collection:
     size: int
     points: dict[str, StoredPoint] = field(default_factory=dict)
     indexed: set[str] = field(default_factory=set)
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass
@@ -192,7 +192,7 @@ class FakeQdrant:
                 return _refused(404, f"{method} {rest}")
 
 
-def _ok(result: Any) -> web.Response:
+def _ok(result: object) -> web.Response:
     return web.json_response({"result": result, "status": "ok", "time": 0.0})
 
 
@@ -204,7 +204,7 @@ def _refused(status: int, reason: str) -> web.Response:
     return web.json_response({"status": {"error": reason}, "time": 0.0}, status=status)
 
 
-def _info(collection: _Collection) -> dict[str, Any]:
+def _info(collection: _Collection) -> dict[str, object]:
     return {
         "status": "green",
         "optimizer_status": "ok",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from hypothesis import strategies as st
 
@@ -72,7 +71,7 @@ tokens = st.sampled_from(
     ]
 )
 deep = st.builds(nested, st.sampled_from(DEPTHS), st.integers(0, 2))
-json_values: st.SearchStrategy[Any] = st.recursive(
+json_values: st.SearchStrategy[object] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)

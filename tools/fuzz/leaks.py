@@ -6,12 +6,13 @@ import base64
 import codecs
 import re
 import sys
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from streams.config.settings import load_settings
 from streams.telemetry.logging import renderer
@@ -27,13 +28,13 @@ class LogLines:
 
     lines: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
-    _renderers: Sequence[Sequence[Any]] = field(
+    _renderers: Sequence[Sequence[Processor]] = field(
         default_factory=lambda: [
             renderer(load_settings(log_format=name)) for name in ("json", "console")
         ]
     )
 
-    def __call__(self, _: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+    def __call__(self, _: WrappedLogger, method: str, event: EventDict) -> EventDict:
         """Render and keep an event, as structlog's last processor."""
         self.events.append(str(event["event"]))
         if event.get("exc_info") is True:
