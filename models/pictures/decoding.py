@@ -30,7 +30,7 @@ from PIL import (
 from models.errors import ImageTooLarge, ModelsError, UnreadableImage
 from models.pictures.containers import check_container, webp_canvas
 from models.pictures.decoded_picture import DecodedPicture
-from models.pictures.exif_orientation import exchanged_edges, exif_orientation, is_lying, upright
+from models.pictures.exif_orientation import exchanged_edges, exif_orientation, swaps_sides, upright
 
 # Pillow's warnings about damaged tags quote the file. Python prints each new text to stderr and
 # keeps it in memory, so that hostile files would fill both.
@@ -187,7 +187,7 @@ def _upright_picture(
 ) -> DecodedPicture:
     """The picture upright; ``size``: width and height of the source as it is stored."""
     pixels = upright(stored, orientation)
-    width, height = reversed(size) if is_lying(orientation) else size
+    width, height = reversed(size) if swaps_sides(orientation) else size
     rows, columns = pixels.shape[:2]
     left, top = exchanged_edges(orientation)
     return DecodedPicture(

@@ -31,7 +31,7 @@ def exif_orientation(exif: bytes | None) -> int:
         return 1
 
 
-def is_lying(orientation: int) -> bool:
+def swaps_sides(orientation: int) -> bool:
     """Whether ``upright`` exchanges width and height."""
     return orientation in (5, 6, 7, 8)
 

@@ -1,8 +1,8 @@
 """The quality formulas: five scores of one face in 0..1, and the measures they are computed from.
 
-The names come from an older system whose formulas used source pixels (eye height difference / 100,
+The names come from an older plan whose formulas used source pixels (eye height difference / 100,
 nose offset / 50, area / 10,000), so that a larger copy of a picture got other scores. Here every
-formula is relative to the face; the older system's reference face was 100 pixels wide.
+formula is relative to the face; the plan's reference face was 100 pixels wide.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ yet. It includes the decoding of large JPEGs at reduced size, whose embeddings h
 0.985 to 0.996 to those of all pixels."""
 
 FLOOR = 0.1
-"""Least frontality, symmetry and resolution, as in the older system."""
+"""Least frontality, symmetry and resolution, as in the older plan."""
 
 FULL_INTEROCULAR_PX = 60.0
 """Distance between the eyes beyond which more adds next to nothing: shrinking 41 large faces to 60

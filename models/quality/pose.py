@@ -56,7 +56,7 @@ def pose_of(landmarks: NDArray[np.float32]) -> Pose:
 
 
 def uprightness(pose: Pose, face_width: float) -> float:
-    """1 minus the eye height difference of the older system, relative to the face's width.
+    """1 minus the eye height difference of the older plan, relative to the face's width.
 
     Beyond a right angle the difference would shrink again, so an upside-down face counts as
     sideways.

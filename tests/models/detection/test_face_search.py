@@ -127,7 +127,7 @@ def test_runs_are_bounded_without_a_face(detector: CountingDetector) -> None:
 
 
 def test_runs_are_bounded_for_a_rotated_face(detector: CountingDetector, hopper: bytes) -> None:
-    """All but the first run at most see close-ups, or one picture size."""
+    """After the first run, the sizes are those of close-ups and of the whole picture."""
     upside_down = decode(hopper, DecodeLimits())[::-1, ::-1].copy()
     search(detector, upside_down)
     assert len(detector.looks) <= MAX_RUNS_PER_PICTURE + MAX_RUNS_PER_FACE

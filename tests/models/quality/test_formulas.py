@@ -83,7 +83,7 @@ def test_symmetry_falls_with_the_offset_of_the_nose() -> None:
 
 
 def test_a_larger_copy_changes_only_the_resolution() -> None:
-    """The other scores are relative to the face, unlike the older system's."""
+    """The other scores are relative to the face, unlike the older plan's."""
     small, large = measured(projected(20, 5, 10), scale=4), measured(projected(20, 5, 10), scale=8)
     assert small.frontality == pytest.approx(large.frontality, abs=1e-5)
     assert small.symmetry == pytest.approx(large.symmetry, abs=1e-5)
