@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
@@ -40,7 +39,7 @@ class BrokerUnavailable(StreamsError):
         super().__init__(f"no broker at {settings.bootstrap_servers}: {hint} ({error})")
 
 
-def client_options(settings: KafkaSettings) -> dict[str, Any]:
+def client_options(settings: KafkaSettings) -> dict[str, object]:
     """Return the options that every aiokafka client shares."""
     return {"bootstrap_servers": settings.bootstrap_servers, **security_options(settings)}
 

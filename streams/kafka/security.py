@@ -6,7 +6,6 @@ The TLS context always verifies the broker's certificate and its host name.
 from __future__ import annotations
 
 import ssl
-from typing import Any
 
 from streams.config.kafka_settings import KafkaSettings
 from streams.errors import ConfigurationError
@@ -25,27 +24,30 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
         raise ConfigurationError(
             f"KAFKA_SSL_CA_FILE={settings.kafka_ssl_ca_file}: not PEM certificates ({error})"
         ) from error
-    if settings.kafka_ssl_cert_file is not None:
-        password = settings.kafka_ssl_key_password
-        try:
-            context.load_cert_chain(
-                settings.kafka_ssl_cert_file,
-                settings.kafka_ssl_key_file,
-                # Never None: OpenSSL would then ask at the terminal for one that it needs.
-                password=password.get_secret_value() if password else "",
-            )
-        except (ssl.SSLError, OSError) as error:
-            raise ConfigurationError(
-                f"KAFKA_SSL_CERT_FILE={settings.kafka_ssl_cert_file} with "
-                f"KAFKA_SSL_KEY_FILE={settings.kafka_ssl_key_file}: not a certificate and its key "
-                f"in PEM, or KAFKA_SSL_KEY_PASSWORD does not open the key ({error})"
-            ) from error
+    _load_client_certificate(context, settings)
     return context
 
 
-def security_options(settings: KafkaSettings) -> dict[str, Any]:
+def _load_client_certificate(context: ssl.SSLContext, settings: KafkaSettings) -> None:
+    certificate, key = settings.kafka_ssl_cert_file, settings.kafka_ssl_key_file
+    if certificate is None:
+        return
+    password = settings.kafka_ssl_key_password
+    try:
+        # An empty password, not None: with None, OpenSSL asks for one at the terminal.
+        context.load_cert_chain(
+            certificate, key, password=password.get_secret_value() if password else ""
+        )
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError(
+            f"KAFKA_SSL_CERT_FILE={certificate} with KAFKA_SSL_KEY_FILE={key}: not a certificate "
+            f"and its key in PEM, or KAFKA_SSL_KEY_PASSWORD does not open the key ({error})"
+        ) from error
+
+
+def security_options(settings: KafkaSettings) -> dict[str, object]:
     """Return protocol and credentials as keyword arguments of aiokafka's clients."""
-    options: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
+    options: dict[str, object] = {"security_protocol": settings.kafka_security_protocol}
     context = ssl_context(settings)
     if context is not None:
         options["ssl_context"] = context

@@ -41,6 +41,7 @@ def test_aiokafka_and_faust_get_user_and_password(monkeypatch: pytest.MonkeyPatc
     settings = load_settings()
     options = client_options(settings)
     context = options.pop("ssl_context")
+    assert isinstance(context, ssl.SSLContext)
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     assert options == {
