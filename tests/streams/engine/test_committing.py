@@ -1,4 +1,4 @@
-"""The committed offset follows in-order acks, over whatever holes the log has."""
+"""Committing: the committed offset follows acks in offset order, across gaps in the log."""
 
 from __future__ import annotations
 
@@ -13,89 +13,91 @@ from streams.app import create_app
 from streams.config.settings import load_settings
 from streams.engine.committing import InOrderConsumer
 
-PLACE = TP("image-submitted", 0)
+PARTITION = TP("image-submitted", 0)
 
 
 @pytest.fixture
 async def consumer() -> InOrderConsumer:
-    """The consumer that the app really makes; not started."""
+    """The consumer that the app creates, not started."""
     made = create_app(load_settings()).consumer
     assert isinstance(made, InOrderConsumer)
     return made
 
 
 def acknowledge(consumer: InOrderConsumer, *offsets: int) -> None:
-    """As ``Consumer.ack`` does it."""
-    consumer._acked[PLACE].extend(offsets)
-    consumer._acked_index[PLACE].update(offsets)
+    """Record acks as ``Consumer.ack`` does."""
+    consumer._acked[PARTITION].extend(offsets)
+    consumer._acked_index[PARTITION].update(offsets)
 
 
 async def test_without_acks_nothing_is_committed(consumer: InOrderConsumer) -> None:
-    """Not even for a partition that once had some."""
-    assert consumer._new_offset(PLACE) is None
+    """An offset is returned once, and only after an ack."""
+    assert consumer._new_offset(PARTITION) is None
     acknowledge(consumer, 3)
-    assert consumer._new_offset(PLACE) == 4
-    assert consumer._new_offset(PLACE) is None
+    assert consumer._new_offset(PARTITION) == 4
+    assert consumer._new_offset(PARTITION) is None
 
 
-async def test_many_holes_are_passed_in_one_commit(consumer: InOrderConsumer) -> None:
-    """Faust's own consumer needs a commit interval for each."""
-    consumer._committed_offset[PLACE] = 100
+async def test_one_commit_crosses_many_gaps(consumer: InOrderConsumer) -> None:
+    """Faust's consumer needs one commit interval for each gap."""
+    consumer._committed_offset[PARTITION] = 100
     for offset in (103, 104, 110, 200):
-        await consumer._add_gap(PLACE, offset - 2, offset)
+        await consumer._add_gap(PARTITION, offset - 2, offset)
         acknowledge(consumer, offset)
-    assert consumer._new_offset(PLACE) == 201
+    assert consumer._new_offset(PARTITION) == 201
 
 
-async def test_a_hole_of_a_hundred_million_offsets_costs_nothing(consumer: InOrderConsumer) -> None:
-    """What retention leaves behind a group that was away."""
-    consumer._committed_offset[PLACE] = 5
+async def test_a_gap_of_a_hundred_million_offsets_takes_no_memory(
+    consumer: InOrderConsumer,
+) -> None:
+    """Retention leaves such a gap for a group that was stopped for long."""
+    consumer._committed_offset[PARTITION] = 5
     tracemalloc.start()
-    await consumer._add_gap(PLACE, 6, 100_000_006)
+    await consumer._add_gap(PARTITION, 6, 100_000_006)
     acknowledge(consumer, 100_000_006)
-    assert consumer._new_offset(PLACE) == 100_000_007
+    assert consumer._new_offset(PARTITION) == 100_000_007
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize("taken", [True, False])
-async def test_a_commit_that_the_broker_did_not_take_is_tried_again(
-    consumer: InOrderConsumer, monkeypatch: pytest.MonkeyPatch, taken: bool
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_a_refused_commit_is_retried(
+    consumer: InOrderConsumer, monkeypatch: pytest.MonkeyPatch, accepted: bool
 ) -> None:
-    """Faust believes it done; the partition would show a lag for ever."""
+    """Faust counts a refused commit as done, so the lag of an idle partition would never shrink."""
 
     async def answer(self: Any, offsets: Any, start_new_transaction: bool = True) -> bool:
         self._committed_offset.update(offsets)
-        return taken
+        return accepted
 
     monkeypatch.setattr(Consumer, "_commit_offsets", answer)
-    monkeypatch.setattr(consumer, "assignment", lambda: {PLACE})
-    consumer._committed_offset[PLACE] = 3
+    monkeypatch.setattr(consumer, "assignment", lambda: {PARTITION})
+    consumer._committed_offset[PARTITION] = 3
     acknowledge(consumer, 7)
-    offset = consumer._new_offset(PLACE)
+    offset = consumer._new_offset(PARTITION)
     assert offset == 8
-    await consumer._commit_offsets({PLACE: offset})
-    assert consumer._new_offset(PLACE) == (None if taken else 8)
-    assert consumer._committed_offset[PLACE] == (8 if taken else 3)
+    await consumer._commit_offsets({PARTITION: offset})
+    assert consumer._new_offset(PARTITION) == (None if accepted else 8)
+    assert consumer._committed_offset[PARTITION] == (8 if accepted else 3)
 
 
-async def test_a_partition_that_is_fetched_again_does_not_wait_for_others(
+async def test_a_resumed_partition_does_not_wait_for_a_poll_of_others(
     consumer: InOrderConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A poll for other topics may be under way, and its records are here already."""
-    looks: list[None] = []
-    monkeypatch.setattr(consumer._thread, "look_again", lambda: looks.append(None))
-    consumer.on_buffer_full(PLACE)
-    assert not looks
-    consumer.on_buffer_drop(PLACE)
-    assert PLACE in consumer._get_active_partitions()
-    assert looks
+    """Its records may have been fetched while a poll for other topics waits."""
+    wakes: list[None] = []
+    monkeypatch.setattr(consumer._thread, "look_again", lambda: wakes.append(None))
+    consumer.on_buffer_full(PARTITION)
+    assert not wakes
+    consumer.on_buffer_drop(PARTITION)
+    assert PARTITION in consumer._get_active_partitions()
+    assert wakes
 
 
-async def test_nobody_looks_again_before_the_consumer_is_there_or_after_its_end(
+async def test_waking_polls_is_safe_before_the_consumer_starts_and_after_it_ends(
     consumer: InOrderConsumer,
 ) -> None:
-    """Windows begin and end at other times than the consumer's thread."""
+    """A window may drain at either time."""
     thread = consumer._thread
     thread._wake_polls()
     thread.thread_loop.close()

@@ -1,4 +1,4 @@
-"""Prompt delivery: as Faust's own wait, but nothing is made to wait for what is done at once."""
+"""Prompt delivery: like Faust's ``wait_first``, but without tasks where nothing has to wait."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from tests.fakes import FakeMessage, FakePartition
 
 
 class Deliverer(PromptDelivery, Service):  # type: ignore[misc]  # mode ships no usable hints
-    """A service that delivers."""
+    """A service with prompt delivery."""
 
 
 @pytest.fixture
 async def deliverer() -> AsyncIterator[Deliverer]:
-    """A started service."""
+    """A started ``Deliverer``."""
     async with Deliverer() as running:
         yield running
 
 
 async def at_once(value: str) -> str:
-    """A delivery into a queue that has room."""
+    """Deliver into a queue that has room."""
     return value
 
 
 async def after(event: asyncio.Event, value: str, log: list[str]) -> str:
-    """A delivery that waits for room, twice."""
+    """Deliver after two waits; log the value, or the cancellation."""
     try:
         await asyncio.sleep(0)
         await event.wait()
@@ -48,15 +48,15 @@ async def after(event: asyncio.Event, value: str, log: list[str]) -> str:
     return value
 
 
-async def test_what_is_done_at_once_costs_no_task(
+async def test_a_delivery_that_finishes_at_once_creates_no_task(
     deliverer: Deliverer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The result is there, and what else would have been waited for is closed, not forgotten."""
+    """The other coroutines are closed."""
     event = asyncio.Event()
     never = event.wait()
 
     def no_task(*_: object, **__: object) -> None:
-        pytest.fail("a task was made")
+        pytest.fail("a task was created")
 
     monkeypatch.setattr(asyncio, "ensure_future", no_task)
     results = await deliverer.wait_first(at_once("delivered"), never)
@@ -65,8 +65,8 @@ async def test_what_is_done_at_once_costs_no_task(
         never.send(None)
 
 
-async def test_what_has_to_wait_is_waited_for(deliverer: Deliverer) -> None:
-    """Its first step is not taken twice, and its result comes back."""
+async def test_a_delivery_that_has_to_wait_is_awaited(deliverer: Deliverer) -> None:
+    """It continues after its first step and is not started again."""
     room, log = asyncio.Event(), list[str]()
     waiting = asyncio.create_task(
         deliverer.wait_first(after(room, "delivered", log), asyncio.Event().wait())
@@ -78,8 +78,8 @@ async def test_what_has_to_wait_is_waited_for(deliverer: Deliverer) -> None:
     assert (results.results, log) == (["delivered"], ["delivered"])
 
 
-async def test_the_end_of_the_flow_cancels_a_delivery_that_waits(deliverer: Deliverer) -> None:
-    """As with Faust's own: the record comes again after the seek."""
+async def test_the_end_of_the_flow_cancels_a_waiting_delivery(deliverer: Deliverer) -> None:
+    """As in Faust: the record is fetched again after the seek."""
     suspended, log = asyncio.Event(), list[str]()
     waiting = asyncio.create_task(
         deliverer.wait_first(after(asyncio.Event(), "never", log), suspended.wait())
@@ -91,8 +91,8 @@ async def test_the_end_of_the_flow_cancels_a_delivery_that_waits(deliverer: Deli
     assert log == ["cancelled"]
 
 
-async def test_a_stop_ends_the_wait(deliverer: Deliverer) -> None:
-    """The worker does not wait for room in the queue of an agent that has ended."""
+async def test_a_stop_ends_a_waiting_delivery(deliverer: Deliverer) -> None:
+    """The agent has ended, so its queue will never have room."""
     log: list[str] = []
     waiting = asyncio.create_task(deliverer.wait_first(after(asyncio.Event(), "never", log)))
     await asyncio.sleep(0.01)
@@ -101,8 +101,8 @@ async def test_a_stop_ends_the_wait(deliverer: Deliverer) -> None:
 
 
 @pytest.mark.parametrize("waits", [True, False])
-async def test_an_error_is_raised(deliverer: Deliverer, waits: bool) -> None:
-    """At the first step or later."""
+async def test_an_error_of_a_delivery_is_raised(deliverer: Deliverer, waits: bool) -> None:
+    """At its first step or after a wait."""
 
     async def failing() -> None:
         if waits:
@@ -113,10 +113,10 @@ async def test_an_error_is_raised(deliverer: Deliverer, waits: bool) -> None:
         await deliverer.wait_first(failing())
 
 
-async def test_an_error_at_the_first_step_closes_what_else_would_have_been_waited_for(
+async def test_an_error_at_the_first_step_closes_the_other_coroutines(
     deliverer: Deliverer,
 ) -> None:
-    """Or Python warns of a coroutine that was never awaited, once for each record."""
+    """Otherwise Python warns of a coroutine that was never awaited, once for each record."""
 
     async def failing() -> None:
         raise KeyError("partition")
@@ -127,8 +127,8 @@ async def test_an_error_at_the_first_step_closes_what_else_would_have_been_waite
     assert inspect.getcoroutinestate(never) == inspect.CORO_CLOSED
 
 
-async def test_others_get_their_turn(deliverer: Deliverer) -> None:
-    """A long run of deliveries does not keep the event loop to itself."""
+async def test_a_long_run_of_deliveries_lets_other_tasks_run(deliverer: Deliverer) -> None:
+    """A delivery without a task gives the event loop no chance to switch."""
     turns: list[int] = []
     asyncio.get_running_loop().call_soon(turns.append, 1)
     for _ in range(DELIVERIES_IN_A_ROW):
@@ -136,16 +136,16 @@ async def test_others_get_their_turn(deliverer: Deliverer) -> None:
     assert turns
 
 
-async def test_a_record_becomes_an_event_as_it_is() -> None:
-    """Bytes that are no text, and a value that is not there, are nobody's error here."""
+async def test_the_raw_schema_leaves_key_value_and_headers_unchanged() -> None:
+    """Bytes that are not text and a missing value raise no error here."""
     app = SimpleNamespace(create_event=lambda *parts: parts)
     message = SimpleNamespace(key=b"\xff", value=None, headers=[("h", b"\xfe")])
     decode = RawSchema().compile(app, on_key_decode_error=None, default_propagate=True)
     assert await decode(message, propagate=True) == (b"\xff", None, [("h", b"\xfe")], message)
 
 
-def test_a_message_is_copied_as_it_is() -> None:
-    """Faust may give headers as a list, a mapping or not at all, and no timestamp."""
+def test_headers_are_copied_from_every_form_that_faust_uses() -> None:
+    """Faust passes headers as a list, a mapping or ``None``."""
     place = FakePartition("events", 1)
     message = FakeMessage(place, 7, key=None, value=None, headers=[("a", b"1"), ("a", b"2")])
     assert incoming_of(message) == Incoming(
@@ -156,9 +156,9 @@ def test_a_message_is_copied_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "told"), [(None, 0.0), (-0.001, 0.0), (-9e15, 0.0), (0.0, 0.0), (1.7e9, 1.7e9)]
+    ("sent", "expected"), [(None, 0.0), (-0.001, 0.0), (-9e15, 0.0), (0.0, 0.0), (1.7e9, 1.7e9)]
 )
-def test_a_message_without_a_time_has_waited_for_no_time(sent: float | None, told: float) -> None:
-    """Kafka's "no timestamp", -1 ms, would be half a century in the queue."""
+def test_a_missing_timestamp_becomes_zero(sent: float | None, expected: float) -> None:
+    """Kafka's "no timestamp" is -1 ms, which would count as half a century in the queue."""
     message = FakeMessage(FakePartition("events", 0), 0, timestamp=sent)  # type: ignore[arg-type]
-    assert incoming_of(message).timestamp == told
+    assert incoming_of(message).timestamp == expected

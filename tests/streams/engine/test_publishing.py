@@ -1,4 +1,4 @@
-"""Publishing: only what the broker has acknowledged counts, and a failed attempt is made again."""
+"""Publishing: a message counts once the broker has acknowledged it; failed sends are retried."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def publisher_of(
 
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries follow at once."""
+    """Retry without a wait."""
     monkeypatch.setattr(streams.engine.publishing, "FIRST_WAIT_S", 0.0)
 
 
-async def test_publishing_ends_with_the_brokers_ack_and_not_before() -> None:
-    """Handing a message to the producer is not enough."""
+async def test_publishing_ends_with_the_ack_of_the_broker() -> None:
+    """Passing a message to the producer is not enough."""
     engine = FakeEngine(acks=[...])
     publishing = asyncio.create_task(publisher_of(engine).publish([MESSAGE]))
     for _ in range(10):
@@ -83,8 +83,8 @@ async def test_an_empty_list_publishes_nothing() -> None:
         OSError("network"),
     ],
 )
-async def test_a_failed_attempt_is_made_again_until_it_succeeds(error: Exception) -> None:
-    """A duplicate on the wire is harmless; a missing message would be a loss."""
+async def test_a_failed_send_is_retried_until_it_succeeds(error: Exception) -> None:
+    """A duplicate is harmless; a missing message is a loss."""
     engine = FakeEngine(acks=[error] * 3)
     await publisher_of(engine).publish([MESSAGE])
     assert len(engine.sent) == 4
@@ -97,15 +97,15 @@ async def test_on_wait_is_called_before_each_retry() -> None:
     assert len(calls) == 3
 
 
-async def test_only_the_message_that_failed_is_sent_again() -> None:
-    """The others have their acks."""
+async def test_only_the_failed_message_is_sent_again() -> None:
+    """The others are acknowledged."""
     first, second = MESSAGE, Outgoing("scored-face", b"user", b"second", [])
     engine = FakeEngine(acks=[None, KafkaConnectionError("away"), None])
     await publisher_of(engine).publish([first, second])
     assert [message.value for message in engine.sent] == [b"value", b"second", b"second"]
 
 
-async def test_a_message_that_is_too_large_is_not_tried_again() -> None:
+async def test_a_message_that_is_too_large_is_not_retried() -> None:
     """No retry can help; the error names the setting."""
     engine = FakeEngine(acks=[MessageSizeTooLargeError("300 > 200")])
     with pytest.raises(UnpublishableMessage, match="26 bytes .* scored-face.*MAX_MESSAGE_BYTES"):
@@ -113,8 +113,8 @@ async def test_a_message_that_is_too_large_is_not_tried_again() -> None:
     assert len(engine.sent) == 1
 
 
-async def test_any_other_error_is_a_bug_and_is_raised() -> None:
-    """A retry would hide it for five minutes."""
+async def test_an_unexpected_error_is_raised_at_once() -> None:
+    """It is a bug, and a retry would hide it for five minutes."""
     engine = FakeEngine(acks=[AttributeError("a bug")])
     with pytest.raises(AttributeError):
         await publisher_of(engine).publish([MESSAGE])
@@ -125,21 +125,23 @@ async def test_retries_are_abandoned_when_the_worker_leaves() -> None:
     engine = FakeEngine(acks=[KafkaConnectionError("away")] * 1000, stopping=True)
     with pytest.raises(Abandoned):
         await publisher_of(engine).publish([MESSAGE])
-    assert len(engine.sent) == 1, "a drain makes the first attempt, to finish its work"
+    assert len(engine.sent) == 1, "the first attempt is made, so that a drain finishes its work"
 
 
-async def test_after_long_without_an_ack_the_worker_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another worker may reach the broker where this one cannot."""
+async def test_publishing_fails_after_a_long_time_without_an_ack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The worker stops then: another one may reach the broker."""
     monkeypatch.setattr(streams.engine.publishing, "GIVE_UP_AFTER_S", 0.05)
     engine = FakeEngine(acks=[KafkaConnectionError("away")] * 1_000_000)
     with pytest.raises(PublishingFailed, match="scored-face acknowledged nothing"):
         await publisher_of(engine).publish([MESSAGE])
 
 
-async def test_an_attempt_without_an_answer_ends_after_its_time(
+async def test_a_send_without_an_ack_times_out_and_is_retried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The message is sent again."""
+    """Each time-out is reported."""
     monkeypatch.setattr(streams.engine.publishing, "ATTEMPT_TIMEOUT_S", 0.01)
     engine, timeouts = FakeEngine(acks=[..., None]), list[None]()
     publisher = Publisher(
@@ -160,8 +162,8 @@ async def test_a_pause_ends_soon_after_the_worker_begins_to_leave() -> None:
             await pausing
 
 
-async def test_half_of_an_answer_is_never_sent() -> None:
-    """One face of several that is too large: none is published, the event becomes a dead letter."""
+async def test_an_answer_is_published_completely_or_not_at_all() -> None:
+    """If one face of several is too large, none is published; the event becomes a dead letter."""
     engine = FakeEngine()
     large = Outgoing("scored-face", b"user", b"x" * 100, [])
     publisher = publisher_of(engine, max_bytes=lambda topic: 50)
