@@ -94,10 +94,6 @@ class Cancellation:
         self._cancelled = False
 
     @property
-    def cancelled(self) -> bool:
-        return self._cancelled
-
-    @property
     def run_options(self) -> onnxruntime.RunOptions:
         """The options that onnxruntime checks while it runs."""
         return self._run_options
