@@ -88,7 +88,7 @@ def bare_run(
     command += ["--threads", str(threads), "--max-faces", str(load.set.max_faces)]
     command += ["--pictures", str(pictures), "--warm", str(load.warm if warm is None else warm)]
     command += how
-    ended = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)  # noqa: S603 - ours
+    ended = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)  # noqa: S603 - a fixed command
     found = json.loads(ended.stdout)
     return Run(
         events=found["events"],
