@@ -13,17 +13,17 @@ class FlowSettings(Section):
     max_in_flight_mb: int = Field(
         128,
         ge=1,
-        description="Most MiB of events that an agent holds at once. The same limit applies, "
-        "separately, to pictures fetched by `image_uri`; each fetch reserves `MAX_IMAGE_BYTES` "
-        "until it is done.",
+        description="Most MiB of events that an agent holds at once, besides the limit of 64 "
+        "events for each thread. The same number limits the pictures fetched by `image_uri`; each "
+        "fetch reserves `MAX_IMAGE_BYTES` until it is done.",
     )
     drain_timeout_s: float = Field(
         20,
         ge=1,
-        description="How long a stop or rebalance waits for the events in flight, in seconds. The "
-        "process ends 20 s later if the stop hangs; the broker waits another 20 s before it "
-        "removes a worker from a rebalance. Keep the orchestrator's grace period above "
-        "`DRAIN_TIMEOUT_S` plus 20 s.",
+        description="How long a stop or rebalance waits for the events in flight, in seconds. A "
+        "stop that hangs ends the process 20 s later, so keep the orchestrator's grace period "
+        "above `DRAIN_TIMEOUT_S` plus 20 s. The broker's rebalance timeout is `DRAIN_TIMEOUT_S` "
+        "plus 40 s.",
     )
 
     @property

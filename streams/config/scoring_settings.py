@@ -29,8 +29,9 @@ class ScoringSettings(Section):
         0.7,
         ge=0,
         le=1,
-        description="Share of recent attempts at scoring that must succeed. Below it the circuit "
-        "opens: events fall back at once until a probe succeeds. `0`: the circuit never opens.",
+        description="Share of the last 100 attempts at scoring that must succeed, once there are "
+        "20. Below it the circuit opens: events fall back at once until a probe succeeds. `0`: the "
+        "circuit never opens.",
     )
     circuit_probe_s: float = Field(
         5, gt=0, description="Time between probes of an open circuit, in seconds."
