@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.built_in_picture import built_in_picture
-from models.detection.bound_detector import MorePixelsNeeded
 from models.detection.detector import Detection, FaceDetector
-from models.detection.face_search import LARGE_FRAME, FaceSearch
+from models.detection.face_search import FaceSearch
 from models.embedding.alignment import align, canonical_crop, canonical_landmarks
 from models.embedding.embedder import Embedding, FaceEmbedder
-from models.errors import InferenceFailed, LowConfidence, NoFaceFound
+from models.errors import InferenceFailed
 from models.manifest import ModelDescription
+from models.picture_search import PictureSearch
 from models.pictures.decoded_picture import DecodedPicture
-from models.pictures.decoding import DecodeLimits, decode, decode_reduced
+from models.pictures.decoding import DecodeLimits, decode
 from models.quality.formulas import Measures, measure, recognisability
 from models.quality.learned_quality import QualityAssessor
 from models.session import Cancellation
@@ -28,10 +27,6 @@ DOUBTFUL = 0.5
 """Recognisability below which a face is examined in all rotations although its detection score is
 good. That is 1 face in 100 of LFW, and two in three of the faces tilted by 30 degrees whose
 embedding is useless. It costs at most a second embedding."""
-
-ENOUGH_BETWEEN_EYES = 36.0
-"""Pixels between the eyes from which a face in a reduced picture has all the detail needed: the
-aligned crop has 35. A close-up of such a face is not enlarged either."""
 
 MANY_FACES = 1000
 """Asks for small faces too; it is not meant as a limit."""
@@ -125,7 +120,9 @@ class FacePipeline:
         if max_faces < 1:
             raise ValueError(f"max_faces must be at least 1, not {max_faces}")
         clock = StageClock(cancellation or Cancellation())
-        found = self._find_faces(image, min_confidence, max_faces, clock)
+        found = self._search.find(
+            image, min_confidence=min_confidence, max_faces=max_faces, clock=clock
+        )
         if found.problem is not None:
             raise found.problem
         picture = found.picture
@@ -146,7 +143,9 @@ class FacePipeline:
         ``InferenceTerminated`` after ``cancellation.cancel()`` in another thread.
         """
         clock = StageClock(cancellation or Cancellation())
-        found = self._find_faces(image, min_confidence, MANY_FACES, clock)
+        found = self._search.find(
+            image, min_confidence=min_confidence, max_faces=MANY_FACES, clock=clock
+        )
         picture = found.picture
         return DetectedFaces(
             tuple(face.in_source(picture) for face in found.faces), picture.width, picture.height
@@ -182,47 +181,9 @@ class FacePipeline:
         """Score the built-in picture. Raises the errors of ``score``."""
         self.score(built_in_picture(), min_confidence=0.5, max_faces=1, cancellation=cancellation)
 
-    def _find_faces(
-        self, image: bytes, min_confidence: float, max_faces: int, clock: StageClock
-    ) -> _FoundFaces:
-        """Search a large JPEG at reduced size first, and whole only when that is not enough.
-
-        It is not enough when a face is small, or needs a close-up with more pixels than the
-        reduced picture has.
-        """
-        with clock.stage("decode"):
-            picture = decode_reduced(image, self.limits, longest_side=LARGE_FRAME)
-        if picture.is_reduced:
-            with suppress(MorePixelsNeeded):
-                found = self._search(picture, min_confidence, max_faces, clock)
-                if all(face.interocular >= ENOUGH_BETWEEN_EYES for face in found.faces):
-                    return found
-            with clock.stage("decode"):
-                picture = DecodedPicture.whole(decode(image, self.limits))
-        return self._search(picture, min_confidence, max_faces, clock)
-
-    def _search(
-        self, picture: DecodedPicture, min_confidence: float, max_faces: int, clock: StageClock
-    ) -> _FoundFaces:
-        """Search one picture.
-
-        Raises ``MorePixelsNeeded`` for a reduced picture, ``InferenceFailed`` or
-        ``InferenceTerminated``.
-        """
-        try:
-            with clock.stage("detect"):
-                faces = FaceSearch(self.face_detector).faces(
-                    picture.pixels,
-                    min_confidence=min_confidence,
-                    max_faces=max_faces,
-                    cancellation=clock.cancellation,
-                    reduced=picture.is_reduced,
-                )
-        except NoFaceFound:
-            return _FoundFaces(picture, (), NoFaceFound(picture.width, picture.height))
-        except LowConfidence as problem:
-            return _FoundFaces(picture, (), problem)
-        return _FoundFaces(picture, faces)
+    @property
+    def _search(self) -> PictureSearch:
+        return PictureSearch(self.face_detector, self.limits)
 
     def _score_face(
         self, picture: DecodedPicture, found: Detection, minimum: float, clock: StageClock
@@ -272,15 +233,6 @@ class FacePipeline:
                 raise InferenceFailed(self.detector.name, str(error)) from error
         with clock.stage("embed"):
             return _EmbeddedFace(found, crop, self.face_embedder.embed(crop, clock.cancellation))
-
-
-@dataclass(frozen=True)
-class _FoundFaces:
-    """``faces``: in pixels of ``picture``; when there are none, ``problem`` says why."""
-
-    picture: DecodedPicture
-    faces: tuple[Detection, ...]
-    problem: NoFaceFound | LowConfidence | None = None
 
 
 @dataclass(frozen=True)

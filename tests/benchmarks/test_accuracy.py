@@ -139,7 +139,7 @@ def test_large_files_are_decoded_as_in_a_worker(
         reductions.append(picture.factor)
         return picture
 
-    monkeypatch.setattr("models.pipeline.decode_reduced", watched)
+    monkeypatch.setattr("models.picture_search.decode_reduced", watched)
     pipeline = pipeline_of(load_settings(), "yunet", "sface")
     found = measure_detection(pipeline, read_data(tmp_path, {}), lambda: None)
     assert (1, [2]) == (found.by_set["s"].found, reductions)

@@ -44,7 +44,7 @@ def test_time_is_utc() -> None:
 
 
 def test_the_trace_is_propagated() -> None:
-    """traceparent and tracestate reach the output, whatever the case of their names."""
+    """Both trace headers reach the output, whatever the case of their names."""
     incoming: list[Header] = [("Traceparent", TRACE), ("tracestate", b"vendor=1"), ("odd", b"\xff")]
 
     assert _output(incoming)[-2:] == [("traceparent", TRACE), ("tracestate", b"vendor=1")]

@@ -60,7 +60,7 @@ def test_full_example() -> None:
 
 
 def test_older_job_with_a_picture() -> None:
-    """camelCase names, epoch milliseconds, verification flags stored in metadata."""
+    """Older names, epoch milliseconds, and verification flags, which metadata keeps."""
     record = _example("older-job-base64")
 
     assert record.user_id == "user-42"

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-import models.pipeline
+import models.picture_search
 from models.detection.detector import Detection
 from models.detection.rotated_faces import SCORE_NOISE
 from models.errors import LowConfidence, NoFaceFound, UnreadableImage
@@ -51,7 +51,7 @@ def test_a_large_face_is_scored_as_in_the_whole_picture(
     """Box, landmarks and resolution are in source pixels, and the embedding is the same."""
     image = phone_picture(face_height, orientation)
     reduced = score(pipeline, image)
-    monkeypatch.setattr(models.pipeline, "LARGE_FRAME", 1_000_000)
+    monkeypatch.setattr(models.picture_search, "LARGE_FRAME", 1_000_000)
     plain = score(pipeline, image)
     assert (reduced.width, reduced.height) == (plain.width, plain.height) == PHONE
     one, other = reduced.faces[0], plain.faces[0]
@@ -71,7 +71,7 @@ def test_a_small_face_is_cropped_from_all_pixels(
     decoded = whole_decodings(monkeypatch)
     found = score(pipeline, image)
     assert decoded == ["whole"]
-    monkeypatch.setattr(models.pipeline, "LARGE_FRAME", 1_000_000)
+    monkeypatch.setattr(models.picture_search, "LARGE_FRAME", 1_000_000)
     plain = score(pipeline, image)
     assert found.faces[0].embedding @ plain.faces[0].embedding > 0.98
     assert np.allclose(found.faces[0].landmarks, plain.faces[0].landmarks, atol=3)
@@ -83,7 +83,7 @@ def test_detected_faces_are_in_source_pixels(
     """As ``/api/detect-face`` returns them."""
     image = phone_picture(900)
     reduced = pipeline.detect(image, min_confidence=0.7)
-    monkeypatch.setattr(models.pipeline, "LARGE_FRAME", 1_000_000)
+    monkeypatch.setattr(models.picture_search, "LARGE_FRAME", 1_000_000)
     plain = pipeline.detect(image, min_confidence=0.7)
     assert (reduced.width, reduced.height) == PHONE
     assert len(reduced.faces) == len(plain.faces) == 1
@@ -131,7 +131,7 @@ def test_small_and_doubtful_faces_are_those_of_the_whole_picture(
     image = crowded_picture()
     scored = pipeline.score(image, min_confidence=0.7, max_faces=max_faces)
     detected = pipeline.detect(image, min_confidence=0.7)
-    monkeypatch.setattr(models.pipeline, "LARGE_FRAME", 1_000_000)
+    monkeypatch.setattr(models.picture_search, "LARGE_FRAME", 1_000_000)
     plain = pipeline.score(image, min_confidence=0.7, max_faces=max_faces)
     everyone = pipeline.detect(image, min_confidence=0.7)
     assert len(everyone.faces) > 12
@@ -161,7 +161,7 @@ def whole_decodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         decoded.append("whole")
         return decode(data, limits)
 
-    monkeypatch.setattr(models.pipeline, "decode", watched)
+    monkeypatch.setattr(models.picture_search, "decode", watched)
     return decoded
 
 
