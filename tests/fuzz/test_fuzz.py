@@ -19,7 +19,7 @@ SEED = 1
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 
 
-def assert_no_failure(part: Part, inputs: int) -> None:
+def assert_no_failure(part: Part[Any], inputs: int) -> None:
     assert part.count >= inputs
     assert not part.failures, part.failures[0]
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-import onnx
+import onnx.parser
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from models.detection.detector import FaceDetector
 from models.embedding.embedder import FaceEmbedder
@@ -53,42 +52,21 @@ def command_of(picture: bytes) -> Command | None:
     return Command(word.decode()) if mark else None
 
 
-def endless_session() -> OnnxSession:
-    """Return a graph that runs until it is terminated: a loop of 2^62 additions."""
-    body = helper.make_graph(
-        [
-            helper.make_node("Add", ["sum_in", "one"], ["sum_out"]),
-            helper.make_node("Identity", ["go_in"], ["go_out"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("step", TensorProto.INT64, []),
-            helper.make_tensor_value_info("go_in", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("sum_in", TensorProto.FLOAT, [1]),
-        ],
-        [
-            helper.make_tensor_value_info("go_out", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("sum_out", TensorProto.FLOAT, [1]),
-        ],
-    )
-    graph = helper.make_graph(
-        [helper.make_node("Loop", ["steps", "go", "x"], ["y"], body=body)],
-        "endless",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
-        [
-            helper.make_tensor("steps", TensorProto.INT64, [], [2**62]),
-            helper.make_tensor("go", TensorProto.BOOL, [], [True]),
-            helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    onnx.checker.check_model(model)
-    return OnnxSession("endless", model.SerializeToString())
-
-
-_ENDLESS = endless_session()
+#: A loop of 2^62 additions: it runs until onnxruntime terminates it.
+_ENDLESS_GRAPH = """
+<ir_version: 8, opset_import: ["" : 17]>
+endless (float[1] x) => (float[1] y)
+<int64 steps = {4611686018427387904}, bool go = {1}, float[1] one = {1}>
+{
+  y = Loop <
+    body = add (int64 step, bool go_in, float[1] sum_in) => (bool go_out, float[1] sum_out) {
+      sum_out = Add (sum_in, one)
+      go_out = Identity (go_in)
+    }
+  > (steps, go, x)
+}
+"""
+_ENDLESS = OnnxSession("endless", onnx.parser.parse_model(_ENDLESS_GRAPH).SerializeToString())
 
 
 def _obey(picture: bytes, cancellation: Cancellation) -> None:

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from tools.fuzz import codec, decoder
 from tools.fuzz.handler import handler, loaded_pipeline
@@ -50,7 +50,7 @@ def fuzz(inputs: int, seed: int, folder: Path) -> int:
 
     say(f"seed={seed} inputs={inputs}")
     with handler(loaded_pipeline(folder / "prepared"), folder) as whole:
-        parts = [
+        parts: list[Part[Any]] = [
             Part("codec", codec.inputs, codec.check),
             Part("decoder", decoder.inputs, decoder.check),
             Part("handler", whole.inputs, whole.check),
@@ -75,7 +75,7 @@ def fuzz(inputs: int, seed: int, folder: Path) -> int:
     return 1 if failures else 0
 
 
-def _run(part: Part, inputs: int, seed: int, say: Callable[[str], None]) -> None:
+def _run(part: Part[Any], inputs: int, seed: int, say: Callable[[str], None]) -> None:
     part.run(min(WARM_UP, inputs), seed, say)
     warm = rss_mb()
     part.run(inputs, seed + 1, say)

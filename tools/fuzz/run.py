@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic, TypeVar
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, strategies
@@ -24,14 +24,16 @@ MOST_MB = 200.0
 MOST_FAILURES = 5
 SHOWN = 4000
 
+T = TypeVar("T")
+
 
 @dataclass
-class Part:
+class Part(Generic[T]):
     """A part of the fuzzer: a strategy for inputs, and a check of each."""
 
     name: str
-    inputs: strategies.SearchStrategy[Any]
-    check: Callable[[Any], int]
+    inputs: strategies.SearchStrategy[T]
+    check: Callable[[T], int]
     """Return the number of inputs in an example; raise when one is handled wrongly."""
     count: int = 0
     failures: list[str] = field(default_factory=list)
@@ -68,13 +70,13 @@ class Part:
             report_multiple_bugs=False,
         )
         @hypothesis.given(self.inputs)
-        def batch(given: Any) -> None:
+        def batch(given: T) -> None:
             self._measured(given)
 
         batch()
         gc.collect()  # hypothesis leaves reference cycles
 
-    def _measured(self, given: Any) -> None:
+    def _measured(self, given: T) -> None:
         reset_peak()
         before, started = rss_mb(), time.process_time()
         try:
