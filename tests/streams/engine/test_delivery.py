@@ -10,12 +10,7 @@ from types import SimpleNamespace
 import pytest
 from mode.services import Service
 
-from streams.engine.delivery import (
-    DELIVERIES_IN_A_ROW,
-    PromptDelivery,
-    RawSchema,
-    incoming_of,
-)
+from streams.engine.delivery import DELIVERIES_IN_A_ROW, PromptDelivery, RawSchema, incoming_of
 from streams.messages import Incoming
 from tests.fakes import FakeMessage, FakePartition
 

@@ -15,12 +15,7 @@ from aiokafka.errors import (
 from faust.exceptions import NotReady
 
 import streams.engine.publishing
-from streams.engine.publishing import (
-    Publisher,
-    PublishingFailed,
-    UnpublishableMessage,
-    pause,
-)
+from streams.engine.publishing import Publisher, PublishingFailed, UnpublishableMessage, pause
 from streams.errors import Abandoned
 from streams.messages import Outgoing
 from tests.fakes import FakeEngine

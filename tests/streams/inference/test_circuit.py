@@ -1,4 +1,4 @@
-"""The circuit breaker: when it opens, when it closes, and what it never does."""
+"""The circuit: when it opens, when it closes, and what it ignores."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ def circuit(
     minimum: int = 4,
     on_change: Callable[[CircuitState], None] = lambda state: None,
 ) -> Circuit:
+    """Make a circuit that opens when fewer than 70 % of at least four attempts succeed."""
     return Circuit(threshold=threshold, window=window, minimum=minimum, on_change=on_change)
 
 
 def record(one: Circuit, *outcomes: bool) -> None:
+    """Record attempts that begin and end one after the other."""
     for succeeded in outcomes:
         one.record(one.begin(), succeeded=succeeded)
 
 
 def opened(on_change: Callable[[CircuitState], None] = lambda state: None) -> Circuit:
+    """Make an open circuit."""
     one = circuit(on_change=on_change)
     record(one, False, False, False, False)
     assert not one.is_closed
@@ -41,7 +44,7 @@ def opened(on_change: Callable[[CircuitState], None] = lambda state: None) -> Ci
 def test_it_opens_at_the_first_attempt_that_brings_the_share_below_the_threshold(
     outcomes: list[bool], threshold: float, minimum: int, more: int
 ) -> None:
-    """Of the last `window` attempts, and not before `minimum` of them; neither sooner nor later."""
+    """The share is over the last ``window`` attempts, of which there must be ``minimum``."""
     window = minimum + more
     one = circuit(threshold, window, minimum)
     seen: list[bool] = []
@@ -58,15 +61,15 @@ def test_it_opens_at_the_first_attempt_that_brings_the_share_below_the_threshold
 
 @given(OUTCOMES)
 def test_a_threshold_of_0_never_opens_it(outcomes: list[bool]) -> None:
-    """A share cannot be less."""
+    """No share of successes is below 0."""
     one = circuit(threshold=0)
     record(one, *outcomes)
     assert one.is_closed
 
 
 @given(OUTCOMES)
-def test_nothing_is_counted_while_it_is_not_closed(outcomes: list[bool]) -> None:
-    """Whatever comes in: only a probe changes it."""
+def test_attempts_are_not_counted_unless_it_is_closed(outcomes: list[bool]) -> None:
+    """Only a probe changes an open circuit."""
     states: list[CircuitState] = []
     one = opened(on_change=states.append)
     record(one, *outcomes)
@@ -80,8 +83,8 @@ def test_nothing_is_counted_while_it_is_not_closed(outcomes: list[bool]) -> None
         st.sampled_from(["fail", "succeed", "begin", "probe succeeds", "probe fails"]), max_size=200
     )
 )
-def test_every_change_is_one_of_the_four(steps: list[str]) -> None:
-    """Closed to open, open to half-open, and from there to closed or open again."""
+def test_every_change_of_state_is_one_of_four(steps: list[str]) -> None:
+    """Closed to open, open to half-open, half-open to closed or open."""
     seen = [CircuitState.CLOSED]
     one = circuit(on_change=seen.append)
     for step in steps:
@@ -101,7 +104,7 @@ def test_every_change_is_one_of_the_four(steps: list[str]) -> None:
     }
 
 
-def test_an_attempt_from_before_a_change_is_no_longer_counted() -> None:
+def test_an_attempt_that_began_before_a_change_of_state_is_not_counted() -> None:
     """It began before the circuit opened, and failed after it closed again."""
     one = circuit(threshold=1, window=1, minimum=1)
     old = one.begin()
@@ -112,8 +115,8 @@ def test_an_attempt_from_before_a_change_is_no_longer_counted() -> None:
     assert one.is_closed
 
 
-def test_a_closed_again_circuit_starts_counting_anew() -> None:
-    """Else its first failure would open it."""
+def test_a_circuit_that_closes_again_starts_counting_from_zero() -> None:
+    """Otherwise its first failure would open it again."""
     one = opened()
     one.begin_probe()
     one.end_probe(succeeded=True)
@@ -122,8 +125,8 @@ def test_a_closed_again_circuit_starts_counting_anew() -> None:
     assert 0.0 == one.success_share
 
 
-def test_the_refusal_says_how_bad_it_is() -> None:
-    """The share, and the setting that it is under."""
+def test_the_refusal_names_the_share_and_the_setting() -> None:
+    """An operator sees from it why events fall back."""
     one = circuit()
     record(one, True, False, False, False)
     assert "25% of the recent attempts" in str(one.refusal())
@@ -131,18 +134,18 @@ def test_the_refusal_says_how_bad_it_is() -> None:
 
 
 @pytest.mark.parametrize(("minimum", "window"), [(0, 5), (6, 5)])
-def test_a_minimum_that_cannot_be_reached_is_refused(minimum: int, window: int) -> None:
-    """Such a circuit would never open, or open on nothing."""
+def test_a_minimum_outside_the_window_is_refused(minimum: int, window: int) -> None:
+    """Such a circuit would never open, or open without an attempt."""
     with pytest.raises(ValueError, match="minimum must be in"):
         circuit(window=window, minimum=minimum)
 
 
 class UnforeseenError(Exception):
-    """Nothing that the probe knows."""
+    """An error that no code expects."""
 
 
-async def test_it_is_probed_until_the_models_work_again_each_time_it_opens() -> None:
-    """Whatever a probe raises, the next one is made."""
+async def test_an_open_circuit_is_probed_until_a_probe_succeeds() -> None:
+    """A probe that raises any error is followed by the next one."""
     results: list[Exception | None] = [UnforeseenError(), UnforeseenError(), None, None]
     states: list[CircuitState] = []
     one = circuit(on_change=states.append)
@@ -166,7 +169,7 @@ async def test_it_is_probed_until_the_models_work_again_each_time_it_opens() -> 
 
 
 async def test_a_closed_circuit_is_not_probed() -> None:
-    """The models are busy enough."""
+    """Real attempts show how the models are."""
     probes = 0
 
     async def probe() -> None:
