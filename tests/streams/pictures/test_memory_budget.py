@@ -14,7 +14,7 @@ from models.errors import NoFaceFound
 from streams.errors import Abandoned
 from streams.pictures.memory_budget import PictureBudget
 from tests.fakes import incoming
-from tests.streams.scoring.test_scorer import answers, scorer
+from tests.streams.scoring.event_scoring import answers, scorer
 
 MIB = 1024 * 1024
 LARGEST = 400_000

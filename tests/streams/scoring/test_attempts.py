@@ -1,4 +1,4 @@
-"""Attempts at scoring: which of them the circuit is told of, and how they are made again."""
+"""Attempts: what is counted and logged, and what an open circuit stops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import agents.score_faces
 import streams.telemetry.handling
 from models.errors import InferenceFailed, UnreadableImage
-from models.pipeline import FacePipeline, ScoredImage
+from models.pipeline import ScoredImage
 from schemas.codec import encode_image_submitted
 from schemas.fallback import FallbackReason
 from schemas.image_submitted import ImageSubmitted
@@ -20,7 +20,6 @@ from streams.config.settings import Settings, load_settings
 from streams.dead_letters import Failure
 from streams.errors import InferenceTimeout
 from streams.inference.circuit import Circuit, CircuitState
-from streams.inference.pool import InferencePool
 from streams.pictures.errors import ImageTimeout, ImageUnavailable
 from streams.scoring.outcome import FellBack
 from streams.scoring.scorer import Scorer
@@ -29,71 +28,17 @@ from streams.telemetry.handling import Handling
 from streams.telemetry.metrics import Metrics
 from tests.fakes import FakeImages, FakeLog, FakePool, incoming
 from tests.metrics_page import Series, series_of
-from tools.pictures import crowd_bytes, portrait_bytes
-
-FAILS = b"makes the models fail"
-
-
-@dataclasses.dataclass(frozen=True)
-class FragilePipeline(FacePipeline):
-    """The real pipeline; one picture makes it fail."""
-
-    def score(self, image: bytes, **options: Any) -> ScoredImage:
-        """Fail, or score."""
-        if image == FAILS:
-            raise InferenceFailed("tests", "made to fail")
-        return super().score(image, **options)
-
-
-@pytest.fixture
-def fragile(pipeline: FacePipeline) -> FragilePipeline:
-    return FragilePipeline(pipeline.face_detector, pipeline.face_embedder, pipeline.limits)
-
-
-def watched_circuit(threshold: float = 0.7, minimum: int = 1) -> Circuit:
-    return Circuit(threshold=threshold, window=10, minimum=minimum)
-
-
-async def told(pipeline: FacePipeline, image: bytes, timeout_s: float = 60) -> list[bool]:
-    """What the circuit is told of one attempt: nothing, or how it went."""
-    circuit = watched_circuit(threshold=0)
-    pool = InferencePool(lambda: pipeline, threads=1, timeout_s=timeout_s, circuit=circuit)
-    await pool.start()
-    try:
-        await pool.score(image, min_confidence=0.5, max_faces=64)
-    except (InferenceFailed, InferenceTimeout, UnreadableImage):
-        pass
-    finally:
-        await pool.stop()
-    return list(circuit._recent)
-
-
-async def test_the_circuit_is_told_of_what_the_models_did(fragile: FragilePipeline) -> None:
-    """A score, a failure, a time-out; a broken picture says nothing about them."""
-    assert [True] == await told(fragile, portrait_bytes())
-    assert [False] == await told(fragile, FAILS)
-    assert [False] == await told(fragile, crowd_bytes(), timeout_s=0.01)
-    assert [] == await told(fragile, b"no picture")
-
-
-async def test_the_built_in_picture_is_the_probe(fragile: FragilePipeline) -> None:
-    """Scored like any other, in the pool."""
-    circuit = watched_circuit(threshold=0)
-    pool = InferencePool(lambda: fragile, threads=1, timeout_s=60, circuit=circuit)
-    await pool.start()
-    await pool.probe()
-    await pool.stop()
-    assert [True] == list(circuit._recent)
 
 
 @pytest.fixture
 def settings(no_environment: None) -> Settings:
+    """Three attempts without waits between them."""
     return load_settings(ml_backoff_ms=0, ml_attempts=3)
 
 
 @dataclasses.dataclass
 class Scoring:
-    """A scorer whose pool and images do as the test says."""
+    """A scorer whose pool and picture store have the outcomes that a test gives."""
 
     scorer: Scorer
     pool: FakePool
@@ -113,14 +58,17 @@ class Scoring:
 
     @property
     def series(self) -> Series:
+        """The values of all metrics."""
         return series_of(self.metrics.registry.collect())
 
 
 def as_message(event: ImageSubmitted) -> Any:
+    """Return the message that carries an event."""
     return incoming(encode_image_submitted(event), key=event.user_id.encode())
 
 
 def image_event(**fields: Any) -> ImageSubmitted:
+    """Make an event, with an inline picture unless it has a URI."""
     if "image_uri" not in fields:
         fields["image"] = b"picture"
     return ImageSubmitted(event_id=uuid4(), user_id="anna", **fields)
@@ -128,11 +76,11 @@ def image_event(**fields: Any) -> ImageSubmitted:
 
 @pytest.fixture
 def scoring(settings: Settings) -> Callable[..., Scoring]:
-    def make(
-        *outcomes: Exception, images: list[bytes | Exception] | None = None, **options: Any
-    ) -> Scoring:
+    """A function that makes a ``Scoring`` with given outcomes of pool and picture store."""
+
+    def make(*outcomes: Exception, images: list[bytes | Exception] | None = None) -> Scoring:
         pool, store = FakePool(list(outcomes)), FakeImages(images or [])
-        circuit, metrics = watched_circuit(**options), Metrics()
+        circuit, metrics = Circuit(threshold=0.7, window=10, minimum=1), Metrics()
         waits: list[None] = []
         scorer = Scorer(
             settings,
@@ -148,12 +96,13 @@ def scoring(settings: Settings) -> Callable[..., Scoring]:
 
 
 def open_circuit(circuit: Circuit) -> None:
+    """Record the one failure that opens a circuit."""
     circuit.record(circuit.begin(), succeeded=False)
     assert CircuitState.OPEN == circuit.state
 
 
-async def test_a_time_out_is_tried_three_times_and_counted(scoring: Callable[..., Scoring]) -> None:
-    """Two retries, three time-outs, one fallback, one failed operation."""
+async def test_a_time_out_is_retried_and_counted(scoring: Callable[..., Scoring]) -> None:
+    """Three attempts are two retries, three time-outs, one fallback and one failed operation."""
     one = scoring(*[InferenceTimeout(5)] * 3)
     failure = await one.failure(image_event())
     assert (FallbackReason.INFERENCE_TIMEOUT, 3) == (
@@ -166,8 +115,8 @@ async def test_a_time_out_is_tried_three_times_and_counted(scoring: Callable[...
     assert 1 == one.series["facestream_operations_total", "real_ml", "failure"]
 
 
-async def test_a_picture_store_that_is_away_is_tried_again(scoring: Callable[..., Scoring]) -> None:
-    """Its retries and time-outs are its own, and the models are not asked."""
+async def test_an_unavailable_picture_store_is_asked_again(scoring: Callable[..., Scoring]) -> None:
+    """Its retries and time-outs are counted apart from those of scoring."""
     uri = "s3://pictures/anna.jpg"
     away: list[bytes | Exception] = [
         ImageTimeout(uri, "late"),
@@ -182,26 +131,26 @@ async def test_a_picture_store_that_is_away_is_tried_again(scoring: Callable[...
     assert 0 == one.series["facestream_retries_total", "real_ml"]
 
 
-async def test_an_attempt_that_is_made_again_is_no_stall(scoring: Callable[..., Scoring]) -> None:
-    """With ML_ATTEMPTS=10 they take 95 s together: a restart would begin them anew, for ever."""
+async def test_each_retry_counts_as_progress(scoring: Callable[..., Scoring]) -> None:
+    """Ten attempts take 95 s; a restart because of a stall would repeat them endlessly."""
     one = scoring(*[InferenceTimeout(5)] * 3)
     await one.failure(image_event())
-    assert 2 == len(one.waits), "at each retry, and not once more at the end"
+    assert 2 == len(one.waits), "once for each retry"
     uri = "s3://pictures/anna.jpg"
     one = scoring(images=[ImageUnavailable(uri, "away")] * 3)
     await one.failure(image_event(image_uri=uri))
-    assert 2 == len(one.waits), "fetching too"
+    assert 2 == len(one.waits), "retries of a fetch count too"
 
 
-def test_the_window_of_the_agent_is_told_of_attempts_that_are_made_again() -> None:
-    """Liveness looks at it."""
+def test_the_window_of_the_agent_counts_retries_as_progress() -> None:
+    """The liveness page reads it."""
     window = agents.score_faces.window
     window.state.last_progress = 0
     agents.score_faces.scorer._retries._on_wait()
     assert window.state.last_progress > 0
 
 
-async def test_while_the_circuit_is_open_nothing_is_fetched_or_tried(
+async def test_an_open_circuit_prevents_fetches_and_attempts(
     scoring: Callable[..., Scoring],
 ) -> None:
     """The event falls back at once."""
@@ -213,10 +162,10 @@ async def test_while_the_circuit_is_open_nothing_is_fetched_or_tried(
     assert 0 == one.series["facestream_operations_total", "real_ml", "failure"]
 
 
-async def test_what_crowds_fall_back_for_is_no_line_in_the_log(
+async def test_bulk_reasons_are_logged_at_debug(
     scoring: Callable[..., Scoring], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rollout at 0 %, USE_REAL_ML=false and an open circuit would write one for each event."""
+    """A rollout at 0 % or an open circuit would otherwise log a line for each event."""
     log = FakeLog()
     monkeypatch.setattr(streams.telemetry.handling, "log", log)
     one = scoring(UnreadableImage("broken"))
@@ -235,10 +184,10 @@ async def test_what_crowds_fall_back_for_is_no_line_in_the_log(
     ] == [(line["level"], line["reason"]) for line in log.lines]
 
 
-async def test_an_event_that_was_fetched_meanwhile_says_that_the_models_were_not_tried(
+async def test_a_circuit_that_opens_during_a_fetch_stops_the_first_attempt(
     scoring: Callable[..., Scoring],
 ) -> None:
-    """Attempts at fetching are none at scoring."""
+    """The dead letter counts no attempt at scoring."""
     uri = "s3://pictures/anna.jpg"
     one = scoring(images=[ImageUnavailable(uri, "away"), b"picture"])
     fetch = one.images.fetch
@@ -253,10 +202,10 @@ async def test_an_event_that_was_fetched_meanwhile_says_that_the_models_were_not
     assert (FallbackReason.CIRCUIT_OPEN, 0) == (failure.reason, failure.attempts)
 
 
-async def test_an_event_that_waits_to_try_again_gives_up_when_the_circuit_opens(
+async def test_a_circuit_that_opens_during_a_back_off_stops_the_retry(
     scoring: Callable[..., Scoring],
 ) -> None:
-    """It says that it was tried once."""
+    """The dead letter counts the one attempt."""
     one = scoring(InferenceFailed("tests", "no"), InferenceFailed("tests", "no"))
     score = one.pool.score
 
@@ -283,7 +232,7 @@ async def test_an_event_that_waits_to_try_again_gives_up_when_the_circuit_opens(
         (FallbackReason.NO_FACE, True, False, False),
     ],
 )
-async def test_who_is_shadowed(
+async def test_only_events_that_the_rollout_has_not_reached_are_shadowed(
     scoring: Callable[..., Scoring],
     *,
     reason: FallbackReason,
@@ -291,7 +240,7 @@ async def test_who_is_shadowed(
     is_open: bool,
     shadowed: bool,
 ) -> None:
-    """Whom the rollout has not reached, while the circuit is closed; nobody else."""
+    """And only with shadows enabled and the circuit closed."""
     one = scoring(UnreadableImage("broken"))
     if is_open:
         open_circuit(one.circuit)

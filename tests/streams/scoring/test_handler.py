@@ -1,4 +1,4 @@
-"""Handling an event: what is published for it, and what is counted."""
+"""Handling an event: which messages are published and what is counted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Scores:
 
 
 class Shadows:
-    """Shadows that are the same for every event."""
+    """A shadow scorer with the same shadow for every event."""
 
     def __init__(self, *messages: Outgoing) -> None:
         self._messages = list(messages)
@@ -45,7 +45,7 @@ class Shadows:
 
 
 class RefusingPublisher(FakePublisher):
-    """Refuses messages of one topic for a number of times, as too large."""
+    """Refuses messages of one topic as too large, as often as told."""
 
     def __init__(self, topic: str, times: int = 10**9) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ async def handled(
 
 
 async def test_the_faces_of_a_scored_event_are_published() -> None:
-    """They have no shadow; the stages behind scoring are measured."""
+    """They have no shadow; the stages after scoring are measured."""
     publisher = FakePublisher()
     metrics = await handled(Scored((FACE, FACE)), publisher, SHADOW)
     assert publisher.published == [FACE, FACE]
@@ -87,7 +87,7 @@ async def test_the_faces_of_a_scored_event_are_published() -> None:
 
 
 async def test_an_event_that_fell_back_becomes_a_dead_letter_and_has_a_shadow() -> None:
-    """In this order, and counted once."""
+    """The dead letter comes first, and the fallback is counted once."""
     publisher = FakePublisher()
     metrics = await handled(NO_FACE, publisher, SHADOW)
     letter, shadow = publisher.published

@@ -1,4 +1,4 @@
-"""The gradual rollout: stable by user, growing only, and even."""
+"""The gradual rollout: stable for each user, monotonic and even."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ PERCENT = st.floats(0, 100)
 
 
 @given(st.text(), PERCENT, PERCENT)
-def test_who_is_in_stays_in_as_the_rollout_grows(user_id: str, one: float, other: float) -> None:
-    """And who is out was never in."""
+def test_a_user_stays_included_as_the_rollout_grows(user_id: str, one: float, other: float) -> None:
+    """A larger percentage includes every user of a smaller one."""
     less, more = sorted((one, other))
     assert is_rolled_out(user_id, less) <= is_rolled_out(user_id, more)
 
 
 @given(st.text())
-def test_0_is_nobody_and_100_is_everybody(user_id: str) -> None:
-    """Without exception."""
+def test_0_percent_includes_no_user_and_100_percent_every_user(user_id: str) -> None:
+    """At both ends the result does not depend on the hash."""
     assert not is_rolled_out(user_id, 0)
     assert is_rolled_out(user_id, 100)
 
 
 @pytest.mark.parametrize("percent", [1, 10, 50, 90])
 def test_the_share_of_users_is_the_percentage(percent: int) -> None:
-    """Within four standard deviations, for ids that look alike."""
+    """Within four standard deviations, for similar ids."""
     users = 20_000
     inside = sum(is_rolled_out(f"user-{number}", percent) for number in range(users))
     share = percent / 100
@@ -47,8 +47,8 @@ def test_the_share_of_users_is_the_percentage(percent: int) -> None:
         ("Łukasz", 6464624316584215437),
     ],
 )
-def test_a_user_stands_where_he_stood_in_every_release(user_id: str, bucket: int) -> None:
-    """Pinned: another hash would move users from one side to the other in mid-rollout."""
+def test_the_bucket_of_a_user_never_changes(user_id: str, bucket: int) -> None:
+    """A different hash would move users in or out during a rollout."""
     assert bucket == rollout_bucket(user_id)
 
 
@@ -63,7 +63,7 @@ ROLLED_OUT = FallbackReason.ROLLED_OUT_TO_SIMULATED
 
 
 @pytest.mark.parametrize(
-    ("on", "percent", "asks", "reason"),
+    ("on", "percent", "asked", "reason"),
     [
         (True, 100, None, None),
         (True, 100, True, None),
@@ -77,11 +77,11 @@ ROLLED_OUT = FallbackReason.ROLLED_OUT_TO_SIMULATED
     ],
 )
 @pytest.mark.usefixtures("no_environment")
-def test_which_switch_goes_first(
-    on: bool, percent: float, asks: bool | None, reason: FallbackReason | None
+def test_the_order_of_the_switches(
+    on: bool, percent: float, asked: bool | None, reason: FallbackReason | None
 ) -> None:
-    """The operator's off, then the event's own wish, then the rollout."""
+    """``USE_REAL_ML`` comes first, then the event's ``use_real_ml``, then the rollout."""
     settings = load_settings(use_real_ml=on, real_ml_rollout_percent=percent)
-    found = not_for_real(settings, event(asks))
+    found = not_for_real(settings, event(asked))
     assert reason == (found.reason if found else None)
     assert found is None or found.detail

@@ -1,4 +1,4 @@
-"""Simulated answers to dead letters: the same every time, and only where somebody waits."""
+"""Simulated answers: deterministic, and only for dead letters with a user."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def event(**fields: Any) -> bytes:
+    """Return the value of an event in JSON."""
     sent = {
         "event_id": str(EVENT_ID),
         "user_id": "user-1",
@@ -46,7 +47,7 @@ def event(**fields: Any) -> bytes:
 def dead(
     value: bytes | None, reason: FallbackReason = FallbackReason.NO_FACE, **source: Any
 ) -> Incoming:
-    """A dead letter as it comes from the fallback topic."""
+    """Return a dead letter as the fallback topic delivers it."""
     letter = fallback_message(incoming(value, **source), Failure(reason, "detail"), "t")
     return incoming(
         letter.value,
@@ -59,27 +60,29 @@ def dead(
 
 
 def answers(letter: Incoming, *, enabled: bool = True, size: int = 128) -> list[Outgoing]:
+    """Return the answers to a dead letter."""
     return SimulatedAnswers(TOPICS, enabled=enabled, embedding_size=size).answers(letter)
 
 
 def face_of(letter: Incoming, size: int = 128) -> ScoredFace:
+    """Return the face in the one answer to a dead letter."""
     (answer,) = answers(letter, size=size)
     return decode_scored_face(answer.value)
 
 
 @pytest.mark.parametrize("reason", FallbackReason)
-def test_an_answer_for_what_crowds_fall_back_for_is_no_line_in_the_log(
+def test_answers_for_bulk_reasons_are_logged_at_debug(
     monkeypatch: pytest.MonkeyPatch, reason: FallbackReason
 ) -> None:
-    """At the rate of the events, they would hide every other line; LOG_LEVEL=debug shows them."""
+    """At the rate of events they would hide all other lines."""
     log = FakeLog()
     monkeypatch.setattr(streams.scoring.simulated_answers, "log", log)
     answers(dead(event(), reason))
     assert ["debug" if reason in BULK_REASONS else "info"] == [line["level"] for line in log.lines]
 
 
-def test_a_dead_letter_is_answered_with_scores_marked_simulated() -> None:
-    """With the reason why they are, and no model's name."""
+def test_a_dead_letter_gets_an_answer_marked_as_simulated() -> None:
+    """The answer has the fallback reason and names no model."""
     (answer,) = answers(dead(event(), headers=(("traceparent", TRACE),)))
     face = decode_scored_face(answer.value)
     assert (answer.topic, answer.key) == ("scored-face", b"user-1")
@@ -94,8 +97,8 @@ def test_a_dead_letter_is_answered_with_scores_marked_simulated() -> None:
     assert not [name for name in headers if name.startswith(("fallback_", "source_"))]
 
 
-def test_the_same_picture_gets_the_same_scores_whoever_sends_it() -> None:
-    """They follow from the picture's digest alone."""
+def test_the_scores_depend_on_the_picture_alone() -> None:
+    """They are computed from its digest, whatever the user and the event."""
     face = face_of(dead(event()))
     other = face_of(dead(event(user_id="user-2", event_id=str(UUID(int=1)))))
     expected = simulate(hashlib.sha256(b"picture").hexdigest(), 128)
@@ -105,8 +108,8 @@ def test_the_same_picture_gets_the_same_scores_whoever_sends_it() -> None:
     assert face.image_sha256 == hashlib.sha256(b"picture").hexdigest()
 
 
-def test_an_event_without_a_readable_picture_gets_the_scores_of_its_bytes() -> None:
-    """The same ones at every delivery, and no digest of a picture that nobody has seen."""
+def test_without_a_readable_picture_the_scores_depend_on_the_events_bytes() -> None:
+    """They are the same at every delivery; the answer has no digest of a picture."""
     value = event(image_base64="***")
     face = face_of(dead(value, FallbackReason.INVALID_EVENT))
     expected = simulate(hashlib.sha256(value).hexdigest(), 128)
@@ -116,13 +119,13 @@ def test_an_event_without_a_readable_picture_gets_the_scores_of_its_bytes() -> N
     assert face_of(dead(claim)).image_sha256 is None
 
 
-def test_the_embedding_has_the_size_of_the_models_in_use() -> None:
-    """A reader of the topic need not tell them apart to read them."""
+def test_the_embedding_has_the_size_of_the_chosen_model() -> None:
+    """A consumer reads real and simulated answers alike."""
     assert face_of(dead(event()), size=512).embedding_size == 512
 
 
-def test_metadata_and_the_time_of_submission_are_carried() -> None:
-    """Types unchanged, from an event that is invalid otherwise too."""
+def test_an_answer_carries_metadata_and_submission_time() -> None:
+    """Types are unchanged, also for an event that is otherwise invalid."""
     sent = {"submitted_at": "2024-05-01T12:00:00Z", "metadata": {"n": 1, "x": [1.5, None]}}
     for letter in (dead(event(**sent)), dead(event(**sent, min_confidence=7))):
         face = face_of(letter)
@@ -130,14 +133,14 @@ def test_metadata_and_the_time_of_submission_are_carried() -> None:
         assert face.metadata == {"n": 1, "x": [1.5, None]}
 
 
-def test_an_event_without_an_id_gets_the_one_that_scoring_would_give() -> None:
-    """So that a later real answer replaces the simulated one."""
+def test_an_event_without_an_id_gets_the_id_that_scoring_derives() -> None:
+    """A later real answer then replaces the simulated one."""
     value = event(event_id=None)
     assert face_of(dead(value)).event_id == derived_event_id("user-1", value)
 
 
-def test_a_binary_event_is_answered_too() -> None:
-    """Its user is in its headers."""
+def test_a_binary_event_is_answered() -> None:
+    """Its user and id are in its headers."""
     headers = (
         ("content-type", b"image/jpeg"),
         ("user_id", b"bin"),
@@ -149,39 +152,39 @@ def test_a_binary_event_is_answered_too() -> None:
 
 
 def test_nothing_is_answered_when_simulated_answers_are_off() -> None:
-    """FALLBACK_TO_SIMULATED=false: dead letters stay where they are."""
+    """``FALLBACK_TO_SIMULATED=false``: dead letters are only kept."""
     assert answers(dead(event()), enabled=False) == []
 
 
 @pytest.mark.parametrize("topic", ["scored-face", "another", "prefix.image-submitted"])
 def test_dead_letters_of_other_topics_are_not_answered(topic: str) -> None:
-    """A face that the index refused has been answered already."""
+    """A face that the index refused already has its answer."""
     assert answers(dead(event(), topic=topic)) == []
 
 
 @pytest.mark.parametrize("value", [None, b"", b"not json", b"[]", b'{"user_id": 7}'])
-def test_a_dead_letter_of_nobody_is_not_answered(value: bytes | None) -> None:
-    """There is no one to answer to."""
+def test_a_dead_letter_without_a_user_is_not_answered(value: bytes | None) -> None:
+    """An answer needs a user as its key."""
     assert answers(dead(value, FallbackReason.INVALID_EVENT, key=None)) == []
 
 
-def test_what_is_no_dead_letter_of_ours_is_left_alone() -> None:
-    """Somebody may produce anything to the topic; it must not stop the worker."""
+def test_records_that_are_not_dead_letters_are_ignored() -> None:
+    """Any client may produce to the topic; such a record must not stop the worker."""
     assert answers(incoming(event(), topic="simulated-fallback")) == []
     odd = (("fallback_reason", b"no such reason"),)
     assert answers(incoming(event(), topic="simulated-fallback", headers=odd)) == []
 
 
 class RefusingPublisher(FakePublisher):
-    """Every message is too large for it."""
+    """Refuses every message as too large."""
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         await super().publish(messages)
         raise UnpublishableMessage("too large")
 
 
-async def test_a_dead_letter_whose_answer_is_too_large_is_kept_and_not_answered() -> None:
-    """An event that is all metadata fits its topic, and its answer does not."""
+async def test_an_answer_that_is_too_large_is_counted_and_not_retried() -> None:
+    """The answer to an event full of metadata may be larger than the event."""
     publisher, metrics = RefusingPublisher(), Metrics()
     simulated = SimulatedAnswers(TOPICS, enabled=True, embedding_size=8)
     handler = SimulatedHandler(lambda: simulated, publisher.publish, metrics)
