@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from tests.streams.telemetry.test_metrics import registry_of_a_worker
+from tests.streams.telemetry.worker_registry import registry_of_a_worker
 
 #: Labels that Prometheus itself adds to each series.
 SCRAPE_LABELS = {"instance", "job"}

@@ -1,4 +1,4 @@
-"""What several tests of the edges share: the real models, and an environment without settings."""
+"""Fixtures for all rooms: the real models, and an environment without settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streams.inference.model_loading import load_models
 
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
-    """The real models, warm."""
+    """The real models, loaded and warm."""
     loaded = load_models(load_settings(model_cache=tmp_path_factory.mktemp("prepared")))
     loaded.warm_up()
     return loaded
@@ -21,7 +21,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
 
 @pytest.fixture
 def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable of ours is set, and the working folder has no .env file."""
+    """Unset every setting, and change to a folder without an ``.env`` file."""
     for name in (*Settings.model_fields, "env_file"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

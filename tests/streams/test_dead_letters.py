@@ -1,4 +1,4 @@
-"""Dead letters: the event's own bytes, and its failure in headers behind its own."""
+"""Dead letters: the event's bytes, with the failure in additional headers."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ FAILURE = Failure(FallbackReason.NO_FACE, "no face in 64 x 64 pixels", attempts=
 
 @pytest.mark.parametrize("value", [b"\x00\xff\xfe", b"", b'{"user_id": 1}'])
 @pytest.mark.parametrize("key", [None, b"", b"\xff"])
-def test_key_and_value_are_untouched(key: bytes | None, value: bytes) -> None:
-    """Whatever they are: producing them back is the way to try again."""
+def test_key_and_value_are_unchanged(key: bytes | None, value: bytes) -> None:
+    """Producing them to the source topic again repeats the event."""
     letter = fallback_message(incoming(value, key=key), FAILURE, "simulated-fallback")
     assert (letter.topic, letter.key, letter.value) == ("simulated-fallback", key, value)
 
 
 def test_a_missing_value_stays_missing() -> None:
-    """A tombstone with a key is not an empty value."""
+    """A tombstone differs from an empty value."""
     assert fallback_message(incoming(None, key=b"k"), FAILURE, "t").value is None
 
 
 def test_a_record_with_neither_key_nor_value_gets_an_empty_value() -> None:
-    """aiokafka would not produce it, and the partition would stand still."""
+    """aiokafka refuses to produce such a record, which would block the partition."""
     letter = fallback_message(incoming(None, key=None), FAILURE, "t")
     assert (letter.key, letter.value) == (None, b"")
 
 
-def test_the_failure_says_what_happened_where_and_when() -> None:
-    """In headers, which every tool can show."""
+def test_the_headers_have_reason_source_and_time() -> None:
+    """Every Kafka tool can show headers."""
     letter = fallback_message(incoming(partition=3, offset=41), FAILURE, "t")
     failure = FallbackHeaders.from_headers(letter.headers)
     assert failure.fallback_reason is FallbackReason.NO_FACE
@@ -47,14 +47,14 @@ def test_the_failure_says_what_happened_where_and_when() -> None:
 
 
 def test_the_senders_headers_stay_first_and_in_order() -> None:
-    """Names that come twice and null values among them."""
+    """Repeated names and null values are kept."""
     own = (("a", b"1"), ("a", b"2"), ("b", None))
     letter = fallback_message(incoming(headers=own), FAILURE, "t")
     assert tuple(letter.headers[:3]) == own
 
 
 def test_the_headers_of_an_earlier_failure_are_replaced() -> None:
-    """A letter that is driven again and fails again has one failure, and its own headers."""
+    """A re-driven event that fails again has one failure and its own headers."""
     own = (("traceparent", b"x"),)
     first = fallback_message(incoming(headers=own), FAILURE, "t")
     again = incoming(headers=tuple(first.headers), offset=99)
@@ -68,8 +68,8 @@ def test_the_headers_of_an_earlier_failure_are_replaced() -> None:
 
 
 @pytest.mark.parametrize("size", [0, LARGEST_KEPT_KEY, LARGEST_KEPT_KEY + 1, 300_000])
-def test_what_does_not_fit_is_told_by_its_size(size: int) -> None:
-    """The value, the headers, and a key that may itself be too large."""
+def test_a_dead_letter_without_value_names_the_sizes_that_it_omits(size: int) -> None:
+    """It omits the value, the sender's headers, and a key that is too large itself."""
     key = b"\xff" * size
     event = incoming(b"x" * 5000, key=key, headers=(("large", b"x" * 300_000),))
     letter = without_value(fallback_message(event, FAILURE, "t"), event)
@@ -85,7 +85,7 @@ def test_what_does_not_fit_is_told_by_its_size(size: int) -> None:
     assert (hashlib.sha256(key).hexdigest() in failure.fallback_detail) == large
 
 
-def test_a_failure_counts_no_attempts_unless_told() -> None:
-    """As for an event that is invalid: nothing was tried."""
+def test_a_failure_has_zero_attempts_by_default() -> None:
+    """An invalid event was never attempted."""
     letter = fallback_message(incoming(), Failure(FallbackReason.INVALID_EVENT, ""), "t")
     assert FallbackHeaders.from_headers(letter.headers).fallback_attempts == 0

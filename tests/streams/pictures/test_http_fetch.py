@@ -1,4 +1,6 @@
-"""Claim checks over http: a real local server that answers well, badly, slowly and for ever."""
+"""Fetching over HTTP, from a real local server with good, bad, slow and endless responses."""
+
+from __future__ import annotations
 
 import asyncio
 import contextlib
@@ -23,7 +25,7 @@ LIMIT = 100_000
 
 
 async def _raw(request: web.BaseRequest, answer: bytes) -> web.StreamResponse:
-    """Writes bytes straight to the socket, past all that would make them valid, and closes it."""
+    """Write bytes to the socket as they are, valid or not, and close it."""
     transport = request.transport
     assert transport is not None
     transport.write(answer)
@@ -67,6 +69,8 @@ async def _answer(request: web.BaseRequest) -> web.StreamResponse:
 
 @dataclass(frozen=True)
 class Server:
+    """A running HTTP server and a store that fetches from it."""
+
     port: int
     store: PictureStore
 
@@ -76,7 +80,7 @@ class Server:
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    """A server on a free port, and a store that allows its /faces/."""
+    """A server on a free port, and a store that allows its ``/faces/``."""
     runner = web.ServerRunner(web.Server(_answer), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -88,8 +92,8 @@ async def server() -> AsyncIterator[Server]:
     await runner.cleanup()
 
 
-async def test_gives_the_body_of_an_allowed_url(server: Server) -> None:
-    """An address that the allow-list names is fetched; query and escapes arrive as sent."""
+async def test_an_allowed_url_is_fetched(server: Server) -> None:
+    """The query and escaped characters reach the server unchanged."""
     assert await server.fetch("ok.jpg") == PICTURE
     assert await server.fetch("ok.jpg?sig=a%2Fb%3D#part") == PICTURE + b"sig=a%2Fb%3D"
     assert await server.fetch("a%20b.jpg") == PICTURE
@@ -116,16 +120,16 @@ async def test_gives_the_body_of_an_allowed_url(server: Server) -> None:
         ("endless", FetchedImageTooLarge),
     ],
 )
-async def test_every_other_answer_has_its_error(
+async def test_each_failed_response_has_its_error(
     server: Server, path: str, error: type[Exception]
 ) -> None:
-    """The kind of error says whether to try again; redirects are not followed at all."""
+    """The class of the error decides on retries; redirects are not followed."""
     with pytest.raises(error, match=r"127\.0\.0\.1"):
         await server.fetch(path)
 
 
-async def test_a_body_longer_than_declared_is_never_read(server: Server) -> None:
-    """A lying content-length gives what it declares or an error, as aiohttp's parser sees it."""
+async def test_a_body_is_never_read_beyond_its_declared_length(server: Server) -> None:
+    """The result is the declared part or an error, depending on aiohttp's parser."""
     try:
         body = await server.fetch("declares-less")
     except ImageUnavailable:
@@ -134,7 +138,7 @@ async def test_a_body_longer_than_declared_is_never_read(server: Server) -> None
 
 
 async def test_a_slow_server_is_unavailable(server: Server) -> None:
-    """No answer within the time-out is transient, and the message says how long was waited."""
+    """A time-out is transient, and the message names its length."""
     store = PictureStore([f"http://127.0.0.1:{server.port}/"], max_bytes=LIMIT, timeout_s=0.1)
     with pytest.raises(ImageUnavailable, match=r"0\.1 s") as caught:
         await store.fetch(f"http://127.0.0.1:{server.port}/faces/slow")
@@ -143,7 +147,7 @@ async def test_a_slow_server_is_unavailable(server: Server) -> None:
 
 
 async def test_a_refused_connection_is_unavailable() -> None:
-    """A server that is away may come back."""
+    """The server may come back."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{free.getsockname()[1]}/"
@@ -154,7 +158,7 @@ async def test_a_refused_connection_is_unavailable() -> None:
 
 
 class FakeNames:
-    """Stands for DNS; remembers what it was asked."""
+    """A fake of DNS that records the names it is asked for."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = addresses
@@ -170,10 +174,10 @@ class FakeNames:
 @pytest.mark.parametrize(
     "addresses", [("127.0.0.1",), ("10.0.0.8", "::1"), ("::ffff:127.0.0.1",), ("169.254.169.254",)]
 )
-async def test_a_name_that_leads_inside_is_forbidden(
+async def test_a_name_with_a_private_address_is_forbidden(
     server: Server, addresses: tuple[str, ...]
 ) -> None:
-    """An allowed name is not enough: its addresses must be public."""
+    """All addresses of an allowed name must be public."""
     names = FakeNames(*addresses)
     base = f"http://cdn.example.com:{server.port}/faces/"
     store = PictureStore([base], max_bytes=LIMIT, timeout_s=5, resolve=names)
@@ -183,8 +187,8 @@ async def test_a_name_that_leads_inside_is_forbidden(
     await store.close()
 
 
-async def test_localhost_is_allowed_by_name_and_only_as_loopback(server: Server) -> None:
-    """For development, `localhost` may be listed; it must then be this machine."""
+async def test_localhost_may_be_listed_and_must_be_a_loopback_address(server: Server) -> None:
+    """Development needs ``localhost``; an address elsewhere is refused."""
     base = f"http://localhost:{server.port}/faces/"
     here = PictureStore([base], max_bytes=LIMIT, timeout_s=5, resolve=FakeNames("127.0.0.1"))
     assert await here.fetch(f"{base}ok.jpg") == PICTURE
@@ -196,7 +200,7 @@ async def test_localhost_is_allowed_by_name_and_only_as_loopback(server: Server)
 
 
 async def test_an_unknown_name_is_unavailable() -> None:
-    """Name servers have bad moments too."""
+    """A failed look-up may succeed later."""
     base = "https://cdn.example.com/"
     store = PictureStore([base], max_bytes=LIMIT, timeout_s=5, resolve=FakeNames())
     with pytest.raises(ImageUnavailable):
@@ -226,7 +230,7 @@ async def test_an_unknown_name_is_unavailable() -> None:
     ],
 )
 async def test_prefixes_are_compared_by_scheme_host_port_and_path(uri: str) -> None:
-    """Look-alikes of an allowed prefix are refused before any name is looked up."""
+    """A URL that only looks like an allowed one is refused before a look-up."""
     names = FakeNames("127.0.0.1")
     store = PictureStore(
         ["https://cdn.example.com/faces/"], max_bytes=LIMIT, timeout_s=5, resolve=names
@@ -241,7 +245,7 @@ async def test_prefixes_are_compared_by_scheme_host_port_and_path(uri: str) -> N
     "uri", ["HTTPS://CDN.Example.COM:443/faces/a.jpg", "https://cdn.example.com/%66aces/a.jpg"]
 )
 async def test_other_spellings_of_an_allowed_prefix_match(uri: str) -> None:
-    """Case, the default port and needless escapes make no difference: the name is looked up."""
+    """Case, the default port and unnecessary escapes make no difference."""
     names = FakeNames()
     store = PictureStore(
         ["https://cdn.example.com/faces"], max_bytes=LIMIT, timeout_s=5, resolve=names
@@ -271,6 +275,6 @@ async def test_other_spellings_of_an_allowed_prefix_match(uri: str) -> None:
         ("64:ff9b::5db8:d70e", True),
     ],
 )
-def test_public_addresses_are_told_from_the_rest(address: str, public: bool) -> None:
-    """Transition forms of IPv6 are judged by the IPv4 address inside them."""
+def test_is_public_judges_every_kind_of_address(address: str, public: bool) -> None:
+    """An IPv6 transition address is judged by the IPv4 address inside it."""
     assert public == is_public(address)

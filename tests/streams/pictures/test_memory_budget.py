@@ -1,4 +1,4 @@
-"""The bytes of fetched pictures are bounded, and every wait for the budget ends."""
+"""The memory budget: the bytes of fetched pictures are bounded, and every wait ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVENTS = 30
 
 @dataclass
 class Held:
-    """A store and a pool that count the bytes of pictures; one under way counts as the largest."""
+    """A store and a pool that count picture bytes; a running fetch counts as ``LARGEST``."""
 
     may_score: asyncio.Event = field(default_factory=asyncio.Event)
     bytes_now: int = 0
@@ -55,20 +55,20 @@ class Held:
 
 
 async def until_quiet() -> None:
-    """Let everything run that can."""
+    """Run every task that can run."""
     for _ in range(200):
         await asyncio.sleep(0)
 
 
-async def test_fetched_pictures_take_no_more_memory_than_the_events_may() -> None:
-    """MAX_IN_FLIGHT_MB bounds fetched pictures too, and every event is still scored."""
+async def test_fetched_pictures_stay_within_max_in_flight_mb() -> None:
+    """Every event is scored all the same."""
     held = Held()
     judge = scorer(held, held, max_in_flight_mb=1, max_image_bytes=LARGEST)
     value = {"event_id": str(uuid4()), "user_id": "u", "image_uri": "s3://pictures/1.jpg"}
     message = incoming(json.dumps(value).encode())
     working = [asyncio.create_task(answers(judge, message)) for _ in range(EVENTS)]
     await until_quiet()
-    # As many pictures as leave room for one more of the largest size; none is scored yet.
+    # Seven small pictures leave too little room for one of the largest size.
     assert held.bytes_now == 7 * SIZE
     held.may_score.set()
     ended = await asyncio.wait_for(asyncio.gather(*working), 20)
@@ -77,8 +77,8 @@ async def test_fetched_pictures_take_no_more_memory_than_the_events_may() -> Non
     assert held.most_fetching == MIB // LARGEST
 
 
-async def test_a_picture_that_may_exceed_the_budget_is_fetched_alone() -> None:
-    """A small MAX_IN_FLIGHT_MB slows fetching down and does not stop it."""
+async def test_pictures_that_may_exceed_the_budget_are_fetched_one_at_a_time() -> None:
+    """A small ``MAX_IN_FLIGHT_MB`` slows fetching down and does not stop it."""
     budget = PictureBudget(total=10, largest=100, is_leaving=lambda: False)
     inside = most = 0
 
@@ -94,7 +94,7 @@ async def test_a_picture_that_may_exceed_the_budget_is_fetched_alone() -> None:
     assert most == 1
 
 
-@pytest.mark.parametrize("when", ["while it waits", "as its turn comes", "after its turn came"])
+@pytest.mark.parametrize("when", ["while it waits", "when bytes are free", "after it got them"])
 async def test_a_cancelled_wait_leaks_no_bytes(when: str) -> None:
     """A rebalance cancels handlers at any moment; their bytes are free afterwards."""
     budget = PictureBudget(total=10, largest=10, is_leaving=lambda: False)
@@ -109,7 +109,7 @@ async def test_a_cancelled_wait_leaks_no_bytes(when: str) -> None:
         second.cancel()
         await until_quiet()
         first.cancel()
-    elif when == "as its turn comes":
+    elif when == "when bytes are free":
         first.cancel()
         second.cancel()
     else:
@@ -122,8 +122,8 @@ async def test_a_cancelled_wait_leaks_no_bytes(when: str) -> None:
         assert reservation.size == 10
 
 
-async def test_first_come_first_served() -> None:
-    """Free bytes go to the longest wait, not to a late comer."""
+async def test_waits_are_served_in_order_of_arrival() -> None:
+    """Free bytes go to the longest wait."""
     budget = PictureBudget(total=10, largest=10, is_leaving=lambda: False)
     order: list[int] = []
 
@@ -137,8 +137,8 @@ async def test_first_come_first_served() -> None:
     assert order == list(range(6))
 
 
-async def test_waits_end_in_a_worker_that_is_leaving() -> None:
-    """A drain lasts as long as its longest handler; a handler with a reservation finishes."""
+async def test_waits_are_abandoned_when_the_worker_leaves() -> None:
+    """A handler that waits would prolong the drain; one with a reservation finishes."""
     leaving: list[None] = []
     budget = PictureBudget(total=10, largest=10, is_leaving=lambda: bool(leaving))
     may_end = asyncio.Event()
@@ -150,13 +150,13 @@ async def test_waits_end_in_a_worker_that_is_leaving() -> None:
     working = [asyncio.create_task(one()) for _ in range(3)]
     await until_quiet()
     leaving.append(None)
-    done, at_work = await asyncio.wait(working, timeout=10, return_when=asyncio.FIRST_EXCEPTION)
+    done, running = await asyncio.wait(working, timeout=10, return_when=asyncio.FIRST_EXCEPTION)
     while len(done) < 2:
-        more, at_work = await asyncio.wait(at_work, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        more, running = await asyncio.wait(running, timeout=10, return_when=asyncio.FIRST_COMPLETED)
         assert more
         done |= more
     assert all(isinstance(task.exception(), Abandoned) for task in done)
-    assert at_work == {working[0]}
+    assert running == {working[0]}
     leaving.clear()
     may_end.set()
     await working[0]

@@ -1,4 +1,4 @@
-"""Ending the process: in real ones, as nothing else shows that they end."""
+"""Ending the process: each test runs a real one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from streams.process.exits import EXIT_CANNOT_START, EXIT_STOP_TOOK_TOO_LONG
 
 
 def ended(program: str) -> subprocess.CompletedProcess[str]:
-    """A Python process that ran ``program``."""
+    """Run a program in a new Python process until it ends."""
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
     )
 
 
-def test_a_start_that_cannot_succeed_ends_at_once_with_its_reason_in_one_line() -> None:
-    """Whatever other threads and tasks are doing, and with no traceback."""
+def test_die_ends_the_process_with_one_line() -> None:
+    """It waits for no thread or task and prints no traceback."""
     process = ended(
         "import asyncio, threading\n"
         "from streams.errors import StartupError\n"
@@ -31,8 +31,8 @@ def test_a_start_that_cannot_succeed_ends_at_once_with_its_reason_in_one_line() 
     assert process.stderr == "facestream cannot start: port 6066 is taken\n"
 
 
-def test_a_stop_that_hangs_ends_the_process() -> None:
-    """An orchestrator would kill it, and nobody would know why."""
+def test_a_hanging_stop_ends_at_the_deadline() -> None:
+    """An orchestrator would kill the process without giving a reason."""
     process = ended(
         "import threading\n"
         "from streams.process.exits import arm_hard_exit\n"
@@ -43,7 +43,7 @@ def test_a_stop_that_hangs_ends_the_process() -> None:
     assert "DRAIN_TIMEOUT_S" in process.stderr
 
 
-def test_a_stop_that_does_not_hang_is_not_held_up() -> None:
-    """The timer dies with the process."""
+def test_a_stop_in_time_does_not_wait_for_the_deadline() -> None:
+    """The timer is a daemon thread."""
     process = ended("from streams.process.exits import arm_hard_exit\narm_hard_exit(3600)\n")
     assert (process.returncode, process.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""Metrics of the HTTP API: outcomes, and the names of pages."""
+"""Metrics of the HTTP API: outcomes and page names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.metrics_page import series_of
     ],
 )
 def test_the_outcome_follows_from_the_status(status: int, outcome: Outcome) -> None:
-    """4xx is the caller's error, 500 the worker's; 503 is worth a retry."""
+    """4xx is an error of the caller, 500 of the worker; 503 invites a retry."""
     assert outcome == outcome_of_status(status)
 
 

@@ -1,4 +1,4 @@
-"""Whether a worker gets on: what counts as a stall, and what does not."""
+"""Lag and stalls: when a worker counts as stalled."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ STALLED_AFTER_S = 60.0
 
 
 class Watched:
-    """A watch over one window that holds nothing, and a clock that the test moves."""
+    """A progress monitor over one empty window, with a clock that the test moves."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.engine = FakeEngine(behind=6)
         self.now = time.monotonic()
 
         async def handle(_: Incoming) -> None:
-            """Never called."""
+            """Handle no event: none arrives."""
 
         self.window = InFlightWindow(
             self.engine,
@@ -37,62 +37,63 @@ class Watched:
             max_bytes=1,
             drain_timeout_s=1,
         )
-        self.watch = ProgressMonitor(self.engine, [self.window], STALLED_AFTER_S)
-        # The module's own clock, not the event loop's.
+        self.monitor = ProgressMonitor(self.engine, [self.window], STALLED_AFTER_S)
+        # Replaces the clock of the module, not that of the event loop.
         clock = SimpleNamespace(monotonic=lambda: self.now)
         monkeypatch.setattr(streams.telemetry.lag_and_stalls, "time", clock)
 
-    async def look_after(self, seconds: float) -> dict[str, str]:
-        """What is stalled when so much time has passed and one more look was taken."""
+    async def stalled_after(self, seconds: float) -> dict[str, str]:
+        """Let time pass, take a sample, and return the stalled topics."""
         self.now += seconds
-        await self.watch._sample()
-        return self.watch.stalled()
+        await self.monitor._sample()
+        return self.monitor.stalled()
 
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """A worker that is six records behind."""
     return Watched(monkeypatch)
 
 
-async def test_records_that_are_not_fetched_for_too_long_are_a_stall(watched: Watched) -> None:
-    """Nothing is held, so only the lag can say it: the consumer has stopped fetching."""
-    assert await watched.look_after(0) == {}
-    assert await watched.look_after(STALLED_AFTER_S - 1) == {}, "not yet"
-    stalled = await watched.look_after(2)
+async def test_a_worker_that_fetches_no_records_is_stalled(watched: Watched) -> None:
+    """The windows are empty, so only the lag shows that the consumer stopped fetching."""
+    assert await watched.stalled_after(0) == {}
+    assert await watched.stalled_after(STALLED_AFTER_S - 1) == {}, "not yet"
+    stalled = await watched.stalled_after(2)
     assert stalled == {TOPIC: "nothing finished for 61 s: 0 events held, 6 behind"}
 
 
-async def test_a_worker_that_finishes_something_is_not_stalled(watched: Watched) -> None:
-    """It lags behind for as long as the backlog takes."""
-    await watched.look_after(0)
+async def test_a_worker_that_finishes_events_is_not_stalled(watched: Watched) -> None:
+    """It lags until the backlog is done."""
+    await watched.stalled_after(0)
     for _ in range(4):
         watched.window.state.last_progress = watched.now + STALLED_AFTER_S / 2
-        assert await watched.look_after(STALLED_AFTER_S / 2 + 1) == {}
-    assert await watched.look_after(STALLED_AFTER_S) != {}, "and then nothing more"
+        assert await watched.stalled_after(STALLED_AFTER_S / 2 + 1) == {}
+    assert await watched.stalled_after(STALLED_AFTER_S) != {}, "no event finishes any more"
 
 
-async def test_who_has_caught_up_starts_anew(watched: Watched) -> None:
-    """An idle worker is not to blame for the first record after a quiet hour."""
-    await watched.look_after(0)
+async def test_a_worker_that_caught_up_gets_the_full_time_again(watched: Watched) -> None:
+    """The first record after a quiet hour must not count as a stall."""
+    await watched.stalled_after(0)
     watched.engine.behind = 0
-    assert await watched.look_after(3600) == {}
-    assert watched.watch.lag == {TOPIC: 0}
+    assert await watched.stalled_after(3600) == {}
+    assert watched.monitor.lag == {TOPIC: 0}
     watched.engine.behind = 1
-    assert await watched.look_after(3600) == {}
-    assert await watched.look_after(STALLED_AFTER_S + 1) != {}
+    assert await watched.stalled_after(3600) == {}
+    assert await watched.stalled_after(STALLED_AFTER_S + 1) != {}
 
 
 @pytest.mark.parametrize(
     "error", [KafkaConnectionError("no broker"), ConnectionResetError(), TimeoutError()]
 )
-async def test_a_broker_that_is_away_is_not_a_stall(watched: Watched, error: Exception) -> None:
-    """A restart would not bring it back; and the time of its outage does not count."""
-    await watched.look_after(0)
-    assert watched.watch.broker_answers
+async def test_an_unreachable_broker_is_not_a_stall(watched: Watched, error: Exception) -> None:
+    """A restart of the worker would not help, and the outage does not count as waiting."""
+    await watched.stalled_after(0)
+    assert watched.monitor.broker_answers
     watched.engine.unreachable = error
-    assert await watched.look_after(STALLED_AFTER_S + 1) == {}
-    assert not watched.watch.broker_answers
+    assert await watched.stalled_after(STALLED_AFTER_S + 1) == {}
+    assert not watched.monitor.broker_answers
     watched.engine.unreachable = None
-    assert await watched.look_after(1) == {}
-    assert watched.watch.broker_answers
-    assert await watched.look_after(STALLED_AFTER_S + 1) != {}
+    assert await watched.stalled_after(1) == {}
+    assert watched.monitor.broker_answers
+    assert await watched.stalled_after(STALLED_AFTER_S + 1) != {}

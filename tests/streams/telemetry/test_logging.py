@@ -1,4 +1,4 @@
-"""Log lines, as a process writes them: what an operator and a collector see."""
+"""Log lines as a process writes them, for operators and log collectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from streams.telemetry.logging import RateLimitedLibraries
 
-#: Our own lines, those of libraries, and what Faust's worker does to ``sys.stderr``.
+#: Logs for the project and for libraries, after replacing ``sys.stderr`` as Faust's worker does.
 PROGRAM = """
 import logging, logging.config, sys
 import structlog
@@ -21,22 +21,23 @@ from streams.config.settings import load_settings
 
 logging.config.dictConfig(configure_logging(load_settings(log_format={format!r}, log_level="info")))
 sys.stderr = open("/dev/null", "w")
-ours = structlog.get_logger("streams.scoring.scorer")
-ours.debug("too fine")
-ours.info("event scored", faces=2, user_id="zoë\\nline")
+own = structlog.get_logger("streams.scoring.scorer")
+own.debug("too fine")
+own.info("event scored", faces=2, user_id="zoë\\nline")
 structlog.get_logger("agents.index_faces").warning("index is away")
-logging.getLogger("aiokafka.consumer").info("nobody asked")
-logging.getLogger("faust.transport").info("nobody asked")
-logging.getLogger("some.library").info("nobody asked")
+logging.getLogger("aiokafka.consumer").info("not logged")
+logging.getLogger("faust.transport").info("not logged")
+logging.getLogger("some.library").info("not logged")
 logging.getLogger("aiokafka.consumer").warning("lost %s of %d", "broker", 3)
 try:
     raise ValueError("a bug")
 except ValueError:
-    ours.exception("handler failed")
+    own.exception("handler failed")
 """
 
 
 def output(log_format: str) -> str:
+    """Run ``PROGRAM`` and return its standard error."""
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(format=log_format)],
         capture_output=True,
@@ -45,18 +46,18 @@ def output(log_format: str) -> str:
         timeout=30,
         check=True,
     )
-    assert process.stdout == "", "standard output is for results"
+    assert process.stdout == "", "standard output is reserved for results"
     return process.stderr
 
 
 @pytest.fixture(scope="module")
 def lines() -> list[dict[str, Any]]:
-    """The lines in JSON; standard error is no terminal here, so ``auto`` means that."""
+    """The lines in JSON: ``auto`` chooses it because standard error is not a terminal here."""
     return [json.loads(line) for line in output("auto").splitlines()]
 
 
-def test_each_event_is_one_line_of_json(lines: list[dict[str, Any]]) -> None:
-    """With its time, level and logger; its fields keep their types."""
+def test_each_log_event_is_one_line_of_json(lines: list[dict[str, Any]]) -> None:
+    """It has time, level and logger, and its fields keep their types."""
     line = lines[0]
     assert (line["event"], line["level"], line["logger"]) == (
         "event scored",
@@ -67,8 +68,8 @@ def test_each_event_is_one_line_of_json(lines: list[dict[str, Any]]) -> None:
     assert line["timestamp"].endswith("Z")
 
 
-def test_libraries_speak_only_when_something_is_wrong(lines: list[dict[str, Any]]) -> None:
-    """In the same form as our own lines."""
+def test_libraries_log_warnings_and_errors_only(lines: list[dict[str, Any]]) -> None:
+    """In the same format as the project's lines."""
     assert [line["event"] for line in lines] == [
         "event scored",
         "index is away",
@@ -78,14 +79,14 @@ def test_libraries_speak_only_when_something_is_wrong(lines: list[dict[str, Any]
     assert (lines[2]["level"], lines[2]["logger"]) == ("warning", "aiokafka.consumer")
 
 
-def test_a_traceback_is_part_of_its_line(lines: list[dict[str, Any]]) -> None:
-    """A collector would take each of its lines for an event."""
+def test_a_traceback_is_a_field_of_its_line(lines: list[dict[str, Any]]) -> None:
+    """A collector would read a traceback of several lines as several events."""
     assert lines[-1]["level"] == "error"
     assert "ValueError: a bug" in lines[-1]["exception"]
 
 
-def test_people_get_lines_to_read() -> None:
-    """No JSON, and no colour codes where there is no terminal."""
+def test_the_console_format_is_plain_text() -> None:
+    """It has no colour codes where standard error is not a terminal."""
     text = output("console")
     assert "event scored" in text
     assert "faces=2" in text
@@ -94,8 +95,8 @@ def test_people_get_lines_to_read() -> None:
     assert "\x1b[" not in text
 
 
-def test_a_line_of_a_library_that_repeats_is_written_once_in_a_while() -> None:
-    """aiokafka writes a hundred a second while the broker is away; ours all count."""
+def test_repeated_lines_of_a_library_are_rate_limited() -> None:
+    """aiokafka logs a hundred a second without a broker; the project's lines are not limited."""
     rate_limit = RateLimitedLibraries()
 
     def written(name: str, template: str, *arguments: object) -> bool:
