@@ -97,7 +97,7 @@ async def test_a_stop_ends_a_waiting_delivery(deliverer: Deliverer) -> None:
 
 @pytest.mark.parametrize("waits", [True, False])
 async def test_an_error_of_a_delivery_is_raised(deliverer: Deliverer, waits: bool) -> None:
-    """At its first step or after a wait."""
+    """It may occur at the first step or after a wait."""
 
     async def failing() -> None:
         if waits:

@@ -10,7 +10,7 @@ from tests.streams.engine.windows import Work, feed, offsets, settle, window_of
 
 
 async def test_a_draining_window_admits_no_event() -> None:
-    """Their assignment is over, also for a partition without held events."""
+    """Its assignment is over, also for a partition without held events."""
     engine, work = fake_engine(), Work()
     window = window_of(engine, work)
     window.begin_drain()
@@ -71,7 +71,7 @@ async def test_a_drain_drops_events_that_have_not_started_and_finishes_the_rest(
 
 
 async def test_no_event_behind_a_gap_left_by_a_drain_is_acknowledged() -> None:
-    """Even if a later event of the partition has started."""
+    """This holds even if a later event of the partition has started."""
     engine, work = fake_engine(), Work()
     window = window_of(engine, work, concurrency=1)
     await feed(window, [engine.event(0, n) for n in range(3)])

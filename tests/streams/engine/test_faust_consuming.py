@@ -128,7 +128,7 @@ async def test_without_the_compiled_iterator_the_worker_refuses_to_start(
 async def test_an_ack_reaches_the_consumer_and_a_forgotten_message_is_not_awaited(
     app: FacestreamApp,
 ) -> None:
-    """faust_engine.py: ``event.ack()``, ``consumer.unacked.discard(message)``."""
+    """faust_engine.py: ``forget`` uses ``consumer.unacked.discard(message)``."""
     first, second = await delivered(app, message(1), message(2))
     unacked = app.consumer.unacked
     assert set(unacked) == {first.message, second.message}
@@ -239,7 +239,7 @@ def test_the_installed_faust_is_a_tested_version() -> None:
 async def test_lag_is_the_sum_of_end_offsets_minus_positions(
     app: FacestreamApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """faust_engine.py: over the topic's partitions whose position and end are known."""
+    """faust_engine.py: only partitions whose position and end are known count."""
     other = TP("scored-face", 0)
     errors = {FIRST: 10, SECOND: None, other: 99}
     positions = {FIRST: 4, SECOND: 10, other: 0}

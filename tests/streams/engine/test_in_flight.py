@@ -45,7 +45,7 @@ async def test_a_slow_event_holds_back_its_own_partition_only() -> None:
 def test_every_event_is_acknowledged_once_and_in_offset_order(
     case: tuple[list[int], list[int]], concurrency: int
 ) -> None:
-    """For any interleaving of partitions and any order of completion."""
+    """This holds for any interleaving of partitions and any order of completion."""
     partitions, order = case
 
     async def run() -> None:
@@ -90,7 +90,7 @@ async def test_a_failing_handler_stops_the_worker_and_acknowledges_nothing() -> 
 
 
 async def test_the_next_event_starts_after_one_has_failed() -> None:
-    """A failed event counts as running no longer."""
+    """A failed event no longer counts as running."""
     engine, work = fake_engine(), Work()
     window = window_of(engine, work, concurrency=1)
     await feed(window, [engine.event(0, 0), engine.event(1, 0)])

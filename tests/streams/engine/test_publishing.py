@@ -28,6 +28,7 @@ def publisher_of(
     on_wait: Callable[[], None] = lambda: None,
     max_bytes: Callable[[str], int] | None = None,
 ) -> Publisher:
+    """Make a publisher that abandons its retries when the engine stops."""
     return Publisher(engine, on_wait, is_leaving=lambda: engine.stopping, max_bytes=max_bytes)
 
 

@@ -84,7 +84,7 @@ def test_attempts_are_not_counted_unless_it_is_closed(outcomes: list[bool]) -> N
     )
 )
 def test_every_change_of_state_is_one_of_four(steps: list[str]) -> None:
-    """Closed to open, open to half-open, half-open to closed or open."""
+    """Closed becomes open, open becomes half-open, and half-open becomes closed or open."""
     seen = [CircuitState.CLOSED]
     one = circuit(on_change=seen.append)
     for step in steps:
@@ -126,7 +126,7 @@ def test_a_circuit_that_closes_again_starts_counting_from_zero() -> None:
 
 
 def test_the_refusal_names_the_share_and_the_setting() -> None:
-    """An operator sees from it why events fall back."""
+    """They tell an operator why events fall back."""
     one = circuit()
     record(one, True, False, False, False)
     assert "25% of the recent attempts" in str(one.refusal())
@@ -169,7 +169,7 @@ async def test_an_open_circuit_is_probed_until_a_probe_succeeds() -> None:
 
 
 async def test_a_closed_circuit_is_not_probed() -> None:
-    """Real attempts show how the models are."""
+    """Real attempts already show whether the models work."""
     probes = 0
 
     async def probe() -> None:

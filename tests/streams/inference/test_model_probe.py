@@ -1,4 +1,4 @@
-"""The model probe behind the health pages: real inferences that the circuit does not record."""
+"""The probe of the health pages: real inferences that the circuit does not record."""
 
 from __future__ import annotations
 

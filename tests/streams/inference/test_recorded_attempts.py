@@ -54,7 +54,7 @@ async def recorded(pipeline: FacePipeline, image: bytes, timeout_s: float = 60) 
 
 
 async def test_the_circuit_records_how_the_models_performed(fragile: FragilePipeline) -> None:
-    """A score, a failure and a time-out count; a broken picture tells nothing about the models."""
+    """A score, a failure and a time-out count; a broken picture is not recorded."""
     assert [True] == await recorded(fragile, portrait_bytes())
     assert [False] == await recorded(fragile, FAILS)
     assert [False] == await recorded(fragile, crowd_bytes(), timeout_s=0.01)

@@ -51,7 +51,7 @@ async def test_the_last_batch_size_decides() -> None:
 
 
 async def test_late_results_are_delivered_once() -> None:
-    """Not before ``MAX_WAIT_S``."""
+    """They wait for ``MAX_WAIT_S`` first."""
     delivered: list[int] = []
     batches = ResultBatches(asyncio.get_running_loop())
     await in_thread(partial(batches.add, partial(delivered.append, 1), batch_size=9))

@@ -34,6 +34,7 @@ async def _raw(request: web.BaseRequest, answer: bytes) -> web.StreamResponse:
 
 
 async def _endless(request: web.BaseRequest) -> web.StreamResponse:
+    """Respond with a body that never ends."""
     response = web.StreamResponse()
     await response.prepare(request)
     with contextlib.suppress(ConnectionError):
@@ -43,6 +44,7 @@ async def _endless(request: web.BaseRequest) -> web.StreamResponse:
 
 
 async def _slow(_: web.BaseRequest) -> web.StreamResponse:
+    """Never respond."""
     await asyncio.Event().wait()
     return web.Response()
 

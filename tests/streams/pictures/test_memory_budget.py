@@ -61,7 +61,7 @@ async def until_quiet() -> None:
 
 
 async def test_fetched_pictures_stay_within_max_in_flight_mb() -> None:
-    """Every event is scored all the same."""
+    """Every event is scored in the end."""
     held = Held()
     judge = scorer(held, held, max_in_flight_mb=1, max_image_bytes=LARGEST)
     value = {"event_id": str(uuid4()), "user_id": "u", "image_uri": "s3://pictures/1.jpg"}

@@ -35,7 +35,7 @@ print(before - resident())
 @pytest.mark.skipif(_glibc() is None, reason="the C library is not glibc")
 @pytest.mark.parametrize(("before", "after"), [("prepare_heap()", ""), ("", "settle_process()")])
 def test_memory_that_loading_took_is_returned(before: str, after: str) -> None:
-    """Nearly all of 58 MB in large blocks, although small blocks remain between them."""
+    """It is nearly all of 58 MB in large blocks, although small blocks remain between them."""
     code = GROWN.format(before=before, after=after)
     freed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert int(freed.stdout) > 50_000_000

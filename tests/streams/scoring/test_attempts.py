@@ -240,7 +240,7 @@ async def test_only_events_that_the_rollout_has_not_reached_are_shadowed(
     is_open: bool,
     shadowed: bool,
 ) -> None:
-    """And only with shadows enabled and the circuit closed."""
+    """Shadows must also be enabled, and the circuit closed."""
     one = scoring(UnreadableImage("broken"))
     if is_open:
         open_circuit(one.circuit)

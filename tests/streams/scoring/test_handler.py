@@ -45,7 +45,7 @@ class Shadows:
 
 
 class RefusingPublisher(FakePublisher):
-    """Refuses messages of one topic as too large, as often as told."""
+    """Refuses messages of one topic as too large, for the first ``times`` times."""
 
     def __init__(self, topic: str, times: int = 10**9) -> None:
         super().__init__()

@@ -32,7 +32,7 @@ def test_0_percent_includes_no_user_and_100_percent_every_user(user_id: str) -> 
 
 @pytest.mark.parametrize("percent", [1, 10, 50, 90])
 def test_the_share_of_users_is_the_percentage(percent: int) -> None:
-    """Within four standard deviations, for similar ids."""
+    """It is within four standard deviations, for similar ids."""
     users = 20_000
     inside = sum(is_rolled_out(f"user-{number}", percent) for number in range(users))
     share = percent / 100
@@ -53,6 +53,7 @@ def test_the_bucket_of_a_user_never_changes(user_id: str, bucket: int) -> None:
 
 
 def event(use_real_ml: bool | None) -> ImageSubmitted:
+    """Make an event with this ``use_real_ml``."""
     return ImageSubmitted(
         event_id=UUID(int=1), user_id="anna", image=b"picture", use_real_ml=use_real_ml
     )

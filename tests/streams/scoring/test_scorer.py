@@ -31,7 +31,7 @@ from tools.pictures import portrait_bytes
 
 
 async def test_the_models_get_the_options_of_the_event() -> None:
-    """``min_confidence`` and ``max_faces``."""
+    """They are ``min_confidence`` and ``max_faces``."""
     pool = FakePool([NoFaceFound(1, 1)])
     await answers(scorer(pool), incoming(event(b"picture", min_confidence=0.25, max_faces=7)))
     assert pool.asked == [(b"picture", 0.25, 7)]
@@ -88,7 +88,7 @@ async def test_an_event_is_scored_after_transient_failures(
     assert decode_scored_face(answer.value).provenance == "real"
 
 
-async def test_a_failed_attempt_frees_its_picture_at_once() -> None:
+async def test_retries_free_the_picture_of_each_failed_attempt() -> None:
     """Reference cycles would keep pictures until a full collection, and fill the memory."""
     kept: list[weakref.ref[threading.Event]] = []
 
@@ -111,7 +111,7 @@ async def test_a_failed_attempt_frees_its_picture_at_once() -> None:
 
 
 async def test_the_last_attempt_gives_the_reason() -> None:
-    """Earlier attempts may have failed for another one."""
+    """Earlier attempts may have failed for another reason."""
     pool = FakePool([InferenceTimeout(5.0), NoFaceFound(1, 1)])
     failure = failure_of(await answers(scorer(pool), incoming(event(b"picture"))))
     assert failure.fallback_reason is FallbackReason.NO_FACE

@@ -69,7 +69,7 @@ def test_each_log_event_is_one_line_of_json(lines: list[dict[str, Any]]) -> None
 
 
 def test_libraries_log_warnings_and_errors_only(lines: list[dict[str, Any]]) -> None:
-    """In the same format as the project's lines."""
+    """Their lines have the same format as the project's."""
     assert [line["event"] for line in lines] == [
         "event scored",
         "index is away",

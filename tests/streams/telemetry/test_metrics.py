@@ -122,7 +122,7 @@ def test_an_info_metric_names_the_models(pipeline: FacePipeline) -> None:
 
 
 def test_the_info_metric_names_the_quality_model(pipeline: FacePipeline) -> None:
-    """When one is chosen."""
+    """``FACE_QUALITY`` chooses one."""
     metrics = Metrics()
     metrics.models(replace(pipeline, quality_assessor=Mock(description=describe("ediffiqa"))))
     family = next(one for one in metrics.registry.collect() if one.name == "facestream_model")
@@ -212,12 +212,12 @@ def test_names_follow_the_conventions() -> None:
 
 
 def test_an_event_costs_less_than_50_microseconds() -> None:
-    """The most expensive event; the best of several rounds, because the machine may be busy."""
+    """The best of several rounds counts, because the machine may be busy."""
     metrics = Metrics()
     stages_ms = {"decode": 4.0, "detect": 9.0, "align": 0.3, "embed": 12.0}
     rounds = 400
 
-    def one_event() -> None:
+    def most_expensive_event() -> None:
         metrics.stage("queued", 0.02)
         metrics.stage("fetch", 0.02)
         metrics.stages_ms(stages_ms)
@@ -231,7 +231,7 @@ def test_an_event_costs_less_than_50_microseconds() -> None:
     for _ in range(7):
         started = time.process_time()
         for _ in range(rounds):
-            one_event()
+            most_expensive_event()
         best = min(best, (time.process_time() - started) / rounds)
     print(f"{best * 1e6:.1f} µs an event")
     assert best < BUDGET_S
