@@ -27,7 +27,7 @@ CLAIM_CHECK_KB = 0.6
 class EventCost:
     """The measured cost of an event: CPU of the worker and of its models, sizes on the wire.
 
-    ``stream_ms``: CPU of the stream with a stub in place of the models; None if not measured.
+    ``stream_ms``: CPU of the stream with stubbed models; None if not measured.
     """
 
     cpu_ms: float

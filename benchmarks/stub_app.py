@@ -1,4 +1,4 @@
-"""The worker with a stub in place of the models, to measure the stream's own cost.
+"""The worker with stubbed models, to measure the stream's own cost.
 
 ``faust -A benchmarks.stub_app worker`` runs the production app, agents and settings; only the
 pipeline is replaced, before the agents are imported.

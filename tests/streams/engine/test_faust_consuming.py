@@ -139,13 +139,13 @@ async def test_an_ack_reaches_the_consumer_and_a_forgotten_message_is_not_awaite
     assert app.consumer._acked == {FIRST: [1]}
 
 
-async def test_a_full_buffer_stops_fetching_and_keeps_fetched_records(app: FacestreamApp) -> None:
+async def test_a_pause_stops_fetching_and_keeps_fetched_records(app: FacestreamApp) -> None:
     """faust_engine.py: a later commit would skip a dropped record."""
-    consumer = app.consumer
-    consumer.on_buffer_full(FIRST)
+    consumer, engine = app.consumer, FaustEngine(app)
+    engine.pause(FIRST)
     assert consumer._get_active_partitions() == {SECOND}, "only these are fetched"
     assert await fetched(app, {FIRST: [10, 11], SECOND: [20]}) == [10, 20, 11]
-    consumer.on_buffer_drop(FIRST)
+    engine.resume(FIRST)
     assert consumer._get_active_partitions() == {FIRST, SECOND}
 
 
