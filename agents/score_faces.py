@@ -42,7 +42,6 @@ shadow = ShadowScorer(
     topics.shadow_scored,
     runtime.pool,
     scorer.pictures,
-    enabled=app.settings.shadow_ml,
     circuit=runtime.circuit,
     is_leaving=runtime.assignment.is_leaving,
 )

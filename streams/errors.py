@@ -1,4 +1,4 @@
-"""The errors that several rooms of ``streams`` share."""
+"""Errors shared by several packages of ``streams``."""
 
 from __future__ import annotations
 

@@ -111,13 +111,16 @@ class Runtime:
             drain_timeout_s=self.settings.drain_timeout_s,
         )
 
-    async def prepare(self) -> None:
+    def announce(self) -> None:
+        """Log the settings, and warn of those that are risky."""
+        log.info("starting", **self.settings.masked())
+        self._warn_of_settings()
+
+    def prepare(self) -> None:
         """Start loading models and index, and the tasks that watch over the worker.
 
         Loading goes on while the worker joins its group; agents wait for the parts they need.
         """
-        log.info("starting", **self.settings.masked())
-        self._warn_of_settings()
         self._tasks = [
             self._start(self._load_models(), "load-models"),
             self._start(self._open_index(), "open-index"),

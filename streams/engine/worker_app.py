@@ -13,6 +13,7 @@ import faust
 import faust.streams
 import structlog
 
+from streams.config.ports import port_is_taken
 from streams.config.removed_settings import removed_settings
 from streams.config.settings import Settings
 from streams.config.unknown_settings import unknown_settings
@@ -24,7 +25,6 @@ from streams.engine.web_ports import WebOnSeveralPorts
 from streams.errors import StartupError
 from streams.kafka.topic_creation import wait_for_topics
 from streams.kafka.topics import HEADER_ROOM, largest_dead_letter
-from streams.local.embedded_broker import port_is_taken
 from streams.process.exits import arm_hard_exit, die
 
 log = structlog.get_logger(__name__)
@@ -43,8 +43,11 @@ class Parts(Protocol):
     def assignment(self) -> Assignment:
         """The in-flight windows."""
 
-    async def prepare(self) -> None:
-        """Start loading models and index. Raises ``StartupError`` for what is wrong at once."""
+    def announce(self) -> None:
+        """Log the settings, and warn of those that are risky."""
+
+    def prepare(self) -> None:
+        """Start loading models and index."""
 
     async def begin_stop(self) -> None:
         """Answer those who wait; called before the app's services stop."""
@@ -66,8 +69,9 @@ class WorkerApp(faust.App):  # type: ignore[misc]  # faust ships no usable hints
         warn_of_ignored_settings()
         try:
             require_compiled_streams()
+            self.parts.announce()
             self._check_ports()
-            await self.parts.prepare()
+            self.parts.prepare()
             await wait_for_topics(self.settings, lambda: self.should_stop)
         except StartupError as error:
             die(error)

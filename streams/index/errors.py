@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from streams.errors import StreamsError
 
 
 class VectorIndexError(StreamsError):
-    """The root of these errors. ``transient`` says whether the same call may succeed later."""
-
-    transient: ClassVar[bool] = False
+    """The root of the index's errors. Only ``IndexUnavailable`` is worth a retry."""
 
 
 class IndexUnavailable(VectorIndexError):
@@ -19,8 +15,6 @@ class IndexUnavailable(VectorIndexError):
     The call may be repeated without limit and loses nothing. ``retry_after_s`` is the pause that
     the server asked for.
     """
-
-    transient = True
 
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
         self.retry_after_s = retry_after_s

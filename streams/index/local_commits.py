@@ -45,19 +45,19 @@ def one_commit(client: QdrantClient, collection: str) -> Iterator[None]:
         yield
         return
     # Rows of older client versions, which the client forgets as soon as it has replaced them.
-    older = dict(getattr(stored, "_legacy_keys", {}))
+    older = dict(stored._legacy_keys) if hasattr(stored, "_legacy_keys") else {}
     try:
         with connection.batch():
             yield
     except BaseException:
         if older:
-            vars(stored)["_legacy_keys"] = older
+            stored._legacy_keys = older
         raise
 
 
 def _stored(client: QdrantClient, collection: str) -> Any:
     """The client's object for the file of a local collection; None for a server."""
-    local = getattr(client, "_client", None)
+    local = client._client if hasattr(client, "_client") else None
     return getattr(getattr(local, "collections", {}).get(collection), "storage", None)
 
 

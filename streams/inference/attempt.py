@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from models.session import Cancellation
@@ -11,11 +12,13 @@ from streams.errors import Busy
 
 
 class Attempt:
-    """Work for a thread of the pool, and the future of its result."""
+    """The state of an attempt, and the future of its result.
 
-    def __init__(self, work: Callable[[Cancellation], object], *, interactive: bool) -> None:
-        self.work = work
-        self.interactive = interactive
+    It does not hold the work: timers and the watchdog may keep an attempt for a while after its
+    end, and would keep its picture too.
+    """
+
+    def __init__(self) -> None:
         self.cancellation = Cancellation()
         self.started: float | None = None
         """When a thread took it up (``time.monotonic``)."""
@@ -55,3 +58,12 @@ class Attempt:
         """The pool stops: cancel the future of an attempt that has not started."""
         if self.started is None and self._result is not None:
             self._result.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An attempt in the queue, with its work."""
+
+    attempt: Attempt
+    work: Callable[[Cancellation], object]
+    interactive: bool

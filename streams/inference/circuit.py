@@ -28,7 +28,7 @@ MINIMUM = 20
 
 
 class CircuitState(StrEnum):
-    """Closed: events are scored. Open: they are not. Half-open: not either, and a probe runs."""
+    """Closed: events are scored. Open: they are not. Half-open: not yet; a probe runs."""
 
     CLOSED = "closed"
     OPEN = "open"

@@ -21,7 +21,7 @@ from models.errors import InferenceFailed, InferenceTerminated, ModelsError
 from models.pipeline import CropEmbedding, DetectedFaces, FacePipeline, ScoredImage
 from models.session import Cancellation
 from streams.errors import InferenceTimeout
-from streams.inference.attempt import Attempt
+from streams.inference.attempt import Attempt, Job
 from streams.inference.circuit import Circuit
 from streams.inference.fair_queue import FairQueue
 from streams.inference.result_batches import ResultBatches
@@ -51,7 +51,7 @@ class InferencePool:
         self._circuit = circuit
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
         self._attempts: set[Attempt] = set()
-        self._queue: FairQueue[Attempt] = FairQueue()
+        self._queue: FairQueue[Job] = FairQueue()
         self._results: ResultBatches | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._pipeline: FacePipeline | None = None
@@ -124,7 +124,7 @@ class InferencePool:
         """Score one picture. ``max_wait_s``: the longest it may wait for a thread; None: no limit.
 
         Raises ``Busy`` after that wait, ``InferenceTimeout``, or what ``FacePipeline.score``
-        raises; an error there that is no ``ModelsError`` becomes ``InferenceFailed``.
+        raises; any error other than ``ModelsError`` becomes ``InferenceFailed``.
         """
         pipeline = self.pipeline
         return await self._run(
@@ -190,8 +190,8 @@ class InferencePool:
         """
         circuit = self._circuit if recorded else None
         mark = circuit.begin() if circuit else 0
-        attempt = Attempt(work, interactive=interactive)
-        self._submit(attempt, max_wait_s)
+        attempt = Attempt()
+        timer = self._submit(Job(attempt, work, interactive), max_wait_s)
         try:
             result: T = await attempt.result
         except InferenceTerminated:
@@ -208,31 +208,35 @@ class InferencePool:
             attempt.cancellation.cancel()
             raise
         finally:
+            if timer is not None:
+                timer.cancel()
             self._attempts.discard(attempt)
             attempt.forget()
         if circuit:
             circuit.record(mark, succeeded=True)
         return result
 
-    def _submit(self, attempt: Attempt, max_wait_s: float | None) -> None:
-        self._queue.put(attempt, interactive=attempt.interactive)
+    def _submit(self, job: Job, max_wait_s: float | None) -> asyncio.TimerHandle | None:
+        """Queue a job. Returns the timer that ends its wait, if that is limited."""
+        self._queue.put(job, interactive=job.interactive)
         try:
             self._executor.submit(self._work_on_next)
         except RuntimeError:  # the pool has stopped
             self._queue = FairQueue()
             raise InferenceTerminated from None
-        if max_wait_s is not None:
-            loop = asyncio.get_running_loop()
-            loop.call_later(max_wait_s, attempt.stop_waiting, max_wait_s)
-        self._attempts.add(attempt)
+        self._attempts.add(job.attempt)
+        if max_wait_s is None:
+            return None
+        loop = asyncio.get_running_loop()
+        return loop.call_later(max_wait_s, job.attempt.stop_waiting, max_wait_s)
 
     def _work_on_next(self) -> None:
         assert self._results is not None
-        attempt = self._queue.take()
+        job = self._queue.take()
+        attempt, at_once = job.attempt, job.interactive
         attempt.started = time.monotonic()
-        at_once = attempt.interactive
         try:
-            end = partial(attempt.end, attempt.work(attempt.cancellation), None)
+            end = partial(attempt.end, job.work(attempt.cancellation), None)
         except ModelsError as error:
             end, at_once = partial(attempt.end, None, error), True
         except BaseException as error:

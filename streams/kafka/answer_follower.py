@@ -74,11 +74,6 @@ class AnswerFollower:
         self._lock = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
 
-    @property
-    def following(self) -> bool:
-        """Whether the topics are being read."""
-        return self._following is not None
-
     async def expect(self, event_id: UUID, user_id: str) -> Awaited:
         """Await the answer to an event that is published after this returns.
 

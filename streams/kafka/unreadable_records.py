@@ -133,7 +133,7 @@ class LenientRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafk
                 "records cannot be read; they become one dead letter, and reading continues",
                 **where,
                 offset=self.next_fetch_offset,
-                next_offset=end,
+                goes_on_at=end,
                 bytes=len(batch),
                 reason=reason,
             )
@@ -176,7 +176,7 @@ def _has_valid_checksum(batch: bytes) -> bool:
 
 
 def _end_of(batch: bytes, *, is_sound: bool) -> int:
-    """The first offset after a batch, as far as its header is credible."""
+    """The first offset after a batch, if its header is plausible."""
     base: int = _BASE_AND_LENGTH.unpack_from(batch)[0]
     if len(batch) < _HEADER_SIZE or batch[_MAGIC_AT] < 2:
         return base + 1

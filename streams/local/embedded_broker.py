@@ -7,7 +7,6 @@ It is for development, demonstration and tests: its events are lost when it stop
 from __future__ import annotations
 
 import contextlib
-import errno
 import socket
 import subprocess
 import time
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from streams.config.ports import port_is_taken
 from streams.errors import StartupError
 from streams.local.child_process import end_with_parent
 
@@ -25,25 +25,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def port_is_taken(host: str, port: int) -> bool:
-    """Whether another process listens on ``host:port``.
-
-    Raises ``StartupError`` when the address cannot be bound for another reason.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return True
-            raise StartupError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}; see WEB_HOST and PORT"
-            ) from None
-    return False
 
 
 @dataclass

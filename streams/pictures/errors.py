@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
 
 from streams.errors import StreamsError
 
@@ -35,9 +34,7 @@ def _without_credentials(uri: str) -> str:
 
 
 class ImageStoreError(StreamsError):
-    """A picture could not be fetched. ``transient``: whether the same call may succeed later."""
-
-    transient: ClassVar[bool] = False
+    """A picture could not be fetched. Only ``ImageUnavailable`` is worth a retry."""
 
 
 class FetchFailed(ImageStoreError):
@@ -59,8 +56,6 @@ class ImageMissing(FetchFailed):
 
 class ImageUnavailable(FetchFailed):
     """The place did not answer, or cannot answer now. A retry may succeed."""
-
-    transient = True
 
 
 class ImageTimeout(ImageUnavailable):

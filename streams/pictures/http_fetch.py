@@ -34,7 +34,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
 _TRY_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-_MOST_CONNECTIONS = 16
+_MAX_CONNECTIONS = 16
 # All that a path or query may hold unescaped (RFC 3986), and % to avoid double escaping.
 _URI_CHARACTERS = "%/?:@!$&'()*+,;=-._~"
 
@@ -159,7 +159,7 @@ class HttpImages:
                 connector=aiohttp.TCPConnector(
                     resolver=CheckedResolver(self._resolve),
                     use_dns_cache=False,
-                    limit=_MOST_CONNECTIONS,
+                    limit=_MAX_CONNECTIONS,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),

@@ -21,7 +21,7 @@ _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 # Forms of an IPv4 address other than dotted-quad (``127.1``, ``2130706433``). Libraries disagree
 # about them, so they are refused.
 _NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9.])+")
-_MOST_DECODINGS = 5
+_MAX_DECODINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,13 @@ class ImageLocation:
     ``authority`` is ``host:port`` for http(s), always with the port. For other schemes it is as
     written (a bucket), and empty for file and memory. ``segments`` are the decoded parts of the
     path.
-    ``host``, ``port``, ``raw_path`` and ``query`` are set for http(s) only.
+    ``port``, ``raw_path`` and ``query`` are set for http(s) only.
     """
 
     uri: str
     scheme: str
     authority: str
     segments: tuple[str, ...]
-    host: str = ""
     port: int = 0
     raw_path: str = ""
     query: str = ""
@@ -154,7 +153,6 @@ def _http_location(uri: str, scheme: str, parts: SplitResult) -> ImageLocation:
         scheme,
         f"{bracketed}:{port}",
         _checked(uri, _decoded(uri, parts.path), skip_empty=False),
-        host=host,
         port=port,
         raw_path=parts.path or "/",
         query=parts.query,
@@ -192,7 +190,7 @@ def _checked(uri: str, parts: Iterable[str], *, skip_empty: bool) -> tuple[str, 
     _, *segments = parts
     for segment in segments:
         text = segment
-        for _ in range(_MOST_DECODINGS):
+        for _ in range(_MAX_DECODINGS):
             if text in (".", "..") or re.search(r"[/\\\x00-\x1f\x7f]", text):
                 raise ImageForbidden(uri, "climbs out of its folder, or hides a / in its encoding")
             text = unquote(text)

@@ -60,7 +60,7 @@ class ScoringHandler:
         outcome = await self._scorer.score(incoming, handling)
         with handling.timed("publish"):
             await self._answer(outcome, incoming, handling)
-        handling.answered()
+        handling.record_total()
         if isinstance(outcome, FellBack):
             # After the answer, so that no answer waits for a shadow.
             await self._shadow(outcome, incoming)
@@ -79,7 +79,7 @@ class ScoringHandler:
             await self._fall_back(failure, incoming, handling)
 
     async def _fall_back(self, failure: Failure, incoming: Incoming, handling: Handling) -> None:
-        handling.fell_back(failure.reason, failure.detail)
+        handling.fall_back(failure.reason, failure.detail)
         letter = fallback_message(incoming, failure, self._fallback_topic)
         await publish_dead_letter(self._publish, letter, incoming)
 
@@ -91,4 +91,4 @@ class ScoringHandler:
         except UnpublishableMessage as error:
             # The event has its answer; only its shadow is missing.
             log.warning("shadow cannot be published", problem=str(error), **handling.fields)
-            handling.finished("shadow", "failure")
+            handling.finish("shadow", "failure")

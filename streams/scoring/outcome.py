@@ -21,5 +21,5 @@ class FellBack:
     """The event was not scored for real."""
 
     failure: Failure
-    event: ImageSubmitted | None
-    """The decoded event; None where the message breaks the contract."""
+    shadowed: ImageSubmitted | None
+    """The event, if it is to be scored in the shadow. Else None, which frees its picture."""

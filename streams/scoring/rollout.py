@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from schemas.fallback import FallbackReason
 from schemas.image_submitted import ImageSubmitted
-from streams.config.settings import Settings
+from streams.config.scoring_settings import ScoringSettings
+from streams.dead_letters import Failure
 
 #: Part of the hash, so that the first users here are not the first ones of other rollouts.
 SALT = b"facestream-rollout-v1:"
 BUCKETS = 2**64
-
-
-@dataclass(frozen=True, slots=True)
-class NotForReal:
-    """Why an event is not scored for real, known before any attempt."""
-
-    reason: FallbackReason
-    detail: str
 
 
 def rollout_bucket(user_id: str) -> int:
@@ -37,24 +29,22 @@ def is_rolled_out(user_id: str, percent: float) -> bool:
     return rollout_bucket(user_id) < percent / 100 * BUCKETS
 
 
-def not_for_real(settings: Settings, event: ImageSubmitted) -> NotForReal | None:
+def simulation_reason(settings: ScoringSettings, event: ImageSubmitted) -> Failure | None:
     """Return why an event must not be scored for real; None if it may be.
 
     ``USE_REAL_ML=false`` decides for all events. Then the event's own ``use_real_ml`` decides, and
     where it is absent, the rollout.
     """
     if not settings.use_real_ml:
-        return NotForReal(
-            FallbackReason.REAL_ML_DISABLED, "real scoring is off (USE_REAL_ML=false)"
-        )
+        return Failure(FallbackReason.REAL_ML_DISABLED, "real scoring is off (USE_REAL_ML=false)")
     if event.use_real_ml is False:
-        return NotForReal(
+        return Failure(
             FallbackReason.REAL_ML_DISABLED,
             "the event asks for simulated scores (use_real_ml: false)",
         )
     percent = settings.real_ml_rollout_percent
     if event.use_real_ml is None and not is_rolled_out(event.user_id, percent):
-        return NotForReal(
+        return Failure(
             FallbackReason.ROLLED_OUT_TO_SIMULATED,
             f"the rollout has not reached this user (REAL_ML_ROLLOUT_PERCENT={percent:g})",
         )

@@ -30,7 +30,7 @@ from streams.scoring.outcome import FellBack, Scored
 from streams.scoring.picture_source import PictureSource, Store
 from streams.scoring.reasons import SCORING_ERRORS, reason_for
 from streams.scoring.retries import Retries
-from streams.scoring.rollout import not_for_real
+from streams.scoring.rollout import simulation_reason
 from streams.telemetry.handling import Handling
 from streams.telemetry.metrics import outcome_of
 
@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 TRANSIENT = (InferenceTimeout, InferenceFailed, InferenceTerminated)
 
 
-class Pool(Protocol):
+class ScoringPool(Protocol):
     """Scores pictures; see ``InferencePool``."""
 
     @property
@@ -57,7 +57,7 @@ class Scorer:
     def __init__(
         self,
         settings: Settings,
-        pool: Pool,
+        pool: ScoringPool,
         store: Store,
         *,
         circuit: Circuit,
@@ -84,16 +84,16 @@ class Scorer:
 
         Raises ``Abandoned`` when the worker is leaving while a retry waits.
         """
-        handling.left_queue()
+        handling.record_queued()
         try:
             event = decode_image_submitted(incoming.value, incoming.key, incoming.headers)
         except InvalidEvent as error:
             return FellBack(Failure(FallbackReason.INVALID_EVENT, str(error)), None)
-        handling.identified(event.event_id, event.user_id)
-        if no := not_for_real(self._settings, event):
-            return FellBack(Failure(no.reason, no.detail), event)
+        handling.identify(event.event_id, event.user_id)
+        if failure := simulation_reason(self._settings, event):
+            return FellBack(failure, event if self._is_shadowed(failure) else None)
         if refusal := self._circuit.refusal():
-            return FellBack(Failure(FallbackReason.CIRCUIT_OPEN, str(refusal)), event)
+            return FellBack(Failure(FallbackReason.CIRCUIT_OPEN, str(refusal)), None)
         try:
             async with self.pictures.picture_of(event, handling) as image:
                 scored = await self._retries.run(
@@ -104,9 +104,14 @@ class Scorer:
                 )
         except SCORING_ERRORS as error:
             failure = Failure(reason_for(error), str(error), handling.attempts)
-            handling.finished("real_ml", outcome_of(failure.reason))
-            return FellBack(failure, event)
+            handling.finish("real_ml", outcome_of(failure.reason))
+            return FellBack(failure, None)
         return self._scored(incoming, event, scored, handling)
+
+    def _is_shadowed(self, failure: Failure) -> bool:
+        return self._settings.shadow_ml and (
+            failure.reason is FallbackReason.ROLLED_OUT_TO_SIMULATED
+        )
 
     async def _attempt(
         self, number: int, image: bytes, event: ImageSubmitted, handling: Handling
@@ -127,8 +132,8 @@ class Scorer:
     def _scored(
         self, incoming: Incoming, event: ImageSubmitted, scored: ScoredImage, handling: Handling
     ) -> Scored:
-        handling.finished("real_ml", "success")
-        handling.stages_ms(scored.timings_ms)
+        handling.finish("real_ml", "success")
+        handling.record_stages_ms(scored.timings_ms)
         # A line for each event would cost more than its JSON, so this is a debug line.
         log.debug("event scored", faces=len(scored.faces), **handling.fields)
         timings = Timings(

@@ -25,7 +25,7 @@ from streams.scoring.face_messages import SOURCE, model_names
 from streams.scoring.outcome import FellBack
 from streams.scoring.picture_source import PictureSource
 from streams.scoring.reasons import SCORING_ERRORS, reason_for
-from streams.scoring.scorer import Pool, abandoned_by_a_stop
+from streams.scoring.scorer import ScoringPool, abandoned_by_a_stop
 from streams.telemetry.handling import Handling
 from streams.telemetry.metrics import outcome_of
 
@@ -41,17 +41,15 @@ class ShadowScorer:
     def __init__(
         self,
         topic: str,
-        pool: Pool,
+        pool: ScoringPool,
         pictures: PictureSource,
         *,
-        enabled: bool,
         circuit: Circuit,
         is_leaving: Callable[[], bool],
     ) -> None:
         self._topic = topic
         self._pool = pool
         self._pictures = pictures
-        self._enabled = enabled
         self._circuit = circuit
         self._is_leaving = is_leaving
 
@@ -62,9 +60,8 @@ class ShadowScorer:
 
         While the circuit is open no event is shadowed.
         """
-        event = outcome.event
-        rolled_out = outcome.failure.reason is FallbackReason.ROLLED_OUT_TO_SIMULATED
-        if event is None or not (self._enabled and self._circuit.is_closed and rolled_out):
+        event = outcome.shadowed
+        if event is None or not self._circuit.is_closed:
             return []
         try:
             async with self._pictures.picture_of(event, handling) as image:
@@ -74,11 +71,11 @@ class ShadowScorer:
                     )
         except SCORING_ERRORS as error:
             reason = reason_for(error)
-            handling.finished("shadow", outcome_of(reason))
+            handling.finish("shadow", outcome_of(reason))
             log.debug("shadow refused", reason=reason.value, event_id=str(event.event_id))
             record = _refused(event, reason)
         else:
-            handling.finished("shadow", "success")
+            handling.finish("shadow", "success")
             record = self._record(event, scored, handling.milliseconds("fetch"))
         return [self._message(record, incoming.headers)]
 

@@ -44,36 +44,34 @@ class SimulatedAnswers:
         self._enabled = enabled
         self._embedding_size = embedding_size
 
-    def answers(self, incoming: Incoming) -> list[Outgoing]:
+    def answers(self, incoming: Incoming, handling: Handling) -> list[Outgoing]:
         """Return the simulated scored-face event for a dead letter.
 
         The list is empty when simulated answers are off, when the dead letter is of another topic
         than image-submitted, or when its user cannot be read.
         """
-        where = {"partition": incoming.partition, "offset": incoming.offset}
         try:
             failure = FallbackHeaders.from_headers(incoming.headers)
         except InvalidEvent as error:
             log.warning(
-                "dead letter without failure headers; left as it is", problem=str(error), **where
+                "dead letter without failure headers; left as it is",
+                problem=str(error),
+                **handling.fields,
             )
             return []
         if not self._enabled or failure.source_topic != self._topics.image_submitted:
             return []
         identity = identify(incoming.value, incoming.key, incoming.headers)
         if identity is None:
-            log.warning("dead letter without a readable user; kept, not answered", **where)
+            log.warning(
+                "dead letter without a readable user; kept, not answered", **handling.fields
+            )
             return []
 
         record = self._record(identity, incoming, FallbackReason(failure.fallback_reason))
         write = log.debug if record.fallback_reason in BULK_REASONS else log.info
-        write(
-            "answered with simulated scores",
-            reason=record.fallback_reason,
-            event_id=str(record.event_id),
-            user_id=record.user_id,
-            **where,
-        )
+        handling.identify(record.event_id, record.user_id)
+        write("answered with simulated scores", reason=record.fallback_reason, **handling.fields)
         return [
             face_message(
                 record,
@@ -124,7 +122,7 @@ class SimulatedHandler:
     async def handle(self, incoming: Incoming) -> None:
         """Return when the broker has the answer."""
         handling = Handling(incoming, self._metrics)
-        messages = self._answers().answers(incoming)
+        messages = self._answers().answers(incoming, handling)
         try:
             await self._publish(messages)
         except UnpublishableMessage as error:
@@ -132,9 +130,9 @@ class SimulatedHandler:
             log.warning(
                 "dead letter cannot be answered; kept", problem=str(error), **handling.fields
             )
-            handling.finished("simulated", "failure")
+            handling.finish("simulated", "failure")
         else:
-            handling.finished("simulated", "success" if messages else "rejected")
+            handling.finish("simulated", "success" if messages else "rejected")
 
 
 def _picture_digest(incoming: Incoming) -> str | None:

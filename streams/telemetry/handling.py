@@ -41,22 +41,27 @@ class Handling:
             "offset": incoming.offset,
         }
         """What a log line about the event says besides its message."""
-        self.stages: dict[Stage, float] = {}
+        self.stages: dict[str, float] = {}
         """Seconds spent in each stage."""
+        self.outcomes: dict[Operation, Outcome] = {}
+        """How each operation on the event ended."""
+        self.reason: FallbackReason | None = None
+        """Why the event fell back, if it did."""
         self._published_at = incoming.timestamp
         self._metrics = metrics
 
-    def identified(self, event_id: object, user_id: str) -> None:
-        """The event was decoded."""
+    def identify(self, event_id: object, user_id: str) -> None:
+        """Add the event's identity to the log fields."""
         self.fields |= {"event_id": str(event_id), "user_id": user_id}
 
-    def stage(self, stage: Stage, seconds: float) -> None:
-        """The event has left a stage."""
+    def record_stage(self, stage: Stage, seconds: float) -> None:
+        """Record the time spent in a stage."""
         self.stages[stage] = seconds
         self._metrics.stage(stage, seconds)
 
-    def stages_ms(self, milliseconds: Mapping[str, float]) -> None:
-        """The picture was scored; its stages by name, in milliseconds."""
+    def record_stages_ms(self, milliseconds: Mapping[str, float]) -> None:
+        """Record the stages of a scored picture by name, in milliseconds."""
+        self.stages |= {stage: spent / 1000 for stage, spent in milliseconds.items()}
         self._metrics.stages_ms(milliseconds)
 
     @contextmanager
@@ -64,19 +69,19 @@ class Handling:
         """Measure a stage; a stage that fails is not counted."""
         started = time.perf_counter()
         yield
-        self.stage(stage, time.perf_counter() - started)
+        self.record_stage(stage, time.perf_counter() - started)
 
-    def left_queue(self) -> None:
-        """The event's work begins: the stage ``queued``, if its producer gave a time."""
+    def record_queued(self) -> None:
+        """Record the stage ``queued``, if the producer set a timestamp."""
         self._since_published("queued")
 
-    def answered(self) -> None:
-        """The broker has the event's answer: the stage ``total``."""
+    def record_total(self) -> None:
+        """Record the stage ``total``: the broker has the answer."""
         self._since_published("total")
 
     def _since_published(self, stage: Stage) -> None:
         if self._published_at:
-            self.stage(stage, time.time() - self._published_at)
+            self.record_stage(stage, time.time() - self._published_at)
 
     def milliseconds(self, stage: Stage) -> float | None:
         """Return the time of a stage; None if the event did not pass it."""
@@ -84,19 +89,21 @@ class Handling:
         return None if seconds is None else seconds * 1000
 
     def retry(self, tried: Tried) -> None:
-        """A failed attempt will be made again."""
+        """Count an attempt that is made again."""
         self._metrics.retry(tried)
 
     def timeout(self, tried: Tried) -> None:
-        """An attempt took too long."""
+        """Count an attempt that took too long."""
         self._metrics.timeout(tried)
 
-    def finished(self, operation: Operation, outcome: Outcome) -> None:
-        """An operation on the event has ended."""
+    def finish(self, operation: Operation, outcome: Outcome) -> None:
+        """Record how an operation on the event ended."""
+        self.outcomes[operation] = outcome
         self._metrics.operation(operation, outcome)
 
-    def fell_back(self, reason: FallbackReason, detail: str) -> None:
-        """The event goes to the fallback topic: counted and logged, once."""
+    def fall_back(self, reason: FallbackReason, detail: str) -> None:
+        """Record, count and log that the event goes to the fallback topic."""
+        self.reason = reason
         write = log.debug if reason in BULK_REASONS else log.info
         write("event falls back", reason=reason.value, detail=detail, **self.fields)
         self._metrics.fallback(reason)

@@ -2,7 +2,7 @@
 
 A topic is stalled when it has work (events held, or records not fetched yet) and finished nothing
 for ``STALLED_AFTER_S``. Waiting for a dependency that is away (index, broker, picture store) or for
-the next attempt at an inference is no stall: a restart would not help, and the event's attempts
+the next attempt at an inference is not a stall: a restart would not help, and the event's attempts
 would start again from the first.
 """
 

@@ -140,46 +140,46 @@ class Metrics:
         return Counter(f"facestream_{name}", text, labels, registry=self.registry)
 
     def operation(self, operation: Operation, outcome: Outcome) -> None:
-        """An operation has finished with an event."""
+        """Count an event that an operation has finished with."""
         self._operations[operation, outcome].inc()
 
     def fallback(self, reason: FallbackReason) -> None:
-        """An event goes to the fallback topic."""
+        """Count an event that goes to the fallback topic."""
         self._fallbacks[reason].inc()
 
     def retry(self, tried: Tried) -> None:
-        """A failed attempt is made again."""
+        """Count an attempt that is made again."""
         self._retries[tried].inc()
 
     def timeout(self, tried: Tried) -> None:
-        """An attempt took too long."""
+        """Count an attempt that took too long."""
         self._timeouts[tried].inc()
 
     def circuit(self, state: str) -> None:
-        """The circuit has changed its state."""
+        """Record that the circuit has changed its state."""
         for one, child in self._circuit.items():
             child.set(one == state)
         self._circuit_changes[state].inc()
 
     def rebalance(self) -> None:
-        """A new assignment has arrived."""
+        """Count an assignment that has arrived."""
         self._rebalances.inc()
 
     def stage(self, stage: Stage, seconds: float) -> None:
-        """An event has left a stage. A negative time (clocks that disagree) counts as 0."""
+        """Observe an event's time in a stage; negative times (clocks that disagree) count as 0."""
         self._stages[stage].observe(max(0.0, seconds))
 
     def stages_ms(self, milliseconds: Mapping[str, float]) -> None:
-        """The stages of a scored picture by name, in milliseconds."""
+        """Observe the stages of a scored picture by name, in milliseconds."""
         for stage, spent in milliseconds.items():
             self._stages[stage].observe(spent / 1000)
 
     def index_write(self, seconds: float) -> None:
-        """A batch is written."""
+        """Observe the time of one write to the index."""
         self._index_writes.observe(seconds)
 
     def models(self, pipeline: FacePipeline) -> None:
-        """The models are warm."""
+        """Publish the names and hashes of the warm models."""
         detector, embedder, assessor = pipeline.detector, pipeline.embedder, pipeline.assessor
         self._models.info(
             {
@@ -201,7 +201,7 @@ class Metrics:
             self._loop_lag.observe(max(0.0, time.perf_counter() - asked))
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """All metrics in a format that the header ``Accept`` takes, and the content type."""
+        """Return all metrics in a format that ``Accept`` allows, and the content type."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 

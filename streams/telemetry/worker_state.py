@@ -12,7 +12,7 @@ from streams.engine.assignment import Assignment
 from streams.telemetry.lag_and_stalls import ProgressMonitor
 
 
-class Pool(Protocol):
+class PoolGauges(Protocol):
     """The gauges of the inference pool."""
 
     @property
@@ -46,7 +46,7 @@ class WorkerState(Collector):
     def __init__(
         self,
         assignment: Assignment,
-        pool: Pool,
+        pool: PoolGauges,
         progress: ProgressMonitor,
         circuit: SuccessShare,
         *,

@@ -24,11 +24,6 @@ class Admission:
         self._requests = 0
         self._bytes = 0
 
-    @property
-    def requests(self) -> int:
-        """Requests in progress."""
-        return self._requests
-
     @contextlib.contextmanager
     def admit(self, size: int = 0) -> Iterator[None]:
         """Count a request of ``size`` bytes while the block runs. Raises ``Busy`` when full.

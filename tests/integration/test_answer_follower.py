@@ -58,7 +58,7 @@ async def answer(waiting: asyncio.Future[tuple[ScoredFace, ...]]) -> tuple[Score
 
 async def until_idle(follower: AnswerFollower) -> None:
     async with asyncio.timeout(20):
-        while follower.following:
+        while follower._following:
             await asyncio.sleep(0.01)
 
 
@@ -131,9 +131,9 @@ async def test_following_stops_when_idle_and_starts_again(
 ) -> None:
     """After a single request the worker does not keep reading all answers."""
     monkeypatch.setattr(streams.kafka.answer_follower, "IDLE_S", 0.3)
-    assert not follower.following
+    assert follower._following is None
     awaited = await follower.expect(uuid4(), "ada")
-    assert follower.following
+    assert follower._following is not None
     follower.forget(awaited)
     await until_idle(follower)
     event_id = uuid4()
@@ -151,7 +151,7 @@ async def test_following_continues_while_an_answer_is_awaited(
     awaited = await follower.expect(event_id, "ada")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(awaited.answer), 1.0)
-    assert follower.following
+    assert follower._following is not None
     await publish(running, simulated_face(event_id))
     await answer(awaited.answer)
 
@@ -163,7 +163,7 @@ async def test_an_unreachable_broker_fails_at_once(tmp_path: Path) -> None:
     follower = AnswerFollower(settings)
     with pytest.raises(FollowingFailed, match="cannot be read now"):
         await follower.expect(uuid4(), "ada")
-    assert not follower.following
+    assert follower._following is None
     with EmbeddedBroker(port, log_file=tmp_path / "broker.log"):
         await ensure_topics(settings)
         await follower.expect(uuid4(), "ada")

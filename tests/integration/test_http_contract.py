@@ -84,12 +84,22 @@ def test_the_worker_conforms_to_the_document(
     case.call_and_validate(base_url=worker.url)
 
 
+def has_integral_float(value: object) -> bool:
+    """Whether JSON holds a number like 13.0: an integer to JSON Schema, and not to the worker."""
+    if isinstance(value, dict):
+        return any(has_integral_float(one) for one in value.values())
+    if isinstance(value, list):
+        return any(has_integral_float(one) for one in value)
+    return isinstance(value, float) and value.is_integer()
+
+
 @pytest.mark.parametrize("path", ["/api/detect-face", "/api/extract-embedding", "/api/score"])
 def test_valid_requests_are_answered(path: str, worker: WorkerProcess) -> None:
     """At least one succeeds, so the test above does not see refusals only."""
     answered: Counter[int] = Counter()
+    valid = schema[path]["POST"].as_strategy(generation_mode=GenerationMode.POSITIVE)
 
-    @given(case=schema[path]["POST"].as_strategy(generation_mode=GenerationMode.POSITIVE))
+    @given(case=valid.filter(lambda case: not has_integral_float(case.body)))
     @settings(
         max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
@@ -98,5 +108,4 @@ def test_valid_requests_are_answered(path: str, worker: WorkerProcess) -> None:
 
     send()
     assert answered[200]
-    # To JSON Schema 13.0 is an integer, and the worker answers 400 to it.
-    assert set(answered) <= {200, 400, 422}
+    assert set(answered) <= {200, 422}

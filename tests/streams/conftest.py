@@ -1,4 +1,4 @@
-"""Fixtures for all rooms: the real models, and an environment without settings."""
+"""Fixtures for all packages: the real models, and an environment without settings."""
 
 from __future__ import annotations
 

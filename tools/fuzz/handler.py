@@ -29,6 +29,7 @@ from streams.scoring.handler import ScoringHandler
 from streams.scoring.scorer import Scorer
 from streams.scoring.shadow import ShadowScorer
 from streams.scoring.simulated_answers import SimulatedAnswers
+from streams.telemetry.handling import Handling
 from streams.telemetry.metrics import Metrics
 from tools.fuzz.hostile_events import (
     Message,
@@ -161,7 +162,7 @@ class Handler:
     async def _check_simulated(self, letter: Outgoing) -> None:
         message = Message(letter.value, letter.key, tuple(letter.headers))
         dead = replace(message.incoming(), topic=self.fallback_topic)
-        answers = self.simulated.answers(dead)
+        answers = self.simulated.answers(dead, Handling(dead, Metrics()))
         identity = identify(dead.value, dead.key, dead.headers)
         assert len(answers) == (identity is not None)
         for answer in answers:
@@ -260,7 +261,6 @@ def _scoring(
         topics.shadow_scored,
         pool,
         scorer.pictures,
-        enabled=settings.shadow_ml,
         circuit=circuit,
         is_leaving=lambda: False,
     )

@@ -12,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from streams.local.embedded_broker import free_port, port_is_taken
+from streams.config.ports import port_is_taken
+from streams.local.embedded_broker import free_port
 from tools.kafka.apache_kafka import ApacheKafka
 from tools.kafka.jars import NoKafkaHere
 

@@ -241,16 +241,16 @@ async def test_lag_is_the_sum_of_end_offsets_minus_positions(
 ) -> None:
     """faust_engine.py: only partitions whose position and end are known count."""
     other = TP("scored-face", 0)
-    errors = {FIRST: 10, SECOND: None, other: 99}
+    ends = {FIRST: 10, SECOND: None, other: 99}
     positions = {FIRST: 4, SECOND: 10, other: 0}
 
     async def highwaters(*partitions: TP) -> dict[TP, int | None]:
-        return {tp: errors[tp] for tp in partitions}
+        return {tp: ends[tp] for tp in partitions}
 
     async def position(tp: TP) -> int | None:
         return positions[tp]
 
-    monkeypatch.setattr(app.consumer, "assignment", lambda: set(errors))
+    monkeypatch.setattr(app.consumer, "assignment", lambda: set(ends))
     monkeypatch.setattr(app.consumer, "highwaters", highwaters)
     monkeypatch.setattr(app.consumer, "position", position)
     engine = FaustEngine(app)

@@ -80,3 +80,38 @@ async def test_a_rebalance_and_a_stop_wait_for_running_events() -> None:
     """worker_app.py: the app sets ``stream_wait_empty``, which is also Faust's default."""
     assert create_app(load_settings()).conf.stream_wait_empty is True
     assert faust.App("default").conf.stream_wait_empty is True
+
+
+async def test_a_stop_drains_before_faust_stops(
+    recording_app: RecordingApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """worker_app.py: windows drop their events, then services stop, then models and index close."""
+    calls: list[str] = []
+
+    class Parts:
+        """Records the order of its calls."""
+
+        class Assignment:
+            """The windows."""
+
+            def begin_drain(self) -> None:
+                calls.append("drain")
+
+        assignment = Assignment()
+
+        async def begin_stop(self) -> None:
+            calls.append("begin stop")
+
+        async def close(self) -> None:
+            calls.append("close")
+
+    async def on_stop(_: faust.App) -> None:
+        calls.append("faust stops")
+
+    monkeypatch.setattr(recording_app, "parts", Parts())
+    monkeypatch.setattr(faust.App, "on_stop", on_stop)
+    monkeypatch.setattr(
+        streams.engine.worker_app, "arm_hard_exit", lambda *_: calls.append("hard exit armed")
+    )
+    await recording_app.on_stop()
+    assert calls == ["hard exit armed", "drain", "begin stop", "faust stops", "close"]

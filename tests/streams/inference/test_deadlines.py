@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 
 import pytest
 
@@ -110,3 +112,15 @@ async def test_cancelling_an_attempt_frees_its_thread(watched: WatchedPipeline) 
         await until(watched.begun.is_set)
         endless.cancel()
         assert (await score(pool, portrait_bytes())).faces
+
+
+async def test_a_finished_request_frees_its_picture_at_once(watched: WatchedPipeline) -> None:
+    """Neither the timer that limits its wait nor the watchdog may hold it."""
+    picture = bytes(bytearray(portrait_bytes()))  # no other test holds this copy
+    async with pool_of(watched, timeout_s=60.0) as pool:
+        before = sys.getrefcount(picture)
+        await pool.detect(picture, min_confidence=0.5, max_wait_s=60.0)
+        async with asyncio.timeout(20):
+            while sys.getrefcount(picture) > before:
+                await asyncio.sleep(0.01)  # its thread returns a moment later
+                gc.collect()  # Pillow's objects form cycles

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from streams.config.ports import port_is_taken
 from streams.errors import StartupError
-from streams.local.embedded_broker import EmbeddedBroker, free_port, port_is_taken
+from streams.local.embedded_broker import EmbeddedBroker, free_port
 
 #: The environment variable that replaces the packaged binary.
 BINARY = "CALF_TANSU_BIN"

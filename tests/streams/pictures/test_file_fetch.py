@@ -80,9 +80,8 @@ async def test_percent_encoding_is_decoded_in_uris_and_literal_in_paths(
 )
 async def test_ambiguous_paths_are_forbidden(store: PictureStore, folder: Path, tail: str) -> None:
     """Traversal, also when encoded once or twice, and odd bytes are refused before opening."""
-    with pytest.raises(ImageForbidden) as caught:
+    with pytest.raises(ImageForbidden):
         await store.fetch(f"file://{folder}/{tail}")
-    assert not caught.value.transient
 
 
 async def test_a_folder_with_the_same_beginning_is_forbidden(
@@ -153,9 +152,8 @@ async def test_a_missing_file_is_a_permanent_error_that_names_it(
 ) -> None:
     """A path below a file is missing too."""
     for name in ("none.jpg", "a.jpg/b.jpg"):
-        with pytest.raises(ImageMissing, match="jpg") as caught:
+        with pytest.raises(ImageMissing, match="jpg"):
             await store.fetch(f"{folder}/{name}")
-        assert not caught.value.transient
 
 
 async def test_a_file_of_exactly_the_limit_is_read(store: PictureStore, folder: Path) -> None:
@@ -168,7 +166,6 @@ async def test_a_file_of_exactly_the_limit_is_read(store: PictureStore, folder: 
         with pytest.raises(FetchedImageTooLarge) as caught:
             await store.fetch(f"{folder}/{name}")
         assert (caught.value.size, caught.value.limit) == (size, LIMIT)
-        assert not caught.value.transient
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="/proc exists on Linux only")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.fallback import FallbackReason
 from schemas.image_submitted import ImageSubmitted
 from streams.config.settings import load_settings
-from streams.scoring.rollout import is_rolled_out, not_for_real, rollout_bucket
+from streams.scoring.rollout import is_rolled_out, rollout_bucket, simulation_reason
 
 PERCENT = st.floats(0, 100)
 
@@ -83,6 +83,6 @@ def test_the_order_of_the_switches(
 ) -> None:
     """``USE_REAL_ML`` comes first, then the event's ``use_real_ml``, then the rollout."""
     settings = load_settings(use_real_ml=on, real_ml_rollout_percent=percent)
-    found = not_for_real(settings, event(asked))
+    found = simulation_reason(settings, event(asked))
     assert reason == (found.reason if found else None)
     assert found is None or found.detail

@@ -23,7 +23,7 @@ from streams.engine.publishing import UnpublishableMessage
 from streams.kafka.topics import TopicNames
 from streams.messages import Incoming, Outgoing
 from streams.scoring.simulated_answers import SIMULATION_VERSION, SimulatedAnswers, SimulatedHandler
-from streams.telemetry.handling import BULK_REASONS
+from streams.telemetry.handling import BULK_REASONS, Handling
 from streams.telemetry.metrics import Metrics
 from tests.fakes import FakeLog, FakePublisher, incoming
 from tests.metrics_page import series_of
@@ -61,7 +61,8 @@ def dead(
 
 def answers(letter: Incoming, *, enabled: bool = True, size: int = 128) -> list[Outgoing]:
     """Return the answers to a dead letter."""
-    return SimulatedAnswers(TOPICS, enabled=enabled, embedding_size=size).answers(letter)
+    simulated = SimulatedAnswers(TOPICS, enabled=enabled, embedding_size=size)
+    return simulated.answers(letter, Handling(letter, Metrics()))
 
 
 def face_of(letter: Incoming, size: int = 128) -> ScoredFace:
@@ -193,3 +194,18 @@ async def test_an_answer_that_is_too_large_is_counted_and_not_retried() -> None:
     assert len(publisher.published) == 1
     series = series_of(metrics.registry.collect())
     assert series["facestream_operations_total", "simulated", "failure"] == 1
+
+
+@pytest.mark.parametrize(("enabled", "outcome"), [(True, "success"), (False, "rejected")])
+async def test_a_dead_letter_is_counted_by_whether_it_was_answered(
+    enabled: bool, outcome: str
+) -> None:
+    """With simulated answers off, no answer is published."""
+    publisher, metrics = FakePublisher(), Metrics()
+    simulated = SimulatedAnswers(TOPICS, enabled=enabled, embedding_size=8)
+    handler = SimulatedHandler(lambda: simulated, publisher.publish, metrics)
+    letter = dead(event())
+    await handler.handle(letter)
+    assert bool(publisher.published) == enabled
+    series = series_of(metrics.registry.collect())
+    assert series["facestream_operations_total", "simulated", outcome] == 1

@@ -21,8 +21,8 @@ def test_requests_over_the_cap_are_refused_at_once() -> None:
             with pytest.raises(Busy, match="2 requests"), admission.admit():
                 pass
         inside.enter_context(admission.admit())
-        assert 2 == admission.requests
-    assert 0 == admission.requests
+        assert 2 == admission._requests
+    assert 0 == admission._requests
 
 
 def test_bytes_over_the_cap_are_refused() -> None:
@@ -31,7 +31,7 @@ def test_bytes_over_the_cap_are_refused() -> None:
     with admission.admit(60), admission.admit(), admission.admit(40):
         with pytest.raises(Busy), admission.admit(1):
             pass
-        assert 3 == admission.requests
+        assert 3 == admission._requests
     with admission.admit(100):
         pass
 
