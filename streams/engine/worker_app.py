@@ -171,7 +171,7 @@ def require_compiled_streams() -> None:
     The iterator in Python acknowledges the events of an older assignment that it skips. Their
     offsets then count as done in the new assignment, and a commit steps over them.
     """
-    if getattr(faust.streams, "_CStreamIterator", None) is None:
+    if faust.streams._CStreamIterator is None:
         raise StartupError(
             "Faust runs without its compiled stream iterator, and would lose events when "
             "partitions move: unset NO_CYTHON, or install a wheel of faust-streaming that is "
