@@ -253,3 +253,13 @@ def test_legacy_ports_are_a_list_of_ports(monkeypatch: pytest.MonkeyPatch) -> No
     assert load_settings().legacy_ports == (8001, 8002)
     assert "LEGACY_PORTS" in refusal(monkeypatch, LEGACY_PORTS="8001,http")
     assert "LEGACY_PORTS" in refusal(monkeypatch, LEGACY_PORTS="70000")
+
+
+def test_no_two_sections_define_the_same_name() -> None:
+    """A field, property or validator in two sections would silently replace the other one."""
+    owners: dict[str, list[str]] = {}
+    for section in Settings.__bases__:
+        for name in {*vars(section), *section.__annotations__}:
+            if not name.startswith("__") and name not in {"model_config", "_abc_impl"}:
+                owners.setdefault(name, []).append(section.__name__)
+    assert {} == {name: sections for name, sections in owners.items() if len(sections) > 1}
