@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
+from faust.cli.faust import cli
 
+import streams.commands
 from streams.config.settings import Settings
 from tests.deploy.files import ROOT
 from tools.chaos.faults import Kind
@@ -44,15 +48,30 @@ def test_each_part_of_the_older_plan_names_its_evidence(row: list[str]) -> None:
         assert not test or f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), name
 
 
+def _commands() -> set[str]:
+    """Return the names that click knows once the commands are imported."""
+    for module in pkgutil.iter_modules(streams.commands.__path__):
+        importlib.import_module(f"streams.commands.{module.name}")
+    return set(cli.commands)
+
+
+def _used_commands(code: str) -> set[str]:
+    # This leaves out the namespace in ``kubectl -n facestream …`` and image names.
+    return set(re.findall(r"(?<![\w/.-])(?<!-n )facestream (?!facestream)([a-z]+)\b", code))
+
+
+def test_a_module_that_only_helps_commands_is_not_a_command() -> None:
+    """``submissions.py`` is in the folder of the commands, but ``facestream submit`` uses it."""
+    assert {"submissions"} == _used_commands("facestream submissions") - _commands()
+    assert {"submit"} == _used_commands("facestream submit") & _commands()
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_each_command_in_the_documents_exists(document: Path) -> None:
     """``facestream NAME`` is a command and ``make NAME`` a target."""
     text = document.read_text(encoding="utf-8")
-    commands = {path.stem for path in (ROOT / "streams/commands").glob("*.py")}
     code = "\n".join(block or inline for block, inline in CODE.findall(text))
-    # This leaves out the namespace in ``kubectl -n facestream …`` and image names.
-    used = re.findall(r"(?<![\w/.-])(?<!-n )facestream (?!facestream)([a-z]+)\b", code)
-    assert set() == set(used) - commands
+    assert set() == _used_commands(code) - _commands()
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for name in re.findall(r"\bmake ([a-z]+)\b", code):
         assert name in targets, name
