@@ -11,7 +11,7 @@
 # make accuracy DATA=folder   accuracy on labelled pictures (docs/accuracy.md)
 # make bench   throughput and latency, compared with the bare models and with other tools (docs/benchmarks.md)
 # make profile   a flame graph of the worker, and the time of each graph operator
-# make check   ruff, mypy, import-linter, drift of schemas and of the settings table
+# make check   ruff, mypy, import-linter, drift of schemas, OpenAPI document and settings table
 # make audit   known vulnerabilities of the locked packages (queries an advisory service)
 # Everything runs in .venv, which is built from the locks; PYTHON selects the interpreter.
 
