@@ -1,1 +1,1 @@
-"""Thin shells: which topic's events go through which handler."""
+"""Thin agents: each passes the events of one topic to one handler."""

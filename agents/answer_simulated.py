@@ -17,7 +17,7 @@ topics = topic_names(app.settings)
 
 @cache
 def answers() -> SimulatedAnswers:
-    """Built once the models are loaded, because simulated embeddings have their size."""
+    """Build the answerer once the models are loaded: simulated embeddings have their size."""
     return SimulatedAnswers(
         topics,
         enabled=app.settings.fallback_to_simulated,

@@ -17,7 +17,7 @@ topics = topic_names(app.settings)
 
 
 async def index(incoming: Incoming) -> None:
-    """Return when the event's face is stored."""
+    """Index one event; return when that is stored, or its dead letter is published."""
     await indexer.handle(incoming)
 
 

@@ -39,7 +39,7 @@ class Outgoing:
 
 
 def size_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    """Bytes of a message's value, key and headers."""
+    """Count the bytes of a message's value, key and headers."""
     size = len(value or b"") + len(key or b"")
     for name, content in headers:
         size += len(name) + len(content or b"")

@@ -44,7 +44,7 @@ class Demo(FacestreamCommand):
     ]
 
     async def main(self, *, output: str, **_: object) -> int:
-        """Return 0 when every picture has the expected result."""
+        """Run the demo; return 0 when every picture has the expected result."""
         # Imported when used: a worker imports every command, and would keep 1 MB for this one.
         from rich.progress import (  # noqa: PLC0415
             Progress,

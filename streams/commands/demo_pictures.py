@@ -40,7 +40,7 @@ class DemoPicture:
 
 
 def demo_pictures() -> list[DemoPicture]:
-    """Portraits, second pictures of the same people, and pictures that cannot be scored."""
+    """Return portraits, other pictures of the same people, and pictures that cannot be scored."""
     grace, eileen = _portrait(GRACE), _portrait(EILEEN)
     return [
         _picture("grace-hopper", (GRACE,), _file(GRACE)),
@@ -81,7 +81,7 @@ def _jpeg(picture: Image.Image, exif: Image.Exif | None = None) -> bytes:
 
 
 def _another_picture(portrait: Image.Image, *, light: float) -> Image.Image:
-    """A second picture of a person: cropped, mirrored, with another light and size."""
+    """Return a second picture of a person: cropped, mirrored, with another light and size."""
     width, height = portrait.size
     cropped = portrait.crop((width // 12, height // 20, width - width // 10, height * 4 // 5))
     mirrored = ImageOps.mirror(cropped)
@@ -105,7 +105,7 @@ def _stored_sideways(portrait: Image.Image) -> bytes:
 
 
 def _landscape() -> Image.Image:
-    """A picture without a face, the same in every run."""
+    """Draw a picture without a face, the same in every run."""
     dice = random.Random(7)  # noqa: S311 - scenery
     picture = Image.new("RGB", (640, 480), (150, 190, 230))
     draw = ImageDraw.Draw(picture)

@@ -1,4 +1,4 @@
-"""What came back for the demo's pictures: checked, and drawn on them."""
+"""The results for the demo's pictures: checked, and drawn on them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DemoResult:
 
 
 def problems_of(results: Sequence[DemoResult]) -> list[str]:
-    """The differences from what ``demo_pictures`` expects, one line each."""
+    """Return the differences from what ``demo_pictures`` expects, one line each."""
     people = _people_by_face_id(results)
     return [problem for one in results for problem in _problems(one, people)]
 

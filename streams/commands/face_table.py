@@ -12,7 +12,7 @@ SCORE_COLUMNS = ("qual", "front", "symm", "resol", "conf")
 
 
 def faces_table(first: str = "user", *extra: str, header: bool = True) -> Table:
-    """An empty table of scored faces, with ``extra`` columns before the milliseconds.
+    """Return an empty table of scored faces, with ``extra`` columns before the milliseconds.
 
     The widths are fixed, so that tables printed one after the other line up.
     """
@@ -30,20 +30,20 @@ def faces_table(first: str = "user", *extra: str, header: bool = True) -> Table:
 
 
 def box_text(face: ScoredFace) -> str:
-    """Left, top, width and height in pixels."""
+    """Format the box: left, top, width and height in pixels."""
     box = face.bounding_box
     return f"{box.x:.0f},{box.y:.0f} {box.width:.0f}×{box.height:.0f}" if box else "-"  # noqa: RUF001
 
 
 def provenance_text(face: ScoredFace) -> Text:
-    """``real``, or ``simulated`` with its reason."""
+    """Return ``real``, or ``simulated`` with its reason."""
     if face.provenance == "real":
         return Text("real", style="green")
     return Text(f"simulated: {face.fallback_reason}", style="yellow")
 
 
 def milliseconds_of(timings: Timings) -> float:
-    """The time spent on one picture, without the wait in the queue."""
+    """Sum the time spent on one picture, without the wait in the queue."""
     steps = (
         *(timings.fetch, timings.decode, timings.detect),
         *(timings.align, timings.embed, timings.assess),
@@ -52,17 +52,17 @@ def milliseconds_of(timings: Timings) -> float:
 
 
 def milliseconds_text(face: ScoredFace) -> str:
-    """The time spent on the face's picture, "-" where it is unknown."""
+    """Format the time spent on the face's picture; "-" where it is unknown."""
     return "-" if face.timings_ms is None else f"{milliseconds_of(face.timings_ms):.0f}"
 
 
 def scores(face: ScoredFace) -> list[str]:
-    """The five scores, with two decimals."""
+    """Format the five scores with two decimals."""
     return [f"{getattr(face, name):.2f}" for name in SCORES]
 
 
 def face_row(face: ScoredFace, first: str | None = None, *extra: str) -> list[str | Text]:
-    """A row of ``faces_table``."""
+    """Return the row of a face in ``faces_table``."""
     return [
         Text(face.user_id if first is None else first),
         f"{face.face_index + 1}/{face.face_count}",

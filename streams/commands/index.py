@@ -47,7 +47,7 @@ class Index(FacestreamCommand):
 
 
 def _table(report: AliasReport) -> Table:
-    """One row per collection."""
+    """Return a table with one row per collection."""
     table = Table("collection", "faces", "alias", "models in the settings")
     for collection in report.collections:
         table.add_row(
@@ -60,7 +60,7 @@ def _table(report: AliasReport) -> Table:
 
 
 def _summary(report: AliasReport) -> str:
-    """Where the alias points, and what to do when that is not the collection of the settings."""
+    """Say where the alias points, and how to move it to the collection of the settings."""
     if report.points_to is None:
         return f"there is no alias {report.alias}; a worker creates it when it opens the index"
     pointing = f"the alias {report.alias} points to {report.points_to}"

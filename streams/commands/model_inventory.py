@@ -27,7 +27,7 @@ class ListedModel:
     problem: str | None = None
 
     def as_json(self) -> dict[str, str | int | bool | None]:
-        """The values that ``models list --json`` prints; None for those a model does not have."""
+        """Return the values that ``models list --json`` prints; None where a model has none."""
         model = self.model
         return {
             "name": model.name,
@@ -47,7 +47,7 @@ class ListedModel:
 
 
 def models_in_use(settings: ModelSettings) -> list[ModelDescription]:
-    """The detector, the embedder, and the quality model if one is set.
+    """Return the detector, the embedder, and the quality model if one is set.
 
     Raises ``BadDescription`` or ``UnknownModel``.
     """
@@ -62,7 +62,7 @@ def models_in_use(settings: ModelSettings) -> list[ModelDescription]:
 
 
 def unknown_name(settings: ModelSettings) -> UnknownModel | None:
-    """The error for a setting that names an unknown model, or None."""
+    """Return the error for a setting that names an unknown model, or None."""
     try:
         models_in_use(settings)
     except UnknownModel as error:
@@ -71,7 +71,7 @@ def unknown_name(settings: ModelSettings) -> UnknownModel | None:
 
 
 def list_models(settings: ModelSettings) -> list[ListedModel]:
-    """Every known model, with the SHA-256 of its weight file checked. Raises ``BadDescription``.
+    """Return every known model, its weight file checked by SHA-256. Raises ``BadDescription``.
 
     When a setting names an unknown model, the list marks no model as in use and is still complete:
     it is where the right name is found.

@@ -47,7 +47,7 @@ class Models(FacestreamCommand):
     ]
 
     async def main(self, *, action: str, name: str | None, as_json: bool, **_: object) -> int:
-        """``list``, ``fetch NAME``, ``check [NAME]`` or ``prepare [NAME]``."""
+        """Run ``list``, ``fetch NAME``, ``check [NAME]`` or ``prepare [NAME]``."""
         actions: dict[str, Callable[[], int]] = {
             "list": lambda: self._list(as_json=as_json),
             "fetch": lambda: self._fetch(name),
@@ -62,7 +62,7 @@ class Models(FacestreamCommand):
         return await asyncio.to_thread(actions[action])
 
     def _list(self, *, as_json: bool) -> int:
-        """Return 1 when a weight file is corrupt, or when a setting names an unknown model."""
+        """Print the models; return 1 for a corrupt weight file or an unknown name in a setting."""
         listed = list_models(self.settings)
         if as_json:
             for one in listed:

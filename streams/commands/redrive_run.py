@@ -47,7 +47,7 @@ class Redriven:
 
 
 def group_of(settings: KafkaSettings, reason: FallbackReason) -> str:
-    """The consumer group that holds the offsets of a reason's runs."""
+    """Return the consumer group that holds the offsets of a reason's runs."""
     return f"{settings.kafka_topic_prefix}redrive-{reason.value}"
 
 
@@ -176,7 +176,7 @@ class _Run:
         await asyncio.gather(*(self._send(record, topic) for record, topic in letters))
 
     def _source_of(self, record: ConsumerRecord) -> str | None:
-        """The topic that a record is sent back to, or None."""
+        """Return the topic that a record is sent back to, or None."""
         try:
             failure = FallbackHeaders.from_headers(record.headers)
         except InvalidEvent:

@@ -92,21 +92,21 @@ class Evidence:
         self._shadows[shadow.event_id] = shadow
 
     def real(self) -> NDArray[np.float64]:
-        """(faces, scores) float64: real answers."""
+        """Return the scores of real answers: (faces, scores) float64."""
         return _table(one.scores for one in self._answers.values() if one.reason is None)
 
     def simulated(self) -> NDArray[np.float64]:
-        """(answers, scores) float64: simulated answers."""
+        """Return the scores of simulated answers: (answers, scores) float64."""
         return _table(one.scores for one in self._answers.values() if one.reason is not None)
 
     def shadow(self) -> NDArray[np.float64]:
-        """(events, scores) float64: shadow scorings."""
+        """Return the scores of shadow scorings: (events, scores) float64."""
         return _table(
             _shadow_scores(one) for one in self._shadows.values() if one.fallback_reason is None
         )
 
     def simulated_minus_shadow(self) -> NDArray[np.float64]:
-        """(events, scores) float64: differences, of events with a simulated answer and a shadow."""
+        """Return differences of events with both answer and shadow: (events, scores) float64."""
         pairs = [
             (answer.scores, _shadow_scores(shadow))
             for answer in self._answers.values()
@@ -117,7 +117,7 @@ class Evidence:
         return _table(one for one, _ in pairs) - _table(other for _, other in pairs)
 
     def report(self) -> RolloutReport:
-        """The report on the events so far."""
+        """Report on the events so far."""
         answers, shadows = self._answers.values(), self._shadows.values()
         real, simulated, shadow = self.real(), self.simulated(), self.shadow()
         differences = self.simulated_minus_shadow()

@@ -35,7 +35,7 @@ class Submission:
         return mimetypes.guess_type(self.file.name)[0] or "image/jpeg"
 
     def event(self) -> ImageSubmitted:
-        """The event, with the picture's bytes. Raises ``StreamsError``."""
+        """Build the event, with the picture's bytes. Raises ``StreamsError``."""
         if self.file is None:
             return self._event(image_uri=self.source)
         try:
@@ -61,7 +61,7 @@ class Submission:
 def submissions(
     picture: str, user_id: str | None, fields: Mapping[str, object]
 ) -> Iterator[Submission]:
-    """The submissions for one argument: a URI, a file, or the pictures of a folder.
+    """Yield the submissions for one argument: a URI, a file, or the pictures of a folder.
 
     ``fields`` are further fields of the events. Raises ``StreamsError`` when one would be invalid.
     """
@@ -72,7 +72,7 @@ def submissions(
 
 
 def _pictures(picture: str) -> Iterator[tuple[str, str, Path | None]]:
-    """For each picture its source, its name without suffix, and its file unless it is a URI."""
+    """Yield each picture's source, name without suffix, and file (None for a URI)."""
     if "://" in picture:
         name = picture.rstrip("/").rpartition("/")[2] or picture
         yield picture, Path(name).stem, None

@@ -35,7 +35,7 @@ class Up(FacestreamCommand):
     """Start the embedded broker, the topics and one worker; stop them on Ctrl-C."""
 
     async def main(self, **_: object) -> int:
-        """Run until a signal, or until the worker or the broker ends; 0 after a clean stop."""
+        """Run until a signal, or until worker or broker ends; return 0 after a clean stop."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -109,9 +109,9 @@ class Up(FacestreamCommand):
 
 @contextlib.contextmanager
 def broker_for(settings: Settings) -> Iterator[tuple[Settings, EmbeddedBroker | None]]:
-    """The settings to use, and the embedded broker that runs in this block, if one is needed.
+    """Yield the settings to use, and the embedded broker that runs in this block, if any.
 
-    With ``KAFKA_BOOTSTRAP_SERVERS`` set, none is.
+    None is needed when ``KAFKA_BOOTSTRAP_SERVERS`` is set.
     """
     if settings.kafka_bootstrap_servers is not None:
         yield settings, None
@@ -126,7 +126,7 @@ def broker_for(settings: Settings) -> Iterator[tuple[Settings, EmbeddedBroker | 
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
-    """The settings of a child worker that its inherited environment may not have."""
+    """Return the settings of a child worker that its inherited environment may not have."""
     return {
         "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "KAFKA_SESSION_TIMEOUT_S": str(settings.kafka_session_timeout_s),

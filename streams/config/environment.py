@@ -12,7 +12,7 @@ from streams.config.section import Section
 
 
 def env_file() -> str:
-    """The file that holds settings besides the environment; it need not exist."""
+    """Return the path of the file that holds further settings; it need not exist."""
     return os.environ.get("ENV_FILE") or ".env"  # empty counts as unset, as everywhere
 
 
@@ -36,7 +36,7 @@ def env_file_names() -> list[str]:
 
 
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child process: this process's own, overridden by ``settings``.
+    """Return a child process's environment: this process's own, overridden by ``settings``.
 
     A setting with an empty value is removed: Faust reads variables of its own, and an empty one
     does not count as unset there.

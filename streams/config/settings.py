@@ -124,5 +124,5 @@ def pinned_environment(empty_file: Path, **values: str) -> dict[str, str]:
 
 @cache
 def current() -> Settings:
-    """The settings of this process, read once."""
+    """Return the settings of this process, read once."""
     return load_settings()

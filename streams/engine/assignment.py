@@ -63,13 +63,13 @@ class Assignment:
             window.note_waiting()
 
     def begin_drain(self) -> None:
-        """A rebalance or stop begins."""
+        """Begin to drain every window, at the start of a rebalance or stop."""
         self._draining = True
         for window in self.windows:
             window.begin_drain()
 
     def begin_generation(self, partitions: int) -> None:
-        """A new assignment of ``partitions`` partitions has arrived.
+        """Begin a generation: a new assignment of ``partitions`` partitions has arrived.
 
         Events of earlier ones are dropped. New ones are admitted after ``admit``.
         """
@@ -82,7 +82,7 @@ class Assignment:
             window.begin_drain()
 
     def admit(self) -> None:
-        """Reading starts at the committed offsets now: no event before the next one is missing."""
+        """Admit events, now that reading starts at the committed offsets."""
         self._draining = False
         for window in self.windows:
             window.begin_generation()

@@ -1,4 +1,4 @@
-"""Which offset is committed, and where reading starts after a rebalance.
+"""Offset commits, and the position where reading starts after a rebalance.
 
 The consumer commits the offset behind the highest acknowledged one. That is safe because acks leave
 a window in offset order (``in_flight.py``): every event below an acknowledged one is answered, or

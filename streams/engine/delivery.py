@@ -1,4 +1,4 @@
-"""How fetched records reach the agents: as bytes, with few tasks, and never far ahead.
+"""Delivery of fetched records to the agents: as bytes, with few tasks, and never far ahead.
 
 Faust waits for each delivery and for the end of the flow at once, through four tasks that it
 creates and cancels for every record. Nearly every delivery finishes at its first step, because the

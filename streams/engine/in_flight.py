@@ -207,7 +207,7 @@ class InFlightWindow:
         self.state.last_progress = time.monotonic()
 
     def begin_drain(self) -> None:
-        """A rebalance or stop begins: drop what has not started, and give the rest a deadline."""
+        """Begin a drain: drop events that have not started, and give the rest a deadline."""
         self._draining = True
         for lane, queue in list(self._lanes.items()):
             # Drop everything from the first event that has not started, also events that started
@@ -234,7 +234,7 @@ class InFlightWindow:
             self._close(lane)
 
     def begin_generation(self) -> None:
-        """A new assignment has arrived: drop what is left of earlier ones, and admit events."""
+        """Drop what is left of earlier assignments, and admit events of the new one."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -78,7 +78,7 @@ class Engine(Protocol):
         """Stop the worker because of a bug; nothing more is acknowledged."""
 
     def partitions(self, topic: str) -> Collection[Partition]:
-        """The partitions of a topic that are assigned to this worker."""
+        """Return the partitions of a topic that are assigned to this worker."""
 
     def pause(self, partition: Partition) -> None:
         """Stop fetching a partition. Messages that were fetched already still arrive."""

@@ -84,7 +84,7 @@ class Publisher:
             wait = min(wait * 2, LONGEST_WAIT_S)
 
     async def _attempt(self, message: Outgoing, *, next_try_s: float) -> bool:
-        """Whether the message is acknowledged; False where a retry may help."""
+        """Send one message. Returns False when it was not acknowledged and a retry may help."""
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
                 await self._engine.send(message)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AliasReport:
-    """Where the alias points, and which collections it could point to.
+    """The target of the alias, and the collections that it could point to.
 
     ``points_to``: None when there is no such alias. ``expected``: the collection of the configured
     models, which may not exist yet.

@@ -33,7 +33,7 @@ class Alias:
         self._warned = False
 
     def target(self) -> str | None:
-        """The collection that the alias points to; None when there is no such alias."""
+        """Return the collection that the alias points to; None when there is no such alias."""
         for found in self._client.get_aliases().aliases:
             if found.alias_name == self._config.alias:
                 return found.collection_name

@@ -1,4 +1,4 @@
-"""What a batch of changes amounts to: the points to write and the points to remove."""
+"""The plan of a batch of changes: the points to write and the points to remove."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class BatchPlan:
     gone: Sequence[str]
 
     def first_look(self, collection: str) -> dict[str, str]:
-        """The ids to look up first, and the event of each."""
+        """Return the ids to look up first, and the event of each."""
         return {
             face_id: event_id
             for event_id, count in self._counts(collection).items()
@@ -50,7 +50,7 @@ class BatchPlan:
         }
 
     def left_overs(self, collection: str, known: Collection[str]) -> list[str]:
-        """The ids to remove, where they exist, of the events that the index has ``known``."""
+        """Return the ids to remove, where they exist; ``known``: events that the index holds."""
         written = {point.face_id for point in self.upserts.get(collection, ())}
         return [
             face_id

@@ -23,7 +23,7 @@ REBUILD = "rebuild it by reading the topic scored-face from the beginning"
 
 
 def connect(config: IndexConfig) -> tuple[QdrantClient, FolderLock | None]:
-    """The client, and for an embedded index the lock to release after the client is closed.
+    """Return the client and, for an embedded index, the lock to release after it is closed.
 
     No request is sent to a server yet. Raises ``IndexBusy``, ``IndexDamaged``, ``IndexMismatch``,
     ``IndexUnavailable`` or ``ConfigurationError``.

@@ -1,4 +1,4 @@
-"""Translates the Qdrant client's exceptions: may a repeat succeed, or can it never?"""
+"""Translates the Qdrant client's exceptions into errors that a retry can or cannot help."""
 # ruff: noqa: PLC0415 - qdrant_client is slow to import; it is loaded by the time this runs
 
 from __future__ import annotations

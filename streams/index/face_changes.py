@@ -1,4 +1,4 @@
-"""What a scored-face event changes in the index."""
+"""The change that a scored-face event makes to the index."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_FACES = frozenset({FallbackReason.NO_FACE, FallbackReason.LOW_CONFIDENCE})
 
 
 def change_for(face: ScoredFace) -> FacePoint | GoneFaces | None:
-    """The change that a scored-face event makes to the index, if any."""
+    """Return the change that a scored-face event makes to the index, if any."""
     if face.provenance == "simulated" or face.model is None:
         gone = face.fallback_reason in NO_FACES
         return GoneFaces(event_id=str(face.event_id)) if gone else None

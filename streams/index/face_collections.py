@@ -77,12 +77,12 @@ class FaceCollections:
         self._ready[self.main] = made_by
 
     def names(self) -> list[str]:
-        """The names of all collections of faces, sorted."""
+        """Return the names of all collections of faces, sorted."""
         names = (found.name for found in self._client.get_collections().collections)
         return sorted(name for name in names if name.startswith("faces-"))
 
     def summaries(self) -> list[CollectionSummary]:
-        """All collections of faces, by name."""
+        """Return all collections of faces, by name."""
         return [
             CollectionSummary(name, self._client.count(name, exact=True).count)
             for name in self.names()

@@ -1,4 +1,4 @@
-"""Where the index is, and for which models it is opened."""
+"""The place of the index, and the models that it is opened for."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class IndexConfig:
 def index_config(
     settings: IndexSettings, contract: ModelContract, *, read_only: bool = False
 ) -> IndexConfig:
-    """The index of the settings, for these models."""
+    """Return the index that the settings name, for these models."""
     key = settings.qdrant_api_key
     return IndexConfig(
         contract=contract,

@@ -56,7 +56,7 @@ def one_commit(client: QdrantClient, collection: str) -> Iterator[None]:
 
 
 def _stored(client: QdrantClient, collection: str) -> Any:
-    """The client's object for the file of a local collection; None for a server."""
+    """Return the client's object for the file of a local collection; None for a server."""
     local = client._client if hasattr(client, "_client") else None
     return getattr(getattr(local, "collections", {}).get(collection), "storage", None)
 

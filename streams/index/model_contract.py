@@ -45,7 +45,7 @@ class ModelContract:
         return f"faces-{self.embedder}-{self.embedding_size}"
 
     def metadata(self) -> dict[str, object]:
-        """The contract as a collection's metadata."""
+        """Return the contract as a collection's metadata."""
         return {KEY: asdict(self)}
 
     def differences(self, made_by: ModelContract) -> str:
@@ -65,7 +65,7 @@ class ModelContract:
 
 
 def contract_of(detector: ModelDescription, embedder: ModelDescription) -> ModelContract:
-    """The contract of the faces that these models find and embed."""
+    """Return the contract of the faces that these models find and embed."""
     return ModelContract(
         detector=detector.name,
         detector_sha256=detector.sha256,
@@ -77,7 +77,7 @@ def contract_of(detector: ModelDescription, embedder: ModelDescription) -> Model
 
 
 def contract_in(metadata: Mapping[str, object] | None) -> ModelContract | None:
-    """The contract in a collection's metadata; None when there is none that can be read."""
+    """Return the contract in a collection's metadata; None when none can be read."""
     stored = (metadata or {}).get(KEY)
     try:
         return ModelContract(**stored) if isinstance(stored, dict) else None

@@ -38,7 +38,7 @@ class FacePoint:
         return self.contract.collection
 
     def stored_payload(self) -> dict[str, JSON]:
-        """The payload as it is stored; the added fields win over equal names."""
+        """Return the payload as it is stored; the added fields win over equal names."""
         return {
             **self.payload,
             "user_id": self.user_id,
@@ -86,7 +86,7 @@ class CollectionSummary:
 
 
 def finite_vector(vector: Sequence[float], what: str) -> list[float]:
-    """The vector rounded to float32.
+    """Return the vector rounded to float32.
 
     Raises ``IndexRejected``, naming ``what``, when it is empty or a number is not finite.
     """

@@ -96,7 +96,7 @@ class QdrantStore:
                 self._change(name, upserts.get(name, []), left_overs)
 
     def _present(self, name: str, face_ids: Sequence[str]) -> list[str]:
-        """Those of the ids that the collection holds."""
+        """Return those of the ids that the collection holds."""
         found: list[str] = []
         for start in range(0, len(face_ids), _IDS_A_REQUEST):
             ids = face_ids[start : start + _IDS_A_REQUEST]
@@ -115,7 +115,7 @@ class QdrantStore:
     def nearest(
         self, vector: Sequence[float], limit: int, exclude_event_id: str | None
     ) -> list[Neighbour]:
-        """The nearest faces, without those of the excluded event."""
+        """Return the nearest faces, without those of the excluded event."""
         query = finite_vector(vector, "the query")
         with self._translated():
             answer = self._client.query_points(
@@ -130,7 +130,7 @@ class QdrantStore:
         ]
 
     def get(self, face_id: str) -> IndexedFace | None:
-        """The face with this id, or None."""
+        """Return the face with this id, or None."""
         try:
             uuid.UUID(face_id)
         except ValueError:
@@ -143,7 +143,7 @@ class QdrantStore:
         return None
 
     def count(self) -> int:
-        """The number of faces in the collection of the configured models."""
+        """Return the number of faces in the collection of the configured models."""
         with self._translated():
             return self._client.count(self._collections.main, exact=True).count
 
@@ -180,5 +180,5 @@ def _not_of(event_id: str) -> Filter:
 
 
 def _owner(payload: Mapping[str, JSON] | None) -> tuple[str, str]:
-    """(user_id, event_id) of a stored point."""
+    """Return user_id and event_id of a stored point."""
     return str((payload or {}).get("user_id", "")), str((payload or {}).get("event_id", ""))

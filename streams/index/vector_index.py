@@ -74,7 +74,7 @@ class VectorIndex:
         limit: int,
         exclude_event_id: str | None = None,
     ) -> list[Neighbour]:
-        """The ``limit`` faces with the highest cosine similarity, highest first.
+        """Return the ``limit`` faces with the highest cosine similarity, highest first.
 
         Leaves out the faces of the excluded event. Raises ``IndexUnavailable``; ``IndexRejected``
         for a vector of another length.
@@ -82,14 +82,14 @@ class VectorIndex:
         return await self._run(self._store.nearest, vector, limit, exclude_event_id)
 
     async def get(self, face_id: str) -> IndexedFace | None:
-        """The face with its vector, or None.
+        """Return the face with its vector, or None.
 
         Raises ``IndexUnavailable``; ``IndexRejected`` for an id that is not a UUID.
         """
         return await self._run(self._store.get, face_id)
 
     async def count(self) -> int:
-        """The number of faces in the collection in use. Raises ``IndexUnavailable``."""
+        """Return the number of faces in the collection in use. Raises ``IndexUnavailable``."""
         return await self._run(self._store.count)
 
     async def ping(self) -> None:

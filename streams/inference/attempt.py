@@ -55,7 +55,7 @@ class Attempt:
             self.end(None, Busy(f"there was no result in {waited_s * 1000:.0f} ms; try again soon"))
 
     def abandon(self) -> None:
-        """The pool stops: cancel the future of an attempt that has not started."""
+        """Cancel the future of an attempt that has not started; called when the pool stops."""
         if self.started is None and self._result is not None:
             self._result.cancel()
 

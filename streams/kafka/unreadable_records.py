@@ -176,7 +176,7 @@ def _has_valid_checksum(batch: bytes) -> bool:
 
 
 def _end_of(batch: bytes, *, is_sound: bool) -> int:
-    """The first offset after a batch, if its header is plausible."""
+    """Return the first offset after a batch, taken from its header if that is plausible."""
     base: int = _BASE_AND_LENGTH.unpack_from(batch)[0]
     if len(batch) < _HEADER_SIZE or batch[_MAGIC_AT] < 2:
         return base + 1

@@ -13,7 +13,7 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def end_with_parent() -> None:
-    """As ``preexec_fn``: the child gets SIGTERM when its parent dies, even by SIGKILL.
+    """Make the child get SIGTERM when its parent dies, even by SIGKILL; for ``preexec_fn``.
 
     On Linux only; elsewhere a parent that is killed leaves the child running.
     """

@@ -20,7 +20,7 @@ from streams.local.child_process import end_with_parent
 
 
 def free_port() -> int:
-    """A TCP port on loopback that is free now."""
+    """Return a TCP port on loopback that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -107,7 +107,7 @@ class EmbeddedBroker:
         raise StartupError(f"the embedded broker did not open port {self.port} in {timeout_s} s")
 
     def poll(self) -> int | None:
-        """Its exit status, or None while it runs."""
+        """Return the broker's exit status, or None while it runs."""
         return None if self._process is None else self._process.poll()
 
     def stop(self) -> None:

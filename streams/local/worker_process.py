@@ -81,7 +81,7 @@ class WorkerProcess:
         return self
 
     def wait_ready(self, timeout_s: float = 30.0) -> None:
-        """Wait until it takes events, with warm models. Raises ``StartupError``."""
+        """Wait until the worker takes events, with warm models. Raises ``StartupError``."""
         deadline = time.monotonic() + timeout_s
         while not self.is_ready():
             if time.monotonic() > deadline:
@@ -102,7 +102,7 @@ class WorkerProcess:
         return status == 200
 
     def get(self, path: str) -> tuple[int, Any]:
-        """Status and JSON of a page of its web port; (0, None) without an answer."""
+        """Return status and JSON of a page of its web port; (0, None) without an answer."""
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         request = urllib.request.Request(  # noqa: S310 - an http URL
             self.url + path, headers=headers
@@ -120,7 +120,7 @@ class WorkerProcess:
             return 0, None
 
     def poll(self) -> int | None:
-        """Its exit status, or None while it runs."""
+        """Return the worker's exit status, or None while it runs."""
         return self._running().poll()
 
     def kill(self) -> None:

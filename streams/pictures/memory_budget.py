@@ -28,7 +28,7 @@ class Reservation:
     _budget: PictureBudget
 
     def shrink(self, size: int) -> None:
-        """The picture has arrived with ``size`` bytes: return the rest."""
+        """Shrink to ``size`` bytes, the size of the picture that has arrived."""
         self._budget.release(max(0, self.size - size))
         self.size = min(self.size, size)
 

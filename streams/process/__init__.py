@@ -1,1 +1,1 @@
-"""The process: how it ends, and how it keeps memory."""
+"""The process: its exit and its memory."""

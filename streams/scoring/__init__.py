@@ -1,1 +1,1 @@
-"""An event becomes answers."""
+"""Scoring: turns an event into its answers."""

@@ -1,4 +1,4 @@
-"""The two ends of scoring an event."""
+"""The two outcomes of scoring an event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an event's picture comes from: the event itself, or the place its claim check names."""
+"""The source of an event's picture: the event itself, or the place its claim check names."""
 
 from __future__ import annotations
 

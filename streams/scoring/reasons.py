@@ -1,4 +1,4 @@
-"""Which error of scoring is published under which fallback reason."""
+"""The fallback reason under which each scoring error is published."""
 
 from __future__ import annotations
 

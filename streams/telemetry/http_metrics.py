@@ -50,7 +50,7 @@ class HttpMetrics:
 
 
 def outcome_of_status(status: int) -> Outcome:
-    """Rejected: the caller's error; unavailable: worth a retry; failure: the worker's error."""
+    """Classify a status. Rejected: the caller's error; unavailable: a retry may succeed."""
     if status < HTTPStatus.BAD_REQUEST:
         return "success"
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:

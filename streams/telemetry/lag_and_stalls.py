@@ -60,7 +60,7 @@ class ProgressMonitor:
         return found
 
     def _idle_since(self, window: InFlightWindow) -> float | None:
-        """When a window with work last finished an event; None without work."""
+        """Return when a window with work last finished an event; None without work."""
         behind = self._behind_since.get(window.topic)
         if window.state.held:
             return max(window.state.last_progress, window.state.busy_since)

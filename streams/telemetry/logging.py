@@ -1,4 +1,4 @@
-"""Structured logs, one line an event: JSON in production, readable on a terminal.
+"""Structured logs, one line per event: JSON in production, readable on a terminal.
 
 Faust, aiokafka and this project's modules share one handler. It writes to ``sys.__stderr__``,
 because Faust's worker replaces ``sys.stderr`` in some modes, and lines written there were lost.

@@ -16,7 +16,7 @@ OPEN_PATHS = frozenset({"/health/live", "/health/live/"})
 
 
 def token_middleware(settings: WebSettings) -> Middleware:
-    """A middleware that answers 401 unless a request carries ``API_TOKEN``, where one is set."""
+    """Return a middleware that answers 401 to requests without ``API_TOKEN``, where one is set."""
     secret = settings.api_token
     expected = f"Bearer {secret.get_secret_value()}".encode() if secret else None
 

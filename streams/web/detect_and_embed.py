@@ -43,7 +43,7 @@ class DetectAndEmbedPages:
         self._max_wait_s = runtime.settings.ml_service_timeout / 1000
 
     async def detect_face(self, request: web.Request) -> web.Response:
-        """All faces of a picture, the most prominent first; a picture may have none."""
+        """Answer with all faces of a picture, the most prominent first; it may have none."""
         with self._intake.admit(request):
             body = await read_body(request, self._runtime.settings)
             wanted = read_request(DetectFaceRequest, body)
@@ -60,7 +60,7 @@ class DetectAndEmbedPages:
         return record_answer(DetectFaceAnswer(faces=faces, message=message))
 
     async def extract_embedding(self, request: web.Request) -> web.Response:
-        """The embedding of the most prominent face, or of the picture itself if it is aligned."""
+        """Answer with the embedding of the most prominent face, or of an aligned picture itself."""
         with self._intake.admit(request):
             body = await read_body(request, self._runtime.settings)
             wanted = read_request(ExtractEmbeddingRequest, body)
@@ -91,7 +91,7 @@ class DetectAndEmbedPages:
         )
 
     async def _in_time(self, inference: Awaitable[T]) -> T:
-        """The result of an inference. Raises ``Busy`` or ``InferenceTimeout``.
+        """Return the result of an inference. Raises ``Busy`` or ``InferenceTimeout``.
 
         The pool limits the wait for a thread and the inference itself, and reports a time-out to
         the circuit. The time-out here is longer than both together: if it ended an inference first,

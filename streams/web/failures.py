@@ -59,7 +59,7 @@ class Refusal(StreamsError):
 def failure_response(
     status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """A failure below ``/api/``; a 503 says when to try again."""
+    """Return a failure below ``/api/``; a 503 says when to try again."""
     given = dict(headers or {})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         given["Retry-After"] = str(RETRY_AFTER_S)
@@ -107,7 +107,7 @@ async def index_failures(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 def _routing_failure(request: web.Request, error: web.HTTPException) -> web.Response:
-    """The failure for an error of aiohttp's own, such as an unknown page or method."""
+    """Return the failure for an error of aiohttp's own, such as an unknown page or method."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return failure_response(

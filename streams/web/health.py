@@ -25,7 +25,7 @@ class HealthPages:
         self._index_ping = IndexPing(self._ping_index)
 
     async def live(self, _: web.Request) -> web.Response:
-        """200 while the worker makes progress, else 503: restart it.
+        """Answer 200 while the worker makes progress, else 503: restart it.
 
         A worker whose event loop is stuck does not answer, which a probe counts as a failure too.
         """
@@ -34,7 +34,7 @@ class HealthPages:
         return json_answer({"status": "stalled" if stalled else "live", "stalled": stalled}, status)
 
     async def ready(self, _: web.Request) -> web.Response:
-        """200 when events are scored and answered, else 503; the body names each part.
+        """Answer 200 when events are scored and answered, else 503; the body names each part.
 
         Ready means: the models are warm (one real inference was done), the broker answers,
         partitions are assigned, and no topic is stalled. With the index away the answer is 200 and

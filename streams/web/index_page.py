@@ -42,13 +42,13 @@ class IndexPages:
         self._intake = intake
 
     async def state(self, _: web.Request) -> web.Response:
-        """The configured alias, and the number of faces in this worker's collection."""
+        """Answer with the configured alias and the number of faces in this worker's collection."""
         index = await self._index()
         alias = self._runtime.settings.qdrant_alias
         return json_answer({"alias": alias, "faces": await index.count()})
 
     async def face(self, request: web.Request) -> web.Response:
-        """An indexed face and its nearest faces of other events."""
+        """Answer with an indexed face and its nearest faces of other events."""
         index = await self._index()
         face_id = request.match_info["face_id"]
         try:
@@ -64,7 +64,7 @@ class IndexPages:
         return json_answer({"face_id": face_id, "nearest": [_as_json(one) for one in neighbours]})
 
     async def search(self, request: web.Request) -> web.Response:
-        """The faces nearest to an embedding, most similar first.
+        """Answer with the faces nearest to an embedding, most similar first.
 
         The body is ``{"embedding": [...], "limit": n}``. ``thresholds`` in the answer: the
         similarity from which two faces count as one person, by false accept rate, for the embedder

@@ -14,7 +14,7 @@ class MetricsPage:
         self._metrics = metrics
 
     async def get(self, request: web.Request) -> web.Response:
-        """The format follows the ``Accept`` header."""
+        """Answer in the format that the ``Accept`` header asks for."""
         body, content_type = self._metrics.exposition(request.headers.get("Accept", ""))
         # As a header: aiohttp refuses a content_type that carries a charset.
         return web.Response(body=body, headers={"Content-Type": content_type})

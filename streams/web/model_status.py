@@ -1,4 +1,4 @@
-"""Whether the models work, in the older system's shapes: ``/api/health`` and ``/api/ml-status``."""
+"""The state of the models in the older system's shapes: ``/api/health`` and ``/api/ml-status``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ModelStatusPages:
         self._settings = settings
 
     async def health(self, _: web.Request) -> web.Response:
-        """200 and "healthy", or 503: the older client reads the status code only."""
+        """Answer 200 and "healthy", or 503: the older client reads the status code only."""
         health = await self._probe.health()
         details = ServiceDetails(face_detection=health.detects, face_embedding=health.embeds)
         answer = HealthAnswer(
@@ -47,14 +47,14 @@ class ModelStatusPages:
         return record_answer(answer, code)
 
     async def ml_status(self, _: web.Request) -> web.Response:
-        """200 in every state of the models, as in the older app."""
+        """Answer 200 in every state of the models, as in the older app."""
         return record_answer(await ml_status(self._probe, self._circuit, self._settings))
 
 
 async def ml_status(
     probe: ModelProbe, circuit: Circuit, settings: ScoringSettings
 ) -> MlStatusAnswer:
-    """The state of the models, and of the circuit in front of them.
+    """Return the state of the models, and of the circuit in front of them.
 
     A half-open circuit counts as open: events fall back until its probe has succeeded. A health
     probe that raises gives success false in the same shape, as in the older app.

@@ -70,7 +70,7 @@ PICTURE_FAILURES = (400, 401, 408, 413, 415, 500, 503)
 
 
 def openapi_document() -> Json:
-    """The document."""
+    """Build the OpenAPI document."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -254,7 +254,7 @@ def _without(schema: Json, name: str) -> Json:
 
 
 def _relocated(schema: Json) -> Json:
-    """A topic's schema as a component, its definitions as components beside it."""
+    """Return a topic's schema as a component, its definitions as components beside it."""
     text = json.dumps(schema).replace("#/$defs/", "#/components/schemas/")
     relocated: Json = json.loads(text)
     del relocated["$schema"], relocated["$id"]

@@ -11,7 +11,7 @@ from streams.web.openapi import Json, openapi_document
 
 
 async def openapi(_: web.Request) -> web.Response:
-    """The OpenAPI document, equal to the committed one."""
+    """Answer with the OpenAPI document, equal to the committed one."""
     return json_answer(_document())
 
 

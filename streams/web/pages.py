@@ -27,7 +27,7 @@ from streams.web.score_page import ScorePage
 def application_options(
     settings: Settings, metrics: Callable[[], HttpMetrics]
 ) -> dict[str, list[Middleware] | int]:
-    """The arguments of the ``aiohttp`` application: middlewares, outermost first, and body limit.
+    """Return the options of the ``aiohttp`` application: middlewares, outermost first, body limit.
 
     ``metrics`` is called for each request, because the application is made before the metrics.
     """

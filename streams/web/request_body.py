@@ -18,12 +18,12 @@ BASE64_SHARE = 1.4
 
 
 def body_limit(settings: PictureSettings) -> int:
-    """The most bytes of a request's body: the largest picture in base64, and the other fields."""
+    """Return the largest body in bytes: the largest picture in base64, and the other fields."""
     return int(settings.max_image_bytes * BASE64_SHARE) + JSON_BUDGET
 
 
 def declared_size(request: web.Request, limit: int) -> int:
-    """The most bytes that the body can have. Raises ``Refusal`` when that is over ``limit``.
+    """Return the most bytes that the body can have. Raises ``Refusal`` above ``limit``.
 
     A compressed body does not declare its unpacked size, so it counts as ``limit`` bytes.
     """
@@ -34,7 +34,7 @@ def declared_size(request: web.Request, limit: int) -> int:
 
 
 async def read_body(request: web.Request, settings: Settings, limit: int | None = None) -> bytes:
-    """The JSON text of a request, at most ``limit`` bytes (``body_limit`` by default).
+    """Read the JSON text of a request, at most ``limit`` bytes (``body_limit`` by default).
 
     Raises ``Refusal`` for a body that is too large, too slow, cut off, or not declared as JSON. A
     browser sends that content type to another origin only after a preflight request, so no web page

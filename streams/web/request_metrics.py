@@ -16,13 +16,13 @@ ALIASES = {"attractiveness/score": "score"}
 
 
 def page_of(path: str) -> str:
-    """The name under which the page at ``path`` is counted."""
+    """Return the name under which the page at ``path`` is counted."""
     name = path.removeprefix(API)
     return ALIASES.get(name, name)
 
 
 def counting_middleware(metrics: Callable[[], HttpMetrics]) -> Middleware:
-    """A middleware, to be outermost, that counts and times every answer below ``/api/``.
+    """Return an outermost middleware that counts and times every answer below ``/api/``.
 
     A request whose client disconnects before the answer is not counted.
     """

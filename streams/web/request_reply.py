@@ -38,7 +38,7 @@ class RequestReply:
         return awaited
 
     async def answer(self, awaited: Awaited, deadline: float) -> tuple[ScoredFace, ...] | None:
-        """The faces of the event in their order; None when they do not come before ``deadline``.
+        """Return the faces of the event in order; None when ``deadline`` comes before them.
 
         ``deadline`` is on the event loop's clock. Raises ``NotScored`` or ``FollowingFailed``.
         """

@@ -37,7 +37,7 @@ class ScorePage:
         )
 
     async def post(self, request: web.Request) -> web.Response:
-        """200 with the faces, or 202 when scoring takes longer than HTTP_SCORE_TIMEOUT_MS."""
+        """Answer 200 with the faces, or 202 if they take longer than HTTP_SCORE_TIMEOUT_MS."""
         with self._waiting.admit():
             with self._intake.admit(request):
                 awaited, deadline = await self._submit(request)
@@ -52,7 +52,7 @@ class ScorePage:
         return self._scored(faces)
 
     async def _submit(self, request: web.Request) -> tuple[Awaited, float]:
-        """Publish the event in a request; also the end of the wait, on the event loop's clock.
+        """Publish the event of a request; return it with the end of the wait, on the loop's clock.
 
         Raises ``Refusal``, ``InvalidEvent`` or ``Busy``.
         """
@@ -71,7 +71,7 @@ class ScorePage:
             raise Busy(str(error) or "this worker's partitions are moving; try again") from None
 
     async def _read(self, request: web.Request) -> ImageSubmitted:
-        """The event in a request. Raises ``Refusal`` or ``InvalidEvent``."""
+        """Read the event in a request. Raises ``Refusal`` or ``InvalidEvent``."""
         body = await read_body(request, self._settings)
         # An event without an id gets one derived from the bytes of its body, so the same request
         # sent again is the same event.
