@@ -140,11 +140,11 @@ def own_growth(what: str) -> Compute:
 
 
 def rss_mb(results: Results) -> Spread | None:
-    """Resident memory of the worker on JSON events, MB."""
+    """Return the worker's resident memory on JSON events, MB."""
     runs = results.main_runs.get("facestream-json")
     return spread([run.rss_mb for run in runs]) if runs else None
 
 
 def start_ms(results: Results) -> Spread | None:
-    """Time from the start of the process to loaded models, ms."""
+    """Return the time from the start of the process to loaded models, ms."""
     return spread(results.start_ms) if results.start_ms else None

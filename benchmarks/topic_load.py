@@ -183,7 +183,7 @@ class Answers:
         self.simulated += answer.get("provenance", "real") != "real"
 
     def moments(self) -> list[float]:
-        """The times of the answers, in seconds since the epoch, ascending."""
+        """Return the times of the answers, in seconds since the epoch, ascending."""
         return sorted(self.at.values())
 
 

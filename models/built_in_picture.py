@@ -14,10 +14,10 @@ BUILT_IN_PICTURE = "data/portrait.jpg"
 
 
 def built_in_picture() -> bytes:
-    """The portrait as a JPEG file."""
+    """Return the portrait as a JPEG file."""
     return resources.files("models").joinpath(BUILT_IN_PICTURE).read_bytes()
 
 
 def built_in_pixels() -> NDArray[np.uint8]:
-    """The portrait decoded: (height, width, 3) uint8 BGR."""
+    """Return the decoded portrait: (height, width, 3) uint8 BGR."""
     return decode(built_in_picture(), DecodeLimits())

@@ -61,7 +61,7 @@ def _found_face(search: FaceSearch, pixels: NDArray[np.uint8]) -> str:
 
 
 def _grey_crop() -> NDArray[np.uint8]:
-    """A crop with a dark square in it, because a flat one has no edges: (112, 112, 3) uint8."""
+    """Draw a dark square on grey, because a flat crop has no edges: (112, 112, 3) uint8."""
     crop = np.full((CROP_SIZE, CROP_SIZE, 3), 128, dtype=np.uint8)
     crop[30:80, 30:80] = 40
     return crop

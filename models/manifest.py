@@ -55,7 +55,7 @@ class ModelDescription:
 
     @property
     def file_name(self) -> str:
-        """The name of its weight file, in every place where it may be."""
+        """The name of the weight file, in every place where it may be."""
         return re.split("[/#:]", self.source)[-1]
 
     @property
@@ -66,10 +66,10 @@ class ModelDescription:
         return dict(zip(FALSE_ACCEPT_RATES, self.thresholds, strict=True))
 
     def threshold(self, false_accept_rate: str = "1e-4") -> float | None:
-        """The cosine similarity at which two faces count as one person; None when not measured.
+        """Return the cosine similarity from which two faces count as one person.
 
         ``false_accept_rate``: the share of pairs of different people that reach it, "1e-3",
-        "1e-4" or "1e-5".
+        "1e-4" or "1e-5". Returns None when not measured.
         """
         if self.thresholds is None:
             return None
@@ -78,13 +78,13 @@ class ModelDescription:
 
 @cache
 def manifest() -> tuple[ModelDescription, ...]:
-    """Every pinned model, in the order of ``manifest.toml``."""
+    """Return every pinned model, in the order of ``manifest.toml``."""
     text = resources.files("models").joinpath("manifest.toml").read_text(encoding="utf-8")
     return tuple(_description(entry) for entry in tomllib.loads(text)["model"])
 
 
 def known_models(model_path: Path | None = None) -> tuple[ModelDescription, ...]:
-    """The user's own models in ``model_path``, then those of the manifest with other names.
+    """List the user's own models in ``model_path``, then those of the manifest with other names.
 
     A user's own model is a file ``<name>.onnx`` with a ``<name>.toml`` beside it, which has the
     fields of a manifest entry; name, sha256 and bytes default to those of the file.
@@ -101,7 +101,7 @@ def known_models(model_path: Path | None = None) -> tuple[ModelDescription, ...]
 def describe(
     name: str, task: Task | None = None, model_path: Path | None = None
 ) -> ModelDescription:
-    """The description of the model ``name``.
+    """Return the description of the model ``name``.
 
     Raises ``BadDescription``, or ``UnknownModel``, also when the model is for another task.
     """
@@ -113,7 +113,7 @@ def describe(
 
 
 def chosen(name: str, task: Task, model_path: Path | None) -> ModelDescription:
-    """The model to use: the file ``model_path`` when it is for this task, else ``name``.
+    """Choose the model to use: the file ``model_path`` when it is for this task, else ``name``.
 
     Raises ``BadDescription`` for a file that is neither pinned nor described, or
     ``UnknownModel``.

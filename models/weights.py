@@ -11,7 +11,7 @@ from models.manifest import ModelDescription, describe
 
 
 def fetched_folder(cache_dir: Path) -> Path:
-    """The folder where ``facestream models fetch`` stores weight files."""
+    """Return the folder where ``facestream models fetch`` stores weight files."""
     return cache_dir / "fetched"
 
 
@@ -51,7 +51,7 @@ def verify_weights(path: Path, description: ModelDescription) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -59,7 +59,7 @@ def sha256_of(path: Path) -> str:
 def _places(
     description: ModelDescription, model_path: Path | None, cache_dir: Path | None
 ) -> list[tuple[Path | None, str]]:
-    """The candidate paths in order, each with its name for messages; None: cannot be there."""
+    """Return the paths to try, in order, with their names for messages; None: cannot be there."""
     name = description.file_name
     places: list[tuple[Path | None, str]] = []
     if model_path is not None and model_path.is_file():

@@ -58,5 +58,5 @@ def _decode_slowly(text: str) -> bytes:
 
 
 def text_from_picture(picture: bytes) -> str:
-    """The picture in standard base64 with padding, on one line."""
+    """Encode a picture in standard base64 with padding, on one line."""
     return pybase64.b64encode_as_string(picture)

@@ -54,7 +54,7 @@ def read_binary_event(value: bytes | None, key: bytes | None, headers: Headers) 
 
 
 def binary_headers(record: ImageSubmitted, media_type: str) -> list[tuple[str, bytes]]:
-    """The headers for all fields of ``record`` except the picture.
+    """Return the headers for all fields of ``record`` except the picture.
 
     Raises ``ValueError`` for a media type other than ``image/*``.
     """
@@ -69,7 +69,7 @@ def binary_headers(record: ImageSubmitted, media_type: str) -> list[tuple[str, b
 
 
 def _text(event: RawEvent, headers: Headers, name: str, wire_name: str) -> str | None:
-    """The text of a header; None when it is absent or null, or not UTF-8, which is recorded."""
+    """Read the text of a header; None when absent, null, or not UTF-8, which is recorded."""
     value = last_value(headers, name)
     try:
         return None if value is None else value.decode()

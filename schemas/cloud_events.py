@@ -22,7 +22,7 @@ _VERSION_0_LENGTH = 55  # a traceparent of version 00 ends with its flags
 
 
 def traceparent(headers: Headers) -> bytes | None:
-    """The ``traceparent`` of a message; None when absent or malformed.
+    """Return the ``traceparent`` of a message; None when absent or malformed.
 
     Trace Context requires that a malformed one is ignored and not propagated.
     """
@@ -40,7 +40,7 @@ def output_headers(
     source: str,
     time: datetime,
 ) -> list[tuple[str, bytes]]:
-    """The headers of an event that answers a message with the headers ``incoming``.
+    """Return the headers of an event that answers a message with the headers ``incoming``.
 
     The arguments are named like the attributes of CloudEvents. The headers are ``ce_specversion``,
     ``ce_id``, ``ce_type``, ``ce_source``, ``ce_time`` (UTC, RFC 3339) and ``content-type`` (the

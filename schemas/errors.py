@@ -54,7 +54,7 @@ class InvalidEvent(Exception):
 
 
 def inconsistent(field: str, expected: str, found: object) -> PydanticCustomError:
-    """The error of a validator that finds a field at odds with the rest of its record."""
+    """Create a validator's error for a field that contradicts the rest of its record."""
     context = {"field": field, "expected": expected, "found": str(found)}
     return PydanticCustomError(
         "inconsistent", "{field}: expected {expected}, found {found}", context
@@ -62,7 +62,7 @@ def inconsistent(field: str, expected: str, found: object) -> PydanticCustomErro
 
 
 def describe(value: object) -> str:
-    """A JSON value in a few words: short scalars in full, others by kind and size."""
+    """Describe a JSON value briefly: short scalars in full, others by kind and size."""
     if isinstance(value, str) and len(value) > SHOWN_CHARACTERS:
         return f"{value[:SHOWN_CHARACTERS]!r}… ({len(value)} characters)"
     if isinstance(value, int) and value.bit_length() > SHOWN_INTEGER_BITS:
@@ -89,14 +89,14 @@ def _kind_and_size(value: object) -> str:
 
 
 def describe_size(value: object) -> str:
-    """Like ``describe``, for fields in ``HIDDEN``: only the length of a string is shown."""
+    """Describe the value of a field in ``HIDDEN``: only the length of a string is shown."""
     if isinstance(value, str):
         return f"a string of {len(value)} characters" if value else "an empty string"
     return describe(value)
 
 
 def shown_name(name: str) -> str:
-    """A field name from the sender made safe to print: shortened and without control characters."""
+    """Make a sender's field name safe to print: shortened and without control characters."""
     shown = name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}…"
     return shown if shown.isprintable() else repr(shown)[1:-1]
 
@@ -125,7 +125,7 @@ def problems_of(
 
 
 def _root(finding: ErrorDetails) -> str:
-    """The field of a finding; "" for the record as a whole."""
+    """Return the field of a finding; "" for the record as a whole."""
     location = finding["loc"]
     return str(location[0]) if location else ""
 

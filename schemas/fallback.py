@@ -35,7 +35,7 @@ class FallbackReason(StrEnum):
 
 
 def printable(text: str, limit: int) -> str:
-    """The text in at most ``limit`` characters, with unprintable characters escaped.
+    """Escape unprintable characters, and shorten the text to ``limit`` characters.
 
     The detail may quote a sender's bytes, and is shown in logs and terminals.
     """
@@ -107,7 +107,7 @@ class FallbackHeaders(BaseModel):
     )
 
     def to_headers(self) -> list[tuple[str, bytes]]:
-        """The headers, in the order of the fields."""
+        """Return the headers, in the order of the fields."""
         return [(name, str(value).encode()) for name, value in self.model_dump(mode="json").items()]
 
     @classmethod
@@ -125,7 +125,7 @@ class FallbackHeaders(BaseModel):
 
 
 def without_failure(headers: Headers) -> list[Header]:
-    """The headers as they were before the last failure, for re-driving a message.
+    """Restore the headers from before the last failure, to re-drive a message.
 
     A message with ``fallback_reason`` has failed before. Failure headers are added at the end, so
     the last header of each name is the failure's, and an earlier one is the sender's.
@@ -142,7 +142,7 @@ def without_failure(headers: Headers) -> list[Header]:
 
 
 def with_failure(original: Headers, failure: FallbackHeaders) -> list[Header]:
-    """The headers of a dead letter: the original ones in order, then those of ``failure``.
+    """Return a dead letter's headers: the original ones in order, then those of ``failure``.
 
     The headers of an earlier failure are removed.
     """

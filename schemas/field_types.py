@@ -31,7 +31,7 @@ def instant_from_text(text: str) -> datetime:
 
 
 def instant_from_epoch_ms(milliseconds: float) -> datetime:
-    """Milliseconds since 1970 as an instant in UTC. Raises ``ValueError`` when out of range."""
+    """Convert milliseconds since 1970 to UTC. Raises ``ValueError`` when out of range."""
     try:
         return EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError as error:
@@ -65,7 +65,7 @@ def _read_uuid(value: object) -> object:
 
 
 def json_flaw(value: JsonValue) -> str | None:
-    """Why a value of metadata cannot be written as JSON, or None when it can.
+    """Return why a value of metadata cannot be written as JSON, or None when it can.
 
     The parser accepts NaN, Infinity and numbers too large for a float, so that the error can name
     the field. They are not JSON, and other readers of the topic may refuse them.

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "json"
 
 
 def schema_texts() -> dict[str, str]:
-    """The name and text of every file that the folder must contain."""
+    """Return the name and text of every file that the folder must contain."""
     return {
         f"{topic}.v1.schema.json": json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
         for topic, schema in SCHEMAS.items()
@@ -22,7 +22,7 @@ def schema_texts() -> dict[str, str]:
 
 
 def drifted(folder: Path) -> list[str]:
-    """The names of files that are missing, outdated, or not generated from any record."""
+    """Return the names of files that are missing, outdated, or not generated from any record."""
     texts = schema_texts()
     strangers = [path.name for path in folder.glob("*.json") if path.name not in texts]
     changed = [

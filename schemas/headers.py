@@ -14,7 +14,7 @@ Headers: TypeAlias = Sequence[Header] | None
 
 
 def last_value(headers: Headers, name: str) -> bytes | None:
-    """The value of the last header with exactly this name; None when absent or null."""
+    """Return the value of the last header with exactly this name; None when absent or null."""
     for header, value in reversed(headers or ()):
         if header == name:
             return value
@@ -22,7 +22,7 @@ def last_value(headers: Headers, name: str) -> bytes | None:
 
 
 def last_value_any_case(headers: Headers, name: str) -> bytes | None:
-    """Like ``last_value``, for names that come from HTTP, which ignores case."""
+    """Return the same as ``last_value``, but ignore the case of the name, as HTTP does."""
     for header, value in reversed(headers or ()):
         if header.lower() == name:
             return value
@@ -30,6 +30,6 @@ def last_value_any_case(headers: Headers, name: str) -> bytes | None:
 
 
 def content_type(headers: Headers) -> str:
-    """The media type in lower case and without parameters; empty when there is none."""
+    """Return the media type in lower case, without parameters; empty when there is none."""
     value = last_value_any_case(headers, "content-type") or b""
     return value.decode("ascii", errors="replace").partition(";")[0].strip().lower()

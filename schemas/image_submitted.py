@@ -49,7 +49,7 @@ EXPECTED: Mapping[str, str] = MappingProxyType(
 
 
 def derived_event_id(user_id: str, value: bytes | None) -> UUID:
-    """The id of an event without one: a UUIDv5 of the user id and the SHA-256 of the value.
+    """Derive the id of an event without one: a UUIDv5 of user id and SHA-256 of the value.
 
     The same bytes from the same user are the same event.
     """

@@ -14,7 +14,7 @@ JSON_BUDGET_EXPECTED = f"at most {JSON_BUDGET:,} bytes of JSON besides the pictu
 
 
 def json_excess(text: bytes) -> str | None:
-    """Why a JSON text certainly exceeds ``JSON_BUDGET`` besides its picture, or None.
+    """Return why a JSON text, less its picture, certainly exceeds ``JSON_BUDGET``, or None.
 
     Every value but the outermost follows a comma or an opening bracket, and base64 has neither,
     so all of these are outside the picture. A text that is not JSON may pass.

@@ -27,7 +27,7 @@ LEGACY_NAMES = tuple(
 
 
 def image_submitted_schema() -> Schema:
-    """The schema of image-submitted's JSON form, including the older names."""
+    """Return the schema of image-submitted's JSON form, including the older names."""
     schema = _schema_of(ImageSubmitted, "image-submitted")
     properties: Schema = schema["properties"]
     for name, field in properties.items():
@@ -59,7 +59,7 @@ def image_submitted_schema() -> Schema:
 
 
 def _older_properties(properties: Schema) -> Schema:
-    """The properties of the older names, from those of the current ones."""
+    """Return the properties of the older names, from those of the current ones."""
     older = {
         name: _older(properties[names[0]], names[0])
         for names in NAMES.values()
@@ -82,7 +82,7 @@ def _older_properties(properties: Schema) -> Schema:
 
 
 def scored_face_schema() -> Schema:
-    """The schema of scored-face's value, including the optional older names."""
+    """Return the schema of scored-face's value, including the optional older names."""
     schema = _schema_of(ScoredFace, "scored-face")
     older = LegacyScoredFace.model_json_schema(mode="serialization")
     schema["$defs"] = {**older["$defs"], **schema["$defs"]}
@@ -103,12 +103,12 @@ def scored_face_schema() -> Schema:
 
 
 def simulated_fallback_schema() -> Schema:
-    """The schema of simulated-fallback's headers, as an object of texts; others are allowed."""
+    """Return the schema of simulated-fallback's headers, an object of texts; others are allowed."""
     return _schema_of(FallbackHeaders, "simulated-fallback") | {"additionalProperties": True}
 
 
 def shadow_scored_schema() -> Schema:
-    """The schema of shadow-scored's value."""
+    """Return the schema of shadow-scored's value."""
     schema = _schema_of(ShadowScored, "shadow-scored")
     schema["if"] = _given("fallback_reason")
     schema["then"] = {
@@ -146,7 +146,7 @@ def _given(name: str) -> Schema:
 
 
 def _or_null(schema: Schema) -> Schema:
-    """The schema with null allowed; title, description and the like stay outside."""
+    """Allow null in the schema; title, description and the like stay outside."""
     outside = ("title", "description", "examples", "default")
     inner = {key: value for key, value in schema.items() if key not in outside}
     return {
@@ -156,7 +156,7 @@ def _or_null(schema: Schema) -> Schema:
 
 
 def _older(schema: Schema, current: str) -> Schema:
-    """The schema of an older name of a field."""
+    """Return the schema of an older name of a field."""
     kept = {
         key: list(value) if isinstance(value, list) else value
         for key, value in schema.items()

@@ -74,7 +74,7 @@ class RawEvent:
 
 
 def parse_iso(value: object) -> datetime:
-    """The instant in a field that takes ISO 8601 text. Raises ``ValueError``."""
+    """Parse a field that takes ISO 8601 text. Raises ``ValueError``."""
     if not isinstance(value, str):
         raise ValueError("not text")  # noqa: TRY004  (one error type for set_parsed)
     return instant_from_text(value)
@@ -86,7 +86,7 @@ _EXPECTED_BY_SENT_NAME: Mapping[str, str] = {
 
 
 def expected_of(sent_name: str, wire_name: str) -> str:
-    """What was expected of a field; the name ``timestamp`` allows more than ``submitted_at``."""
+    """Describe what a field accepts; the name ``timestamp`` allows more than ``submitted_at``."""
     return _EXPECTED_BY_SENT_NAME.get(sent_name, EXPECTED[wire_name])
 
 

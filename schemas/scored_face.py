@@ -30,7 +30,7 @@ REAL_HAS = ("bounding_box", "landmarks", "model")
 
 @lru_cache(maxsize=1024)  # called when a face is created, validated and indexed
 def face_id_of(event_id: UUID, face_index: int) -> UUID:
-    """The id of a face: the UUIDv5 of its index in the namespace of its event.
+    """Derive the id of a face: the UUIDv5 of its index in the namespace of its event.
 
     Scoring an event again gives the same ids, so a repeat overwrites and never duplicates.
     """
@@ -46,7 +46,7 @@ def _to_float32(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _shortest_float32(values: tuple[float, ...]) -> list[float]:
-    """The decimals with the fewest digits for the same float32: at most 9, not 17 as a float64."""
+    """Return the shortest decimals for the same float32: at most 9 digits, not a float64's 17."""
     text = orjson.dumps(np.array(values, dtype=np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
     shortest: list[float] = orjson.loads(text)
     return shortest

@@ -80,7 +80,10 @@ class BlazeFaceDetector:
     def _decode(
         self, outputs: Mapping[str, NDArray[np.float32]], floor: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
-        """Boxes (n, 4) as x, y, width, height, points (n, 6, 2), scores (n,), network pixels."""
+        """Decode boxes (n, 4), points (n, 6, 2) and scores (n,), in network pixels.
+
+        A box is x, y, width, height.
+        """
         side = self._description.input_size[0]
         scores, raw = _outputs(outputs)
         found = np.flatnonzero(scores >= floor)
@@ -93,7 +96,7 @@ class BlazeFaceDetector:
 
 
 def five_landmarks(points: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Our landmarks (n, 5, 2) from BlazeFace's points (n, 6, 2), subject's right eye first."""
+    """Convert BlazeFace's points (n, 6, 2), subject's right eye first, to landmarks (n, 5, 2)."""
     left_eye, right_eye, nose, mouth = (points[:, index] for index in range(4))
     half = (right_eye - left_eye) * MOUTH_HALF_WIDTH
     five = np.stack([left_eye, right_eye, nose, mouth - half, mouth + half], axis=1)
@@ -103,7 +106,10 @@ def five_landmarks(points: NDArray[np.float64]) -> NDArray[np.float32]:
 def _outputs(
     outputs: Mapping[str, NDArray[np.float32]],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Scores (896,) in 0..1 and raw rows (896, 16), recognised by shape, the finer grid first."""
+    """Return scores (896,) in 0..1 and raw rows (896, 16), the finer grid first.
+
+    The outputs are recognised by their shapes.
+    """
     tensors = sorted(outputs.values(), key=lambda tensor: -tensor.shape[1])
     logits = np.concatenate([t[0, :, 0] for t in tensors if t.shape[2] == 1])
     rows = np.concatenate([t[0] for t in tensors if t.shape[2] == 16])
@@ -112,7 +118,7 @@ def _outputs(
 
 
 def _centres(cells: int, anchors: int) -> NDArray[np.float64]:
-    """The anchor centres of a grid: (cells * cells * anchors, 2), x and y in 0..1, row by row."""
+    """Return a grid's anchor centres: (cells * cells * anchors, 2), x and y in 0..1, by row."""
     rows, columns = np.mgrid[0:cells, 0:cells]
     centres = (np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5) / cells
     return np.repeat(centres, anchors, axis=0)

@@ -47,7 +47,7 @@ class BoundDetector:
         return [view.in_source(face) for face in self.detect(view.pixels, side)]
 
     def close_up(self, image: Pixels, face: Detection, side: int) -> View:
-        """A close-up of a face, ``side`` pixels wide and high. Raises ``MorePixelsNeeded``."""
+        """Return a close-up of a face, ``side`` pixels square. Raises ``MorePixelsNeeded``."""
         view = close_up(image, face.bounding_box, side)
         if self.reduced and view.to_source[0, 0] < 1.0:
             raise MorePixelsNeeded

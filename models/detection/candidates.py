@@ -31,7 +31,7 @@ floor of 0 every cell is a candidate, and comparing all of them takes many secon
 
 
 def without_overlaps(candidates: Sequence[Detection], floor: float) -> tuple[Detection, ...]:
-    """Non-maximum suppression: of overlapping boxes, keep the one with the highest score."""
+    """Apply non-maximum suppression: of overlapping boxes, keep the one that scores highest."""
     kept = cv2.dnn.NMSBoxes(
         [face.bounding_box for face in candidates],
         [face.detection_confidence for face in candidates],
@@ -56,7 +56,7 @@ def without_parts(candidates: Sequence[Detection]) -> tuple[Detection, ...]:
 
 
 def at_or_above(candidates: Sequence[Detection], minimum: float) -> list[Detection]:
-    """The candidates whose score is at least ``minimum``."""
+    """Return the candidates whose score is at least ``minimum``."""
     return [face for face in candidates if face.detection_confidence >= minimum]
 
 
@@ -68,7 +68,7 @@ def most_prominent(
     width: int,
     height: int,
 ) -> tuple[Detection, ...]:
-    """The ``max_faces`` most prominent faces at or above ``min_confidence``, best first.
+    """Return the ``max_faces`` most prominent faces at or above ``min_confidence``, best first.
 
     Prominence is area times detection confidence; a tie goes to the face nearer to the centre of
     the picture (``width`` x ``height``). Faces below ``SURE`` come last, however large. Raises
@@ -91,7 +91,7 @@ def most_prominent(
 
 
 def _share_inside(face: Detection, other: Detection) -> float:
-    """The share of a face's box that another box covers, 0..1."""
+    """Return the share of a face's box that another box covers, 0..1."""
     x, y, width, height = face.bounding_box
     left, top, other_width, other_height = other.bounding_box
     shared_width = min(x + width, left + other_width) - max(x, left)

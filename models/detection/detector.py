@@ -45,7 +45,7 @@ class Detection:
         return float(np.degrees(np.arctan2(across[1], across[0])))
 
     def in_source(self, picture: DecodedPicture) -> Detection:
-        """This face of ``picture.pixels``, in pixels of the picture's source."""
+        """Convert this face of ``picture.pixels`` to pixels of the picture's source."""
         if not picture.is_reduced:
             return self
         x, y, width, height = (side * picture.factor for side in self.bounding_box)

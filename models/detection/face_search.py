@@ -68,7 +68,7 @@ class FaceSearch:
         cancellation: Cancellation,
         reduced: bool = False,
     ) -> tuple[Detection, ...]:
-        """The ``max_faces`` most prominent faces at or above ``min_confidence``, in any rotation.
+        """Find the ``max_faces`` most prominent faces from ``min_confidence`` up, in any rotation.
 
         ``image``: (height, width, 3) uint8 BGR; ``reduced``: its source has more pixels. Raises
         ``NoFaceFound``, ``LowConfidence``, ``InferenceFailed``, ``InferenceTerminated``, and for
@@ -112,7 +112,7 @@ class FaceSearch:
     def _upright(
         self, image: Pixels, min_confidence: float, max_faces: int, bound: BoundDetector
     ) -> list[Detection]:
-        """Upright candidates from the sizes that the picture needs.
+        """Find upright candidates at the sizes that the picture needs.
 
         When one face is wanted, the next size is tried only if the previous one shows none. For
         several faces all sizes are needed: a face that fills the frame is missed at a large size,
@@ -128,7 +128,7 @@ class FaceSearch:
     def _rotated(
         self, image: Pixels, minimum: float, bound: BoundDetector, *, sizes: int
     ) -> list[Detection]:
-        """Faces at or above ``minimum`` that are sideways, upside down or tilted.
+        """Find faces at or above ``minimum`` that are sideways, upside down or tilted.
 
         Searches the first ``sizes``, each only when the previous one shows none.
         """
@@ -160,7 +160,7 @@ def _confirmed(
     max_faces: int,
     bound: BoundDetector,
 ) -> tuple[Detection, ...]:
-    """The ``max_faces`` most prominent faces that close-ups confirm, doubtful ones last.
+    """Return the ``max_faces`` most prominent faces that close-ups confirm, doubtful ones last.
 
     Close-ups reject some: a hand, a record on the wall and a man from behind scored 0.70 to 0.81
     in the whole picture, and 0.43 to 0.67 in close-ups. Raises ``NoFaceFound`` or
@@ -192,7 +192,7 @@ def _confirmed(
 
 
 def _useful_sizes(sizes: Sequence[int], longest: int) -> Sequence[int]:
-    """The sizes at which a picture with that longest side is worth a run."""
+    """Return the sizes at which a picture with that longest side is worth a run."""
     first, *others = sizes
     if longest <= SMALL_FRAME:
         return [max(first, SMALL_FRAME)]

@@ -10,7 +10,7 @@ Pixels = NDArray[np.uint8]
 
 
 def resized(image: Pixels, longest_side: int) -> tuple[Pixels, NDArray[np.float64]]:
-    """The picture with that longest side, and the (x, y) factors back to its own pixels."""
+    """Return the picture with that longest side, and the (x, y) factors back to its own pixels."""
     height, width = image.shape[:2]
     scale = longest_side / max(height, width)
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
@@ -24,7 +24,7 @@ def resized(image: Pixels, longest_side: int) -> tuple[Pixels, NDArray[np.float6
 
 
 def padded(image: Pixels, multiple: int) -> NDArray[np.float32]:
-    """The picture as a tensor (1, 3, H, W) float32, in its own channel order and values.
+    """Return the picture as a tensor (1, 3, H, W) float32, in its own channel order and values.
 
     Zeros fill it on the right and below, up to a multiple of ``multiple`` pixels.
     """

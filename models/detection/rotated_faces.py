@@ -42,7 +42,7 @@ MAX_RUNS_PER_FACE = 4 + 2 + MAX_LEVELLINGS + 1
 def straightened(
     image: Pixels, face: Detection, bound: BoundDetector, *, doubted: bool = False
 ) -> Detection | None:
-    """The face with the landmarks and the score that it has when it is rotated upright.
+    """Return the face with the landmarks and the score that it has when rotated upright.
 
     A face whose score is certain, that is level and that the caller does not call ``doubted``
     costs nothing; any other costs at most ``MAX_RUNS_PER_FACE`` runs. Returns None for a doubted
@@ -87,7 +87,7 @@ class _Rotated:
 
 
 def _best_rotation(near: View, face: Detection, bound: BoundDetector) -> _Rotated | None:
-    """The rotation with the best score: one of four right angles, then tilts of the best of them.
+    """Find the rotation with the best score: four right angles, then tilts of the best of them.
 
     Scores of close-ups are compared only with each other. When no rotation beats the original,
     the face stays as it is, because landmarks from the whole picture are finer. Returns None when
@@ -124,7 +124,7 @@ def _levelled(near: View, best: _Rotated, face: Detection, bound: BoundDetector)
 
 
 def _rotated(near: View, degrees: float, face: Detection, bound: BoundDetector) -> _Rotated | None:
-    """The same face in the close-up rotated clockwise; None when it is not detected there."""
+    """Detect the same face in the close-up rotated clockwise; None when it is not there."""
     turns, rest = divmod(degrees % 360.0, 90.0)
     view = tilted(near, degrees) if rest else quarter_turned(near, int(turns))
     seen = [found for found in bound.detect_in(view) if _same_place(face, found)]

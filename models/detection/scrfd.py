@@ -60,7 +60,7 @@ class ScrfdDetector:
         return without_overlaps(candidates, floor)
 
     def _levels(self, outputs: Mapping[str, Tensor]) -> list[Level]:
-        """The outputs of each stride, recognised by their shapes.
+        """Group the outputs by stride, recognised by their shapes.
 
         Published graphs name their outputs by numbers, and some have a batch dimension. Raises
         ``InferenceFailed`` when the shapes do not fit.

@@ -36,7 +36,7 @@ class View:
     to_source: NDArray[np.float64]
 
     def in_source(self, face: Detection) -> Detection:
-        """This face of the view, in source pixels; the box is the upright one around it."""
+        """Convert a face of the view to source pixels; the box is the upright one around it."""
         x, y, width, height = face.bounding_box
         corners = np.array(
             [[x, y], [x + width, y], [x, y + height], [x + width, y + height]], dtype=np.float64
@@ -54,13 +54,13 @@ class View:
 
 
 def shrunk(image: Pixels, longest_side: int) -> View:
-    """The whole picture with that longest side, pixels."""
+    """Return the whole picture, resized to that longest side, pixels."""
     pixels, (x, y) = resized(image, longest_side)
     return View(pixels, np.array([[x, 0.0, 0.0], [0.0, y, 0.0]]))
 
 
 def close_up(image: Pixels, box: tuple[float, float, float, float], side: int) -> View:
-    """A square of ``side`` pixels centred on a face's box, black outside the picture."""
+    """Return a square of ``side`` pixels centred on a face's box, black outside the picture."""
     x, y, width, height = box
     half = max(width, height) * (0.5 + MARGIN)
     left, top = round(x + width / 2 - half), round(y + height / 2 - half)
@@ -76,7 +76,7 @@ def close_up(image: Pixels, box: tuple[float, float, float, float], side: int) -
 
 
 def quarter_turned(view: View, turns: int) -> View:
-    """The view rotated clockwise by ``turns`` (0 to 3) right angles, exactly."""
+    """Rotate the view clockwise by ``turns`` (0 to 3) right angles, without interpolation."""
     if turns == 0:
         return view
     height, width = view.pixels.shape[:2]
@@ -91,7 +91,7 @@ def quarter_turned(view: View, turns: int) -> View:
 
 
 def tilted(view: View, degrees: float) -> View:
-    """The view rotated clockwise around its centre, same size, bilinear."""
+    """Rotate the view clockwise around its centre; same size, bilinear."""
     height, width = view.pixels.shape[:2]
     # OpenCV counts anti-clockwise.
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)

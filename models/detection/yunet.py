@@ -64,11 +64,11 @@ class YuNetDetector:
 def decode_outputs(
     outputs: Mapping[str, NDArray[np.float32]], padded_width: int, floor: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Boxes (n, 4) as x, y, width, height, landmarks (n, 5, 2), scores (n,), network pixels.
+    """Decode boxes (n, 4), landmarks (n, 5, 2) and scores (n,), in network pixels.
 
-    Formulas as in OpenCV's face_detect.cpp: score = sqrt(class * objectness), positions in cells
-    of the stride, sizes as exponents. YuNet names the landmarks from the subject's view (right
-    eye first), which is our order as seen in the image.
+    A box is x, y, width, height. Formulas as in OpenCV's face_detect.cpp: score = sqrt(class *
+    objectness), positions in cells of the stride, sizes as exponents. YuNet names the landmarks
+    from the subject's view (right eye first), which is our order as seen in the image.
     """
     classes, objectness = (
         np.concatenate([outputs[f"{part}_{stride}"][0, :, 0] for stride in STRIDES]).clip(0, 1)

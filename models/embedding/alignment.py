@@ -23,7 +23,7 @@ corner, right mouth corner). Source: the ArcFace reference alignment (Deng et al
 
 
 def similarity_to_template(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The (2, 3) matrix of the best rotation, uniform scale and shift onto the template.
+    """Return the (2, 3) matrix of the best rotation, uniform scale and shift onto the template.
 
     Least squares over all five landmarks ((5, 2), source pixels, sub-pixel). This is Umeyama's
     closed form (1991), which in the plane is one complex division: with points as complex numbers
@@ -44,7 +44,7 @@ def similarity_to_template(landmarks: NDArray[np.floating]) -> NDArray[np.float6
 
 
 def align(image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """The aligned crop, (112, 112, 3) uint8 BGR, bilinear, black outside the image.
+    """Return the aligned crop: (112, 112, 3) uint8 BGR, bilinear, black outside the image.
 
     A similarity transform preserves the proportions of the face. Measured on 1,800 easy pairs:
     similarity 99.83 %, landmarks rounded down to whole pixels 99.44 %, three-point affine 94.9 %,
@@ -56,7 +56,7 @@ def align(image: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> NDArray[
 
 
 def canonical_crop(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture that is an aligned crop already, resized if needed: (112, 112, 3) uint8 BGR."""
+    """Resize a picture that is an aligned crop to (112, 112, 3) uint8 BGR, if needed."""
     if image.shape[:2] == (CROP_SIZE, CROP_SIZE):
         return image
     # Area averaging keeps a large picture from aliasing as it shrinks.
@@ -67,5 +67,5 @@ def canonical_crop(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def canonical_landmarks(width: int, height: int) -> NDArray[np.float32]:
-    """The landmarks of an aligned crop of this size: (5, 2) float32, pixels."""
+    """Return the landmarks of an aligned crop of this size: (5, 2) float32, pixels."""
     return (TEMPLATE * (width / CROP_SIZE, height / CROP_SIZE)).astype(np.float32)

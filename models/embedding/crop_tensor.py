@@ -10,7 +10,7 @@ from models.manifest import ModelDescription
 
 
 def crop_tensor(crop: NDArray[np.uint8], description: ModelDescription) -> NDArray[np.float32]:
-    """The tensor (1, 3, 112, 112) float32, in the network's channel order and scale.
+    """Return the tensor (1, 3, 112, 112) float32, in the network's channel order and scale.
 
     ``crop``: (112, 112, 3) uint8 BGR. The description must be right: with values in 0..255 instead
     of -1..1, fr_feature has 66.7 % accuracy on LFW instead of 99.2 %.

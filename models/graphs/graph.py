@@ -19,11 +19,11 @@ class Graph:
     constants: dict[str, Array]
 
     def producer(self, output: str) -> NodeProto | None:
-        """The node that computes ``output``; None for a constant or an input."""
+        """Return the node that computes ``output``; None for a constant or an input."""
         return next((node for node in self.nodes if output in node.output), None)
 
     def consumers(self, output: str) -> list[NodeProto]:
-        """The nodes that read ``output``."""
+        """Return the nodes that read ``output``."""
         return [node for node in self.nodes if output in node.input]
 
     def remove_and_bypass(self, node: NodeProto) -> None:

@@ -39,7 +39,7 @@ def _slope_by_channel(graph: Graph, node: NodeProto) -> None:
 
 
 def _channels(graph: Graph, output: str) -> int | None:
-    """Channels of the convolution behind an output, with at most a normalisation in between."""
+    """Count the channels of the convolution before ``output``, or before its normalisation."""
     node = graph.producer(output)
     if node is not None and node.op_type == "BatchNormalization":
         node = graph.producer(node.input[0])

@@ -25,7 +25,7 @@ from models.graphs.passes import (
 
 
 def optimise(source: Path, *, dynamic_input: bool) -> bytes:
-    """The fast equivalent of the ONNX file ``source``, serialised.
+    """Return the fast equivalent of the ONNX file ``source``, serialised.
 
     ``dynamic_input`` frees the height and width of the input, for a fully convolutional detector.
     """

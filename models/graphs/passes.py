@@ -71,7 +71,7 @@ def rewrite_prelu(graph: Graph) -> None:
 
 
 def _constant_value(node: NodeProto, constants: dict[str, Array]) -> Array | None:
-    """The value of a node that depends on constants alone; None for any other."""
+    """Return the value of a node that depends on constants alone; None for any other."""
     if node.op_type == "Constant":
         return _constant_of(node)
     if not all(name in constants for name in node.input):
@@ -100,7 +100,7 @@ def _dequantise(
     zero = zero_point[0] if zero_point else np.zeros_like(scale, dtype=np.int32)
 
     def spread(parameter: Array) -> NDArray[np.float32]:
-        """The parameter of every value, from one per tensor, per block or per channel."""
+        """Expand a parameter per tensor, per block or per channel to one per value."""
         floats = parameter.astype(np.float32)
         if floats.size == 1:
             # Legal for one tensor, but the published YuNet also gives these a block size,
@@ -134,7 +134,7 @@ def _fold_into_previous(graph: Graph, node: NodeProto, factor: Floats, offset: F
 
 
 def _gemm_after(graph: Graph, node: NodeProto) -> NodeProto | None:
-    """The Gemm that follows ``node`` and a Flatten, if both are the only consumers."""
+    """Return the Gemm that follows ``node`` and a Flatten, if both are the only consumers."""
     following = graph.consumers(node.output[0])
     if len(following) != 1 or following[0].op_type != "Flatten":
         return None
@@ -178,7 +178,7 @@ def _prelu_as_convolutions(graph: Graph, node: NodeProto, slope: Floats) -> list
 
 
 def _attribute(node: NodeProto, name: str, default: _T) -> _T:
-    """The value of a numeric attribute, or its default."""
+    """Return the value of a numeric attribute, or its default."""
     for attribute in node.attribute:
         if attribute.name == name:
             value: _T = helper.get_attribute_value(attribute)

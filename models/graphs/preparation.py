@@ -19,7 +19,7 @@ PREPARATION_VERSION = 2
 
 
 def prepared_graph(description: ModelDescription, weights: Path, cache_dir: Path) -> Path | bytes:
-    """The fast graph of the verified weight file ``weights``: its intact cache file, or its bytes.
+    """Return the fast graph of the verified file ``weights``: an intact cache file, or bytes.
 
     Several processes may share one ``cache_dir``. If the folder cannot be written, every start
     prepares the graph again. Raises ``InferenceFailed`` when the graph cannot be optimised.
@@ -34,7 +34,7 @@ def prepared_graph(description: ModelDescription, weights: Path, cache_dir: Path
 
 
 def prepared_path(description: ModelDescription, cache_dir: Path) -> Path:
-    """The cache file of a model's prepared graph."""
+    """Return the cache file of a model's prepared graph."""
     return cache_dir / f"{description.sha256}-{PREPARATION_VERSION}.onnx"
 
 

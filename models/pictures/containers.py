@@ -77,7 +77,7 @@ def check_png(data: bytes) -> bytes | None:
 
 
 def webp_canvas(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a WebP file, from its first chunk; None when that is damaged.
+    """Read a WebP file's width and height from its first chunk; None when that is damaged.
 
     Pillow allocates the whole canvas as soon as it opens a WebP file, so the size must be known
     before. Source: the WebP container specification, and RFC 6386 and 9649.

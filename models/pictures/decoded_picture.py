@@ -28,7 +28,7 @@ class DecodedPicture:
 
     @classmethod
     def whole(cls, pixels: NDArray[np.uint8]) -> DecodedPicture:
-        """A picture with all pixels of its source."""
+        """Create a picture that has all pixels of its source."""
         height, width = pixels.shape[:2]
         return cls(pixels, width, height)
 

@@ -185,7 +185,7 @@ def _decode_everyday(
 def _upright_picture(
     stored: Pixels, size: tuple[int, int], orientation: int, reduction: int
 ) -> DecodedPicture:
-    """The picture upright; ``size``: width and height of the source as it is stored."""
+    """Turn the picture upright; ``size``: width and height of the source as it is stored."""
     pixels = upright(stored, orientation)
     width, height = reversed(size) if swaps_sides(orientation) else size
     rows, columns = pixels.shape[:2]

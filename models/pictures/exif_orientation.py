@@ -19,7 +19,7 @@ _FLIPS = {2: 1, 4: 0}  # cv2.flip: 1 left to right, 0 top to bottom
 
 
 def exif_orientation(exif: bytes | None) -> int:
-    """The orientation in a raw EXIF block, 1 (upright) to 8; 1 when there is none."""
+    """Read the orientation from a raw EXIF block: 1 (upright) to 8; 1 when there is none."""
     if not exif:
         return 1
     block = Image.Exif()
@@ -37,12 +37,12 @@ def swaps_sides(orientation: int) -> bool:
 
 
 def exchanged_edges(orientation: int) -> tuple[bool, bool]:
-    """Whether ``upright`` moves the right or bottom edge to the left, and to the top."""
+    """Return whether ``upright`` moves the right or bottom edge to the left, and to the top."""
     return orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
 
 
 def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """The picture rotated and mirrored for display; unknown orientations change nothing.
+    """Rotate and mirror the picture for display; unknown orientations change nothing.
 
     Source: EXIF 2.32, tag 0x0112.
     """

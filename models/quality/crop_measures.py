@@ -40,13 +40,13 @@ def measure_crop(crop: NDArray[np.uint8]) -> CropMeasures:
 
 
 def _mean_and_variance(values: cv2.typing.MatLike) -> tuple[float, float]:
-    """Mean and variance of one channel; numpy takes three times as long on so few values."""
+    """Compute one channel's mean and variance; numpy takes three times as long on so few values."""
     mean, spread = cv2.meanStdDev(values)
     return float(mean[0, 0]), float(spread[0, 0]) ** 2
 
 
 def _sharpness(luma: cv2.typing.MatLike, variance: float) -> float:
-    """From 0 (flat) towards 1: the variance of the Laplacian, relative to the contrast.
+    """Rate from 0 (flat) towards 1: the variance of the Laplacian, relative to the contrast.
 
     A slight blur removes most of the noise first. Because it is relative, darkness alone changes
     little.
@@ -58,7 +58,7 @@ def _sharpness(luma: cv2.typing.MatLike, variance: float) -> float:
 
 
 def _noise(luma: cv2.typing.MatLike) -> float:
-    """Standard deviation of the noise, grey levels.
+    """Estimate the standard deviation of the noise, grey levels.
 
     Immerkaer 1996, but with the median, which edges do not affect, instead of the mean.
     """
@@ -67,7 +67,7 @@ def _noise(luma: cv2.typing.MatLike) -> float:
 
 
 def median(values: NDArray[np.integer]) -> float:
-    """Median of non-negative integers, by counting: a fifth of the time of partitioning."""
+    """Find the median of non-negative integers by counting, in a fifth of partitioning's time."""
     up_to = np.cumsum(np.bincount(values.ravel()))
     middle = [(values.size + 1) // 2, values.size // 2 + 1]
     return float(np.searchsorted(up_to, middle).mean())

@@ -140,7 +140,7 @@ def measure(
 
 
 def recognisability(embedding_norm: float, norm_range: tuple[float, float] | None) -> float | None:
-    """The norm of the raw embedding scaled to 0..1: how much of a face the embedder saw."""
+    """Scale the norm of the raw embedding to 0..1: how much of a face the embedder saw."""
     if norm_range is None:
         return None
     least, most = norm_range
@@ -175,7 +175,7 @@ def _quality(
 
 
 def _exposure(pixels: CropMeasures) -> float:
-    """1 in ordinary light; less when the face is dark, overexposed, or lacks contrast."""
+    """Return 1 in ordinary light; less when the face is dark, overexposed, or lacks contrast."""
     light = min(1.0, pixels.brightness / 0.25) * min(1.0, (1.0 - pixels.brightness) / 0.15)
     return _clipped(light * min(1.0, pixels.contrast / 0.1))
 

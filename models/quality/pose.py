@@ -30,7 +30,7 @@ class Pose:
 
 
 def pose_of(landmarks: NDArray[np.float32]) -> Pose:
-    """The pose of the generic face, seen from far away, whose nose is where this one's is.
+    """Find the pose in which a generic face, seen from afar, has its nose where this one has.
 
     ``landmarks``: (5, 2) float32, source pixels. With x along and y across the eye line from the
     middle of the eyes, which removes the roll: nose x / eye distance = forward * sin(yaw) / (eye
@@ -56,10 +56,10 @@ def pose_of(landmarks: NDArray[np.float32]) -> Pose:
 
 
 def uprightness(pose: Pose, face_width: float) -> float:
-    """1 minus the eye height difference of the older plan, relative to the face's width.
+    """Return 1 minus the difference in eye height, relative to the face's width.
 
-    Beyond a right angle the difference would shrink again, so an upside-down face counts as
-    sideways.
+    The formula is that of the older plan. Beyond a right angle the difference would shrink again,
+    so an upside-down face counts as sideways.
     """
     steepest = min(90.0, abs(pose.roll))
     eye_height_difference = pose.interocular_px * math.sin(math.radians(steepest))

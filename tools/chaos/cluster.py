@@ -189,7 +189,7 @@ class Cluster:
             self.join()
 
     def _has_ended(self, member: Member) -> bool:
-        """Whether it ended by itself, which is a complaint unless a fault explains it."""
+        """Whether a worker ended by itself; records a complaint unless a fault explains it."""
         status = member.process.poll()
         if status is None:
             return False
