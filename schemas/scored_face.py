@@ -222,12 +222,16 @@ class ScoredFace(_Part):
     def _check_provenance(self) -> None:
         if self.provenance == "simulated":
             if self.fallback_reason is None:
-                raise inconsistent("fallback_reason", "a reason, as it is simulated", "null")
+                raise inconsistent(
+                    "fallback_reason", "a reason, because provenance is simulated", "null"
+                )
             return
         if self.fallback_reason is not None:
-            raise inconsistent("fallback_reason", "null, as it is real", self.fallback_reason)
+            raise inconsistent(
+                "fallback_reason", "null, because provenance is real", self.fallback_reason
+            )
         for name in REAL_HAS:
             if getattr(self, name) is None:
-                raise inconsistent(name, "an object, as it is real", "null")
+                raise inconsistent(name, "an object, because provenance is real", "null")
         if not self.embedding:
-            raise inconsistent("embedding", "numbers, as it is real", "an empty array")
+            raise inconsistent("embedding", "numbers, because provenance is real", "an empty array")
