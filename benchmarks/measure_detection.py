@@ -124,7 +124,7 @@ def _by_size(pipeline: FacePipeline, pixels: NDArray[np.uint8]) -> dict[int, Seq
     return {
         side: [
             face.bounding_box
-            for face in detector.look(
+            for face in detector.detect(
                 pixels, longest_side=side, floor=MIN_CONFIDENCE, cancellation=Cancellation()
             )
         ]

@@ -46,7 +46,7 @@ class BlazeFaceDetector:
     def sizes(self) -> tuple[int, ...]:
         return (self._description.input_size[0],)
 
-    def look(
+    def detect(
         self,
         image: NDArray[np.uint8],
         *,

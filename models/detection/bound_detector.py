@@ -37,7 +37,7 @@ class BoundDetector:
 
     def detect(self, image: Pixels, longest_side: int) -> Sequence[Detection]:
         """Detect faces in a picture resized to that longest side, in pixels of ``image``."""
-        return self.detector.look(
+        return self.detector.detect(
             image, longest_side=longest_side, floor=self.floor, cancellation=self.cancellation
         )
 

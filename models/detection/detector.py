@@ -73,7 +73,7 @@ class FaceDetector(Protocol):
         """Longest sides in pixels at which to search a picture, the cheapest first."""
         ...
 
-    def look(
+    def detect(
         self,
         image: NDArray[np.uint8],
         *,

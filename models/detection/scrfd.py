@@ -39,7 +39,7 @@ class ScrfdDetector:
         fixed = self._description.input_size[0]
         return (fixed,) if fixed else SIZES
 
-    def look(
+    def detect(
         self,
         image: NDArray[np.uint8],
         *,

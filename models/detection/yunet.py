@@ -35,7 +35,7 @@ class YuNetDetector:
     def sizes(self) -> tuple[int, ...]:
         return SIZES
 
-    def look(
+    def detect(
         self,
         image: NDArray[np.uint8],
         *,

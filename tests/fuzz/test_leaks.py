@@ -75,7 +75,7 @@ async def broken_pool(pipeline: FacePipeline) -> AsyncIterator[InferencePool]:
         description = pipeline.detector
         sizes = (320,)
 
-        def look(self, *_: Any, **__: Any) -> Any:
+        def detect(self, *_: Any, **__: Any) -> Any:
             raise ZeroDivisionError
 
     pool = InferencePool(lambda: pipeline, threads=1, timeout_s=60.0)

@@ -165,7 +165,7 @@ def test_scrfd_is_decoded(tmp_path: Path, cache_dir: Path) -> None:
     path.with_suffix(".toml").write_text(SCRFD)
     detector = load_detector(chosen("yunet", "detect", path), path, cache_dir)
     image = np.zeros((640, 640, 3), np.uint8)
-    (face,) = detector.look(image, longest_side=320, floor=0.5, cancellation=Cancellation())
+    (face,) = detector.detect(image, longest_side=320, floor=0.5, cancellation=Cancellation())
     np.testing.assert_allclose(face.bounding_box, (224, 160, 192, 256), atol=1e-3)
     expected = (TEMPLATE - 56.0 + (160, 144)) * 2
     np.testing.assert_allclose(face.landmarks, expected, atol=1e-3)
@@ -179,7 +179,7 @@ def test_a_graph_of_another_family_is_refused(tmp_path: Path, cache_dir: Path) -
     path.with_suffix(".toml").write_text(SCRFD)
     detector = load_detector(chosen("yunet", "detect", path), path, cache_dir)
     with pytest.raises(InferenceFailed, match="odd failed: outputs .* are not SCRFD's"):
-        detector.look(built_in_pixels(), longest_side=320, floor=0.5, cancellation=Cancellation())
+        detector.detect(built_in_pixels(), longest_side=320, floor=0.5, cancellation=Cancellation())
 
 
 NOT_RUN = [model for model in manifest() if model.source.startswith("https:")]
@@ -210,7 +210,7 @@ def test_every_fetched_model_loads_by_its_entry(
         assert answer == pytest.approx(1.0)
     else:
         detector = load_detector(pinned, tmp_path, cache_dir)
-        found = detector.look(
+        found = detector.detect(
             built_in_pixels(), longest_side=320, floor=0.5, cancellation=Cancellation()
         )
         assert 1 == len(found)

@@ -49,7 +49,7 @@ class StubDetector:
     def sizes(self) -> tuple[int, ...]:
         return (320,)
 
-    def look(
+    def detect(
         self,
         image: NDArray[np.uint8],
         *,

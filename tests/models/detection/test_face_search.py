@@ -36,7 +36,7 @@ class CountingDetector:
     """A real detector that records the size of each run."""
 
     inner: FaceDetector
-    looks: list[int] = field(default_factory=list)
+    runs: list[int] = field(default_factory=list)
 
     @property
     def description(self) -> ModelDescription:
@@ -46,11 +46,11 @@ class CountingDetector:
     def sizes(self) -> tuple[int, ...]:
         return self.inner.sizes
 
-    def look(
+    def detect(
         self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
     ) -> Sequence[Detection]:
-        self.looks.append(longest_side)
-        return self.inner.look(
+        self.runs.append(longest_side)
+        return self.inner.detect(
             image, longest_side=longest_side, floor=floor, cancellation=cancellation
         )
 
@@ -112,26 +112,26 @@ def test_the_box_of_an_upside_down_face(pipeline: FacePipeline, hopper: bytes) -
 def test_an_upright_face_costs_one_run(detector: CountingDetector, hopper: bytes) -> None:
     """The common picture does not pay for the others."""
     search(detector, decode(hopper, DecodeLimits()))
-    assert [320] == detector.looks
+    assert [320] == detector.runs
 
 
 def test_runs_are_bounded_without_a_face(detector: CountingDetector) -> None:
     """In noise and in black, in a large frame."""
     noise = np.random.default_rng(2).integers(0, 256, (1500, 2000, 3)).astype(np.uint8)
     for image in (noise, np.zeros((1500, 2000, 3), np.uint8)):
-        detector.looks.clear()
+        detector.runs.clear()
         with pytest.raises((NoFaceFound, LowConfidence)):
             search(detector, image)
         most = MAX_RUNS_PER_PICTURE + MAX_DOUBTFUL * MAX_RUNS_PER_FACE
-        assert len(detector.looks) <= most
+        assert len(detector.runs) <= most
 
 
 def test_runs_are_bounded_for_a_rotated_face(detector: CountingDetector, hopper: bytes) -> None:
     """After the first run, the sizes are those of close-ups and of the whole picture."""
     upside_down = decode(hopper, DecodeLimits())[::-1, ::-1].copy()
     search(detector, upside_down)
-    assert len(detector.looks) <= MAX_RUNS_PER_PICTURE + MAX_RUNS_PER_FACE
-    assert set(detector.looks[1:]) <= {192, 320, 600}
+    assert len(detector.runs) <= MAX_RUNS_PER_PICTURE + MAX_RUNS_PER_FACE
+    assert set(detector.runs[1:]) <= {192, 320, 600}
 
 
 @dataclass
@@ -144,13 +144,13 @@ class ScriptedDetector(CountingDetector):
     faces: Sequence[Detection] = ()
     close_up_score: float | None = 0.5
 
-    def look(
+    def detect(
         self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
     ) -> Sequence[Detection]:
-        self.looks.append(longest_side)
+        self.runs.append(longest_side)
         if longest_side == 400:
             return self.faces
-        if self.close_up_score and longest_side == 192 and 3 == self.looks.count(192):
+        if self.close_up_score and longest_side == 192 and 3 == self.runs.count(192):
             return [upright_face(48, 48, 96, self.close_up_score)]
         return []
 
@@ -171,7 +171,7 @@ def test_a_face_that_close_ups_reject_is_dropped(
     image = np.zeros((400, 400, 3), np.uint8)
     assert (small,) == search(scripted, image)
     scripted.faces = [large]
-    scripted.looks.clear()
+    scripted.runs.clear()
     with pytest.raises(LowConfidence, match=rf"{best}.*0\.700"):
         search(scripted, image)
 
@@ -195,13 +195,13 @@ def test_a_rejected_face_does_not_hide_a_rotated_one(
 
     @dataclass
     class UpsideDown(ScriptedDetector):
-        def look(
+        def detect(
             self, image: Pixels, *, longest_side: int, floor: float, cancellation: Cancellation
         ) -> Sequence[Detection]:
-            found = super().look(
+            found = super().detect(
                 image, longest_side=longest_side, floor=floor, cancellation=cancellation
             )
-            upside_down = longest_side == 400 and 3 == self.looks.count(400)
+            upside_down = longest_side == 400 and 3 == self.runs.count(400)
             return [upright_face(200, 200, 60, 0.95)] if upside_down else found
 
     scripted = UpsideDown(
@@ -210,7 +210,7 @@ def test_a_rejected_face_does_not_hide_a_rotated_one(
     (face,) = search(scripted, np.zeros((400, 400, 3), np.uint8))
     assert face.detection_confidence == pytest.approx(0.95)
     assert abs(face.roll) == pytest.approx(180, abs=1)
-    assert len(scripted.looks) <= MAX_RUNS_PER_PICTURE + 2 * MAX_RUNS_PER_FACE
+    assert len(scripted.runs) <= MAX_RUNS_PER_PICTURE + 2 * MAX_RUNS_PER_FACE
 
 
 def test_runs_are_bounded_in_a_crowd(detector: CountingDetector) -> None:
@@ -219,7 +219,7 @@ def test_runs_are_bounded_in_a_crowd(detector: CountingDetector) -> None:
     scripted = ScriptedDetector(detector.inner, faces=crowd, close_up_score=None)
     found = search(scripted, np.zeros((400, 400, 3), np.uint8), max_faces=1)
     assert 1 == len(found)
-    assert len(scripted.looks) <= MAX_RUNS_PER_PICTURE + MAX_STRAIGHTENED * MAX_RUNS_PER_FACE
+    assert len(scripted.runs) <= MAX_RUNS_PER_PICTURE + MAX_STRAIGHTENED * MAX_RUNS_PER_FACE
 
 
 def test_upright_and_rotated_faces_in_one_picture(

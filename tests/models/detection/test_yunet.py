@@ -51,8 +51,8 @@ def detect(
     return []
 
 
-def look(yunet: YuNetDetector, image: Pixels, side: int, floor: float) -> Sequence[Detection]:
-    return yunet.look(image, longest_side=side, floor=floor, cancellation=Cancellation())
+def run_once(yunet: YuNetDetector, image: Pixels, side: int, floor: float) -> Sequence[Detection]:
+    return yunet.detect(image, longest_side=side, floor=floor, cancellation=Cancellation())
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
@@ -80,7 +80,7 @@ def test_parity_with_opencv(
     )
     rows = reference.detect(image)[1]
     ours = sorted(
-        look(yunet, image, max(image.shape[:2]), 0.5), key=lambda f: -f.detection_confidence
+        run_once(yunet, image, max(image.shape[:2]), 0.5), key=lambda f: -f.detection_confidence
     )
     assert 2 == len(rows) == len(ours)
     for row, face in zip(sorted(rows, key=lambda row: -row[14]), ours, strict=True):
@@ -129,7 +129,7 @@ def test_a_small_face_is_found_at_the_second_size(yunet: YuNetDetector, collins:
     wide = Image.new("RGB", (1800, 1400), "grey")
     wide.paste(Image.open(BytesIO(collins)).resize((240, 240)), (900, 300))
     image = pixels_of(encoded(wide, "PNG"))
-    small_only = look(yunet, image, 320, 0.7)
+    small_only = run_once(yunet, image, 320, 0.7)
     assert not small_only
     (face,) = detect(yunet, image)
     assert 900 < face.bounding_box[0] < 1140
