@@ -24,7 +24,7 @@ async def test_no_event_is_lost_under_faults(
 ) -> None:
     """Every event is answered and indexed, whatever the faults."""
     outcome = await run(
-        Options(seed, real, events, tmp_path, longest_fault_s=8, most_faults=faults), print
+        Options(seed, real, events, tmp_path, longest_fault_s=8, max_faults=faults), print
     )
     assert outcome.ok, _described(outcome)
     assert outcome.report.answered == events

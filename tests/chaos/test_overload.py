@@ -15,11 +15,11 @@ async def test_memory_stays_flat_under_a_backlog(tmp_path: Path) -> None:
     measured = await piece(tmp_path, 1500, 100_000, threads=1, in_flight_mb=4)
     assert measured.ok, measured.line()
     # The window was full, or the test shows nothing.
-    assert measured.most_held_mb > 2, measured.line()
+    assert measured.max_held_mb > 2, measured.line()
 
 
 @pytest.mark.parametrize(
-    "changes", [{"last_rss_mb": 112.0}, {"most_held": 11}, {"most_held_mb": 1.1}]
+    "changes", [{"last_rss_mb": 112.0}, {"max_held": 11}, {"max_held_mb": 1.1}]
 )
 def test_growth_and_overfull_windows_fail(changes: dict[str, float]) -> None:
     """Each of them fails alone."""
@@ -28,9 +28,9 @@ def test_growth_and_overfull_windows_fail(changes: dict[str, float]) -> None:
         "seconds": 1.0,
         "first_rss_mb": 100.0,
         "last_rss_mb": 108.0,
-        "most_rss_mb": 108.0,
-        "most_held": 10,
-        "most_held_mb": 1.0,
+        "max_rss_mb": 108.0,
+        "max_held": 10,
+        "max_held_mb": 1.0,
         "held_allowed": 10,
         "held_mb_allowed": 1.0,
     }

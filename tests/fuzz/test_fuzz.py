@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.pipeline import FacePipeline
 from tools.fuzz import codec, decoder
 from tools.fuzz.handler import handler
-from tools.fuzz.run import MOST_MB, Part
+from tools.fuzz.run import MAX_MB, Part
 
 SEED = 1
 # models.pictures.decoding ignores these warnings, but pytest sets its own filters.
@@ -72,10 +72,10 @@ def test_an_input_that_takes_too_much_memory_fails() -> None:
     keep: list[Any] = []
 
     def check(large: bool) -> int:
-        keep[:] = [np.ones(int(MOST_MB * 1.5) << 17)] if large else []
+        keep[:] = [np.ones(int(MAX_MB * 1.5) << 17)] if large else []
         return 1
 
-    np.ones(int(MOST_MB * 3) << 17)
+    np.ones(int(MAX_MB * 3) << 17)
     part = Part("memory", st.just(True), check)
     part.run(1, SEED)
     assert "MB of memory" in part.failures[0]
@@ -83,7 +83,7 @@ def test_an_input_that_takes_too_much_memory_fails() -> None:
 
 def test_an_input_that_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processor time counts, as other processes may delay an input."""
-    monkeypatch.setattr("tools.fuzz.run.MOST_SECONDS", 0.0)
+    monkeypatch.setattr("tools.fuzz.run.MAX_SECONDS", 0.0)
     part = Part("time", st.just(1), lambda _: sum(range(1000)) * 0 + 1)
     part.run(1, SEED)
     assert "processor time" in part.failures[0]

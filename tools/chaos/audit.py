@@ -28,8 +28,8 @@ from tools.chaos.load import NUMBER_HEADER, Event
 
 Headers = Sequence[tuple[str, bytes]]
 
-MOST_SHOWN = 20
-#: Of float32 embeddings that went through JSON and a server's normalisation.
+MAX_SHOWN = 20
+#: Tolerance for float32 embeddings after JSON and a server's normalisation.
 TOLERANCE = 1e-5
 ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -200,10 +200,10 @@ class Audit:
         stray = sorted(set(points) - wanted)
         wrong = [name for name in wanted & set(points) if not self._is_of(name, points[name])]
         findings = [
-            *(f"lost: event {number} ({self._describe(number)})" for number in lost[:MOST_SHOWN]),
-            *(f"corrupt: {text}" for text in self._corrupt[:MOST_SHOWN]),
-            *(f"missing point: face {name}" for name in missing[:MOST_SHOWN]),
-            *(f"stray point: face {name}" for name in [*stray, *wrong][:MOST_SHOWN]),
+            *(f"lost: event {number} ({self._describe(number)})" for number in lost[:MAX_SHOWN]),
+            *(f"corrupt: {text}" for text in self._corrupt[:MAX_SHOWN]),
+            *(f"missing point: face {name}" for name in missing[:MAX_SHOWN]),
+            *(f"stray point: face {name}" for name in [*stray, *wrong][:MAX_SHOWN]),
         ]
         everything = self._received.values()
         return Report(

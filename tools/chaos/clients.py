@@ -64,7 +64,7 @@ class MessageCount:
     count: int = 0
 
     async def reach(self, count: int, deadline_s: float) -> None:
-        """Wait for so many messages. Raises ``TimeoutError`` after the deadline."""
+        """Wait for ``count`` messages. Raises ``TimeoutError`` after the deadline."""
         async with asyncio.timeout(deadline_s):
             while self.count < count:
                 await asyncio.sleep(0.05)

@@ -26,7 +26,7 @@ DRAIN_TIMEOUT_S = 8.0
 STOP_TIMEOUT_S = pinned_settings(drain_timeout_s=DRAIN_TIMEOUT_S).stop_timeout_s
 INDEX_TIMEOUT_S = 2
 ML_TIMEOUT_S = 1.5
-#: An older worker has imported its modules and handles SIGTERM.
+#: Seconds until a worker has imported its modules and handles SIGTERM.
 IMPORT_S = 10.0
 #: In the log of a worker that lost the broker at Faust's first connection and ended with 1. Faust
 #: does not retry that connection; an orchestrator starts the worker again.

@@ -13,7 +13,7 @@ from tools.chaos.qdrant import Mood
 
 #: Error codes of refused writes: not enough replicas, no permission, storage error.
 REFUSALS = (19, 29, 56)
-MOST_WORKERS = 4
+MAX_WORKERS = 4
 
 _MOODS = {
     Kind.INDEX_AWAY: Mood.AWAY,
@@ -38,7 +38,7 @@ async def _inject(cluster: Cluster, fault: Fault) -> None:
         case Kind.KILL | Kind.TERM | Kind.LEAVE:
             await _end_worker(cluster, fault)
         case Kind.JOIN:
-            if len(cluster.members) < MOST_WORKERS:
+            if len(cluster.members) < MAX_WORKERS:
                 cluster.join()
         case Kind.ZOMBIE:
             member = cluster.pick(fault.victim)

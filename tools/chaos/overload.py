@@ -40,9 +40,9 @@ class Piece:
     seconds: float
     first_rss_mb: float
     last_rss_mb: float
-    most_rss_mb: float
-    most_held: int
-    most_held_mb: float
+    max_rss_mb: float
+    max_held: int
+    max_held_mb: float
     held_allowed: int
     held_mb_allowed: float
 
@@ -51,8 +51,8 @@ class Piece:
         """Whether memory did not grow, and the window kept its limits."""
         return (
             self.last_rss_mb <= self.first_rss_mb * (1 + ALLOWED_GROWTH)
-            and self.most_held <= self.held_allowed
-            and self.most_held_mb <= self.held_mb_allowed
+            and self.max_held <= self.held_allowed
+            and self.max_held_mb <= self.held_mb_allowed
         )
 
     def line(self) -> str:
@@ -60,8 +60,8 @@ class Piece:
         return (
             f"overload: events={self.events} seconds={self.seconds:.0f} "
             f"rss_first_mb={self.first_rss_mb:.0f} rss_last_mb={self.last_rss_mb:.0f} "
-            f"rss_most_mb={self.most_rss_mb:.0f} held_most={self.most_held} "
-            f"(allowed {self.held_allowed}) held_most_mb={self.most_held_mb:.1f} "
+            f"rss_most_mb={self.max_rss_mb:.0f} held_most={self.max_held} "
+            f"(allowed {self.held_allowed}) held_most_mb={self.max_held_mb:.1f} "
             f"(allowed {self.held_mb_allowed:.1f}) {'ok' if self.ok else 'GREW OR HELD TOO MUCH'}"
         )
 
@@ -71,9 +71,9 @@ class _Samples:
     """Samples of the worker's memory and of its in-flight window."""
 
     last_rss_mb: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    most_rss_mb: float = 0.0
-    most_held: int = 0
-    most_held_bytes: int = 0
+    max_rss_mb: float = 0.0
+    max_held: int = 0
+    max_held_bytes: int = 0
 
     @property
     def rss_mb(self) -> float:
@@ -84,11 +84,11 @@ class _Samples:
         while True:
             if (used := usage(one.worker.pid)) is not None:
                 self.last_rss_mb.append(used.rss_mb)
-                self.most_rss_mb = max(self.most_rss_mb, used.rss_mb)
+                self.max_rss_mb = max(self.max_rss_mb, used.rss_mb)
             _, health = await asyncio.to_thread(one.worker.get, "/health/ready")
             if health:
-                self.most_held = max(self.most_held, health["held"][topic])
-                self.most_held_bytes = max(self.most_held_bytes, health["held_bytes"][topic])
+                self.max_held = max(self.max_held, health["held"][topic])
+                self.max_held_bytes = max(self.max_held_bytes, health["held_bytes"][topic])
             await asyncio.sleep(SAMPLE_EVERY_S)
 
 
@@ -113,9 +113,9 @@ async def piece(
         seconds=seconds,
         first_rss_mb=first_rss_mb,
         last_rss_mb=last_rss_mb,
-        most_rss_mb=samples.most_rss_mb,
-        most_held=samples.most_held,
-        most_held_mb=samples.most_held_bytes / 1e6,
+        max_rss_mb=samples.max_rss_mb,
+        max_held=samples.max_held,
+        max_held_mb=samples.max_held_bytes / 1e6,
         held_allowed=EVENTS_PER_THREAD * threads + POLLED_AHEAD,
         held_mb_allowed=in_flight_mb * 1.048576 + POLLED_AHEAD * event_bytes / 1e6,
     )

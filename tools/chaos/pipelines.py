@@ -27,7 +27,7 @@ from models.session import Cancellation, OnnxSession
 from models.simulated import simulate
 
 MARK = b"chaos:"
-LONGEST_COMMAND = 32
+MAX_COMMAND = 32
 
 
 class Command(StrEnum):
@@ -48,7 +48,7 @@ def commanded(picture: bytes, command: Command) -> bytes:
 
 def command_of(picture: bytes) -> Command | None:
     """Return the command at a picture's end, if there is one."""
-    _, mark, word = picture[-LONGEST_COMMAND:].rpartition(MARK)
+    _, mark, word = picture[-MAX_COMMAND:].rpartition(MARK)
     return Command(word.decode()) if mark else None
 
 

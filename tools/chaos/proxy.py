@@ -23,7 +23,7 @@ from aiokafka.protocol.api import RequestHeader_v1
 SPARED_CLIENT_ID = "chaos-suite"
 
 PRODUCE = 0
-_LONGEST_FRAME = 64 * 1024 * 1024
+_MAX_FRAME = 64 * 1024 * 1024
 _HEADER = struct.Struct(">hhi")  # api key, api version, correlation id
 
 
@@ -187,7 +187,7 @@ class KafkaProxy:
 
 async def _frame(reader: asyncio.StreamReader) -> bytes:
     size = int.from_bytes(await reader.readexactly(4), "big")
-    if size > _LONGEST_FRAME:
+    if size > _MAX_FRAME:
         raise ConnectionError(f"a frame of {size} bytes")
     return await reader.readexactly(size)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tools.background import background
 from tools.chaos.audit import Audit, Report
 from tools.chaos.cluster import Cluster
-from tools.chaos.fault_injection import MOST_WORKERS, inject
+from tools.chaos.fault_injection import MAX_WORKERS, inject
 from tools.chaos.faults import BLOCKING, plan
 from tools.chaos.load import Load, served_pictures
 from tools.chaos.traffic import publish, reading, settle
@@ -33,7 +33,7 @@ class Options:
     folder: Path
     app: str = APP
     longest_fault_s: float = 60.0
-    most_faults: int | None = None
+    max_faults: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ async def run(options: Options, say: Say) -> Outcome:
     """Run once; ``say`` receives a line at each step."""
     started = time.monotonic()
     faults = plan(options.seed, session_s=SESSION_S, longest_s=options.longest_fault_s)
-    faults = faults[: options.most_faults]
+    faults = faults[: options.max_faults]
     takes_s = sum(one.after_s + (one.lasts_s if one.kind in BLOCKING else 1) for one in faults)
     cluster = _cluster(options)
     load, audit = _load(options, cluster), Audit()
@@ -91,7 +91,7 @@ async def young_group(seed: int, events: int, folder: Path) -> tuple[Report, lis
     rng = random.Random(f"young-{seed}")
     async with cluster, reading(cluster, audit) as progress:
         await publish(cluster, load, audit, 0)
-        for _ in range(MOST_WORKERS):
+        for _ in range(MAX_WORKERS):
             cluster.join()
             await asyncio.sleep(rng.uniform(0.2, 2.5))
         await settle(cluster, audit, progress, lambda _: None)

@@ -78,7 +78,7 @@ class Soak:
 async def soak(
     folder: Path, *, minutes: float, rate: float, real: bool, say: Callable[[str], None]
 ) -> Soak:
-    """Publish ``rate`` events per second for so many minutes, and sample the worker."""
+    """Publish ``rate`` events per second for ``minutes``, and sample the worker."""
     samples: list[Sample] = []
     async with single(folder, CHAOS_SCORER="real" if real else "random") as one:
         one.worker.start()

@@ -17,8 +17,8 @@ from tools.chaos.clients import consuming, producing
 from tools.chaos.cluster import Cluster
 from tools.chaos.load import Event, Load
 
-#: With all faults over and no progress for so long, the events that are missing are lost.
-PATIENCE_S = 60.0
+#: Missing events count as lost after this long without progress, once all faults are over.
+TIMEOUT_S = 60.0
 BATCH = 50
 
 
@@ -80,7 +80,7 @@ async def reading(cluster: Cluster, audit: Audit) -> AsyncIterator[Progress]:
 async def settle(
     cluster: Cluster, audit: Audit, progress: Progress, say: Callable[[str], None]
 ) -> None:
-    """Wait until all events are answered and indexed, or nothing changes for ``PATIENCE_S``."""
+    """Wait until all events are answered and indexed, or nothing changes for ``TIMEOUT_S``."""
     last, changed = (-1, -1), time.monotonic()
     said = changed
     while True:
@@ -88,7 +88,7 @@ async def settle(
         if now != last or progress.last_record > changed:
             last, changed = now, time.monotonic()
         quiet = time.monotonic() - changed
-        if (now == (0, 0) and quiet > 2) or quiet > PATIENCE_S:
+        if (now == (0, 0) and quiet > 2) or quiet > TIMEOUT_S:
             return
         if time.monotonic() - said > 10:
             said = time.monotonic()

@@ -22,9 +22,9 @@ INPUTS = 100_000
 #: Shares of the inputs; the rest goes to the handler.
 CODEC_SHARE, DECODER_SHARE = 0.35, 0.5
 #: Growth of the process after the first inputs of a part.
-MOST_GROWTH_MB = 200.0
+MAX_GROWTH_MB = 200.0
 WARM_UP = 500
-#: Without output for so long, an input hangs.
+#: An input hangs when there is no output for this long.
 SILENCE_S = 900.0
 
 
@@ -85,7 +85,7 @@ def _run(part: Part[Any], inputs: int, seed: int, say: Callable[[str], None]) ->
         f"{part.slowest_s:.2f} s of processor time; grew by {grown:.0f} MB, "
         f"at most {part.largest_mb:.0f} MB during one input"
     )
-    if grown > MOST_GROWTH_MB:
+    if grown > MAX_GROWTH_MB:
         part.failures.append(f"grew by {grown:.0f} MB")
 
 

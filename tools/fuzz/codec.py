@@ -27,7 +27,7 @@ from tools.example_messages import examples
 from tools.fuzz.hostile_events import Message, almost_scored_faces, damaged, messages
 
 #: In characters; the refusal goes into the log and a header.
-LONGEST_REFUSAL = 10_000
+MAX_REFUSAL = 10_000
 FAILURE = FallbackHeaders(
     fallback_reason=FallbackReason.NO_FACE,
     fallback_detail="no detection",
@@ -74,7 +74,7 @@ def _check_submitted(message: Message) -> None:
     read = _read(message)
     if isinstance(read, InvalidEvent):
         assert read.problems
-        assert len(str(read)) < LONGEST_REFUSAL
+        assert len(str(read)) < MAX_REFUSAL
     else:
         assert identity is not None
         assert (identity.event_id, identity.user_id) == (read.event_id, read.user_id)

@@ -54,7 +54,7 @@ from tools.fuzz.places import (
     resolve,
 )
 
-LONGEST_S = 60.0
+TIMEOUT_S = 60.0
 #: The smallest value of the setting, so that many events exceed the limits of the topics.
 MAX_MESSAGE_BYTES = 64 * 1024
 #: Bytes of an answer's headers, whatever headers its event has.
@@ -118,7 +118,7 @@ class Handler:
         self.log.clear()
         self.site.trespasses.clear()
         self.publisher.published.clear()
-        async with asyncio.timeout(LONGEST_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await self.scoring.handle(event)
         published = list(self.publisher.published)
         assert published
@@ -216,7 +216,7 @@ def handler(pipeline: FacePipeline, base: Path) -> Iterator[Handler]:
         images = PictureStore(
             settings.image_uri_allow, MAX_IMAGE_BYTES, timeout_s=10.0, resolve=resolve
         )
-        pool = InferencePool(lambda: pipeline, threads=1, timeout_s=LONGEST_S)
+        pool = InferencePool(lambda: pipeline, threads=1, timeout_s=TIMEOUT_S)
         runner.run(pool.start())
         publisher = RecordingPublisher(lambda topic: largest_message(settings, topic))
         dimension = pipeline.embedder.dimension

@@ -25,8 +25,8 @@ HEADER_NAMES = [
 ]
 #: Around and beyond the nesting limits of the parser and of metadata.
 DEPTHS = (50, 99, 100, 101, 150, 199, 200, 201, 1000, 50_000)
-LONGEST_HEADER = 1 << 20
-LONGEST_KEY = 1 << 20
+MAX_HEADER = 1 << 20
+MAX_KEY = 1 << 20
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -52,7 +52,7 @@ class Message:
 
 
 def nested(depth: int, shape: int) -> str:
-    """Return JSON of so many levels: arrays, objects, or both in turn."""
+    """Return JSON nested ``depth`` levels deep: arrays, objects, or both alternating."""
     opened = ("[", '{"a":', '[{"a":')[shape % 3]
     closed = ("]", "}", "}]")[shape % 3]
     return opened * depth + "1" + closed * depth
@@ -99,16 +99,14 @@ keys = (
     | st.binary(max_size=16)
     | st.sampled_from([b"user-1", b"", b"\xff\xfe", b"\xc0\xaf", b"\xed\xa0\x80", b"a" * 300])
     | st.sampled_from(["a\nb", "a\x7f", "\u0085", "\u202euser", "\x1b[2J"]).map(str.encode)
-    | st.builds(lambda n, byte: bytes([byte]) * n, st.integers(0, LONGEST_KEY), st.integers(0, 255))
+    | st.builds(lambda n, byte: bytes([byte]) * n, st.integers(0, MAX_KEY), st.integers(0, 255))
 )
 header_values = (
     st.none()
     | st.binary(max_size=32)
     | st.sampled_from([b"image/png", b"IMAGE/jpeg; q=1", b"application/json", b"\xff" * 20])
     | texts.map(lambda text: text.encode(errors="surrogatepass"))
-    | st.builds(
-        lambda n, byte: bytes([byte]) * n, st.integers(0, LONGEST_HEADER), st.integers(0, 9)
-    )
+    | st.builds(lambda n, byte: bytes([byte]) * n, st.integers(0, MAX_HEADER), st.integers(0, 9))
 )
 headers = st.lists(
     st.tuples(st.sampled_from(HEADER_NAMES) | st.text(max_size=8), header_values), max_size=8
@@ -116,7 +114,7 @@ headers = st.lists(
 # Answers carry the trace of their event: here a valid one with a state of any size.
 traces = st.builds(
     lambda n: (("traceparent", TRACE), ("tracestate", b"a=" + b"x" * n)),
-    st.integers(0, LONGEST_HEADER),
+    st.integers(0, MAX_HEADER),
 )
 messages = st.builds(
     Message,

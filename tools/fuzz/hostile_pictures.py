@@ -18,8 +18,8 @@ STEPS = 1 << 16
 #: Values at which parsers fail: 0, 1, and the signed and unsigned limits of 8, 16 and 32 bits.
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _HEADER_BYTES = 160
-_LONGEST_RUN = 4096
-_MOST_BYTES = 300_000
+_MAX_RUN = 4096
+_MAX_BYTES = 300_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -60,7 +60,7 @@ class Recipe:
         files = []
         for change in self.changes:
             _CHANGES[change.kind](data, change)
-            del data[_MOST_BYTES:]
+            del data[_MAX_BYTES:]
             files.append(bytes(data))
         files = files or [bytes(data)]
         return [with_right_checksums(file) for file in files] if self.mended else files
@@ -200,7 +200,7 @@ changes = st.builds(
     Change,
     kind=st.sampled_from(sorted(_CHANGES)),
     at=st.integers(0, STEPS - 1),
-    length=st.integers(0, 64) | st.integers(0, _LONGEST_RUN),
+    length=st.integers(0, 64) | st.integers(0, _MAX_RUN),
     value=st.integers(0, 0xFFFF),
     in_header=st.booleans(),
 )

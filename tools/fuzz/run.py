@@ -17,11 +17,11 @@ from tools.fuzz.memory import peak_rss_mb, reset_peak, rss_mb
 #: Inputs of one hypothesis run. It keeps all of them, which would show as growth.
 BATCH = 1000
 #: Processor seconds for one input, in all threads.
-MOST_SECONDS = 10.0
+MAX_SECONDS = 10.0
 #: Growth of the process during one input. With the models, a picture of nine megapixels takes up
 #: to 150 MB; memory that the heap had returned to the system before comes on top.
-MOST_MB = 200.0
-MOST_FAILURES = 5
+MAX_MB = 200.0
+MAX_FAILURES = 5
 SHOWN = 4000
 
 T = TypeVar("T")
@@ -43,12 +43,12 @@ class Part(Generic[T]):
     _broken_by: str = ""
 
     def run(self, inputs: int, seed: int, say: Callable[[str], None] = lambda _: None) -> None:
-        """Check at least so many inputs, or stop after ``MOST_FAILURES``.
+        """Check at least ``inputs`` inputs, or stop after ``MAX_FAILURES``.
 
         The same seed gives the same inputs.
         """
         batch = 0
-        while self.count < inputs and len(self.failures) < MOST_FAILURES:
+        while self.count < inputs and len(self.failures) < MAX_FAILURES:
             try:
                 self._batch(min(BATCH, inputs - self.count), f"{seed} {self.name} {batch}")
             except Exception as error:
@@ -89,5 +89,5 @@ class Part(Generic[T]):
         self.peak_mb = max(self.peak_mb, peak)
         self.slowest_s = max(self.slowest_s, seconds)
         self.largest_mb = max(self.largest_mb, grown)
-        assert seconds <= MOST_SECONDS, f"took {seconds:.1f} s of processor time"
-        assert grown <= MOST_MB, f"took {grown:.0f} MB of memory"
+        assert seconds <= MAX_SECONDS, f"took {seconds:.1f} s of processor time"
+        assert grown <= MAX_MB, f"took {grown:.0f} MB of memory"
