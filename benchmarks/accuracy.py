@@ -80,7 +80,7 @@ def _measure(data: Data, settings: Settings, models: Measurable, progress: Progr
 
 
 class Tick:
-    """Count pictures on a line of the progress display."""
+    """Counts pictures on a line of the progress display."""
 
     def __init__(self, progress: Progress, what: str) -> None:
         self._progress = progress

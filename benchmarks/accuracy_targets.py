@@ -35,7 +35,7 @@ class Verdict:
 
     @property
     def outcome(self) -> str:
-        """Return ``reached``, ``NOT-REACHED`` or ``not-measured``."""
+        """The outcome: ``reached``, ``NOT-REACHED`` or ``not-measured``."""
         if self.value is None:
             return "not-measured"
         part, _, whole = self.value.partition("/")

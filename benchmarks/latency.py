@@ -187,7 +187,7 @@ async def _client(bench: BenchBroker, load: Load, fetch_wait_ms: int) -> AsyncIt
 
 
 class _Client:
-    """Send events and record when their answers are read; an event's last face counts."""
+    """Sends events and records when their answers are read; an event's last face counts."""
 
     def __init__(self, filler: TopicFiller, consumer: AIOKafkaConsumer) -> None:
         self._filler = filler

@@ -41,7 +41,7 @@ class Trace:
 
 
 class Watch:
-    """Sample processes in a thread while the block runs."""
+    """Samples processes in a thread while the block runs."""
 
     def __init__(self, pids: Iterable[int]) -> None:
         self._processes = {pid: psutil.Process(pid) for pid in pids}

@@ -96,7 +96,7 @@ async def _with_topics(broker: str, folder: Path) -> BenchBroker:
 
 
 class TopicFiller:
-    """Publish events of a picture set, evenly over users and partitions."""
+    """Publishes events of a picture set, evenly over users and partitions."""
 
     def __init__(self, bench: BenchBroker, pictures: PictureSet, *, binary: bool) -> None:
         self._bench = bench
@@ -188,7 +188,7 @@ class Answers:
 
 
 class AnswerReader:
-    """Read scored-face from its beginning, once nearly all awaited answers are there.
+    """Reads scored-face from its beginning, once nearly all awaited answers are there.
 
     Until then it only asks the broker for the number of records, which leaves the CPU to the
     contender. It also reads when that number does not change for a second. Records are decoded when

@@ -73,7 +73,7 @@ _fields: st.SearchStrategy[list[tuple[str, str]]] = st.just([]) | st.lists(
 
 @dataclass
 class RecordingPublisher:
-    """Keep published messages; refuse a message that is larger than its topic accepts."""
+    """Keeps published messages; refuses a message that is larger than its topic accepts."""
 
     largest: Callable[[str], int]
     """Topic name to the size of its largest message, in bytes."""
