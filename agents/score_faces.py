@@ -23,8 +23,8 @@ async def handle(incoming: Incoming) -> None:
     await handler.handle(incoming)
 
 
-# Enough events to fill a batch of results while another is scored, and four for each thread where
-# pictures are fetched.
+# Enough events to fill one batch of results while the next is scored, and at least four per thread,
+# because some events wait for their picture to be fetched.
 threads = app.settings.threads
 window = runtime.window(
     topics.image_submitted, handle, concurrency=max(2 * MAX_BATCH + threads, 4 * threads)

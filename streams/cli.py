@@ -14,8 +14,8 @@ facestream COMMAND is short for faust -A streams.app COMMAND. Settings come from
 and from the file that ENV_FILE names.
 """
 
-#: Faust's commands that help lists. The others are about tables, which this app has none of, or
-#: send messages that no topic here accepts; they are hidden and can still be called.
+#: Faust's commands that ``--help`` lists. The others concern tables, which this app does not have,
+#: or send messages that no topic here accepts; they are hidden but still work.
 SHOWN_FAUST_COMMANDS = frozenset({"worker", "agents", "completion"})
 
 

@@ -28,7 +28,7 @@ LARGEST_KEPT_KEY = 1024
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an event was not scored for real."""
+    """The reason why an event was not scored for real."""
 
     reason: FallbackReason
     detail: str

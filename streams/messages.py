@@ -1,17 +1,17 @@
-"""Kafka messages as plain values, so that code that decides needs neither Faust nor aiokafka."""
+"""Kafka messages as plain values, independent of Faust and aiokafka."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Names and values as Kafka holds them. A sender may write a null value.
+#: Header names and values as Kafka stores them; a value may be null.
 Headers = Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One message as the broker holds it: key, value and headers untouched."""
+    """One message as the broker stores it, with key, value and headers unchanged."""
 
     topic: str
     partition: int
@@ -20,7 +20,7 @@ class Incoming:
     value: bytes | None
     headers: Headers
     timestamp: float
-    """When it was published, in seconds since the epoch; 0 if the producer did not say."""
+    """Publication time in seconds since the epoch; 0 if the producer set none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class Runtime:
     def prepare(self) -> None:
         """Start loading models and index, and the tasks that watch over the worker.
 
-        Loading goes on while the worker joins its group; agents wait for the parts they need.
+        Loading continues while the worker joins its group; agents wait for the parts they need.
         """
         self._tasks = [
             self._start(self._load_models(), "load-models"),

@@ -69,7 +69,7 @@ class FacestreamCommand(AppCommand):  # type: ignore[misc]  # faust ships no usa
         except KeyboardInterrupt:
             status = 130
         except BrokenPipeError:
-            # The reader of the output has ended (``facestream results | head``).
+            # The process that reads the output has ended (``facestream results | head``).
             sys.stdout = None
             status = 0
         raise SystemExit(status)

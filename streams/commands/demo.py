@@ -28,7 +28,7 @@ from streams.local.worker_process import WorkerProcess
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-#: For all answers together, and for all faces to be in the index.
+#: Time-out for all answers together, and for indexing all faces.
 TIMEOUT_S = 60.0
 
 
@@ -133,7 +133,7 @@ async def _submit(settings: Settings) -> dict[UUID, DemoResult]:
     results: dict[UUID, DemoResult] = {}
     async with Submitter(settings) as submitter:
         for number, picture in enumerate(demo_pictures()):
-            # Every second one in binary mode, so that the demo uses both ways of publishing.
+            # JSON and binary mode in turn, so that the demo covers both.
             media_type = "image/jpeg" if number % 2 else None
             await submitter.submit(picture.event, media_type=media_type)
             results[picture.event.event_id] = DemoResult(picture)

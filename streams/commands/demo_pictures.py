@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from schemas.image_submitted import ImageSubmitted
 
 EXIF_ORIENTATION = 0x0112
-#: The EXIF value for a picture that is shown after a turn of 90 degrees clockwise.
+#: EXIF orientation: viewers rotate the picture by 90 degrees clockwise.
 ROTATE_90_CW = 6
 
 GRACE, EILEEN = "grace-hopper", "eileen-collins"

@@ -73,8 +73,8 @@ def unknown_name(settings: ModelSettings) -> UnknownModel | None:
 def list_models(settings: ModelSettings) -> list[ListedModel]:
     """Return every known model, its weight file checked by SHA-256. Raises ``BadDescription``.
 
-    When a setting names an unknown model, the list marks no model as in use and is still complete:
-    it is where the right name is found.
+    When a setting names an unknown model, no model is marked as in use. The list is still complete,
+    because users look up the right name in it.
     """
     in_use: set[str] = set()
     with suppress(UnknownModel):

@@ -141,7 +141,7 @@ class _Run:
         return self._done
 
     async def _unread(self, ends: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
-        # By the consumer's position: not every offset before the end has a record.
+        # The consumer's position counts: some offsets before the end have no record.
         return {tp: end for tp, end in ends.items() if await self._consumer.position(tp) < end}
 
     async def _read_batch(self, ends: dict[TopicPartition, int]) -> bool:

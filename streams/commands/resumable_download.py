@@ -58,7 +58,7 @@ def download(
     try:
         retrying(_continue, url, part, size, report, silence_s)
         if sha256_of(part) != sha256 and resumed:
-            # The first part may be of another version of the file: start again, once.
+            # The bytes kept may belong to another version of the file: start again, once.
             part.unlink()
             retrying(_continue, url, part, size, report, silence_s)
     except _Interrupted as error:
@@ -88,7 +88,7 @@ def _continue(url: str, part: Path, size: int, report: Report, silence_s: float)
     if have == size and size > 0:
         return
     headers = {"User-Agent": "facestream", **({"Range": f"bytes={have}-"} if have else {})}
-    # The URLs are those of the manifest.
+    # The URL comes from the manifest.
     request = urllib.request.Request(url, headers=headers)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=silence_s) as answer:  # noqa: S310
@@ -111,7 +111,8 @@ def _continue(url: str, part: Path, size: int, report: Report, silence_s: float)
 def _receive(answer: HTTPResponse, part: Path, have: int, size: int, report: Report) -> None:
     with part.open("ab" if have else "wb") as out:
         report(have, size)
-        # read1 returns what is there; read would wait for a whole chunk, and lose it at a break.
+        # read1 returns the bytes available. read would wait for a whole chunk, and lose it when
+        # the connection breaks.
         while chunk := answer.read1(CHUNK_BYTES):
             have += len(chunk)
             if have > size:

@@ -13,7 +13,7 @@ from streams.config.section import Section
 
 def env_file() -> str:
     """Return the path of the file that holds further settings; it need not exist."""
-    return os.environ.get("ENV_FILE") or ".env"  # empty counts as unset, as everywhere
+    return os.environ.get("ENV_FILE") or ".env"  # empty counts as unset, as for every setting
 
 
 def names_env_file() -> bool:
@@ -38,8 +38,8 @@ def env_file_names() -> list[str]:
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Return a child process's environment: this process's own, overridden by ``settings``.
 
-    A setting with an empty value is removed: Faust reads variables of its own, and an empty one
-    does not count as unset there.
+    A setting with an empty value is removed: Faust reads some variables itself and does not treat
+    an empty one as unset.
     """
     environment = {**os.environ, **settings}
     return {name: value for name, value in environment.items() if value or name not in settings}

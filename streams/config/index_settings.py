@@ -10,7 +10,7 @@ from streams.config.section import HomePath, Section
 
 
 class IndexSettings(Section):
-    """Where the index is, and how its collections are created."""
+    """The place of the index, and the options of new collections."""
 
     qdrant_url: str | None = Field(
         None, description="URL of the Qdrant server. Unset: an embedded index in `QDRANT_PATH`."

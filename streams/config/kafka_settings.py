@@ -15,7 +15,7 @@ SASL_FIELDS = ("kafka_sasl_username", "kafka_sasl_password")
 
 
 class KafkaSettings(Section):
-    """How clients reach the brokers, and how topics are created."""
+    """Addresses and security of the brokers, and the options of new topics."""
 
     kafka_bootstrap_servers: str | None = Field(
         None,
@@ -118,7 +118,7 @@ class KafkaSettings(Section):
         protocol = self.kafka_security_protocol
         given = self._given(*SSL_FIELDS, *SASL_FIELDS)
         if given and "kafka_security_protocol" not in self.model_fields_set:
-            # An explicit PLAINTEXT may overrule credentials that the environment holds as well.
+            # An explicit PLAINTEXT is allowed beside credentials, and ignores them.
             raise ValueError(
                 f"{min(given).upper()} is set, but KAFKA_SECURITY_PROTOCOL is not; its default, "
                 "PLAINTEXT, would ignore it"

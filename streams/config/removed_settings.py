@@ -9,17 +9,17 @@ from dataclasses import dataclass
 
 from streams.config.environment import env_file, env_file_names, environment_names
 
-#: Name: what applies instead.
+#: By name: the value that applies now.
 REMOVED = {
-    "CIRCUIT_MIN_ATTEMPTS": "it is 20",
-    "CIRCUIT_WINDOW": "it is 100",
-    "HTTP_MAX_PENDING": "it is 16 for each thread; see INFERENCE_THREADS",
-    "INDEX_BATCH": "it is 64",
-    "KAFKA_FETCH_MAX_MB": "it is 1",
-    "KAFKA_LINGER_MS": "it is 0",
-    "KAFKA_REBALANCE_TIMEOUT_S": "it is DRAIN_TIMEOUT_S plus 40 s",
-    "MAX_IN_FLIGHT": "it is 64 for each thread; see INFERENCE_THREADS and MAX_IN_FLIGHT_MB",
-    "STOP_TIMEOUT_S": "it is DRAIN_TIMEOUT_S plus 20 s",
+    "CIRCUIT_MIN_ATTEMPTS": "its value is always 20",
+    "CIRCUIT_WINDOW": "its value is always 100",
+    "HTTP_MAX_PENDING": "its value is always 16 per thread; see INFERENCE_THREADS",
+    "INDEX_BATCH": "its value is always 64",
+    "KAFKA_FETCH_MAX_MB": "its value is always 1",
+    "KAFKA_LINGER_MS": "its value is always 0",
+    "KAFKA_REBALANCE_TIMEOUT_S": "its value is always DRAIN_TIMEOUT_S plus 40 s",
+    "MAX_IN_FLIGHT": "its value is always 64 per thread; see INFERENCE_THREADS, MAX_IN_FLIGHT_MB",
+    "STOP_TIMEOUT_S": "its value is always DRAIN_TIMEOUT_S plus 20 s",
 }
 
 

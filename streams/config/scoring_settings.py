@@ -10,7 +10,7 @@ from streams.config.section import Section
 
 
 class ScoringSettings(Section):
-    """How an event is answered."""
+    """The choice between real and simulated answers."""
 
     use_real_ml: bool = Field(
         True, description="Score with the models. Off: every event gets a simulated answer."

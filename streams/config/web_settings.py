@@ -8,7 +8,7 @@ from streams.config.section import Port, Ports, Section
 
 
 class WebSettings(Section):
-    """Where the worker's pages are served, to whom, and their limits."""
+    """Address, access and limits of the worker's pages."""
 
     api_token: SecretStr | None = Field(
         None,

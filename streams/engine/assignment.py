@@ -53,7 +53,7 @@ class Assignment:
     def is_leaving(self) -> bool:
         """Whether work should be left for the partitions' next owners.
 
-        Faust's ``rebalancing`` does not tell: it stays true for a while after a new assignment.
+        Faust's ``rebalancing`` cannot be used: it stays true for a while after a new assignment.
         """
         return self._draining or self._engine.stopping
 

@@ -14,8 +14,8 @@ that the log skips. Compaction, retention and transaction markers leave such hol
 
 After a rebalance, reading starts at the committed offsets. Faust does not seek in a partition that
 has none yet, although it has dropped the events that it had read from there. It also seeks while
-the late end of an earlier rebalance may still deliver events. Both lose events (measured: a young
-group with a backlog, workers joining one after the other).
+the late end of an earlier rebalance may still deliver events. Both lose events (measured: a new
+consumer group with a backlog, which workers join one after the other).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from streams.engine.interface import Partition
 
 #: How often a waiting poll checks whether partitions were assigned or the worker stops.
 ROOM_CHECK_S = 1.0
-#: Largest fetch response, and so the memory of records that wait for room in the windows. A larger
-#: record comes alone.
+#: Largest fetch response. It bounds the memory of records that wait for room in the windows. A
+#: larger record is fetched alone.
 FETCH_MAX_BYTES = 1024 * 1024
 
 

@@ -3,12 +3,12 @@
 Faust waits for each delivery and for the end of the flow at once, through four tasks that it
 creates and cancels for every record. Nearly every delivery finishes at its first step, because the
 queue has room, so the four tasks cost more than all else that Faust does with a record (measured:
-0.3 ms of CPU an event, which passes two topics). ``PromptDelivery`` takes the first step directly
+0.3 ms of CPU per event, which passes two topics). ``PromptDelivery`` takes the first step directly
 and falls back to Faust's way only when a delivery has to wait.
 
 It also fetches more records only when the agents have taken the previous ones. Otherwise several
 polls pile up in the queues before a full window can stop them (measured: 210 events too many, at
-64 records a poll).
+64 records per poll).
 """
 
 from __future__ import annotations

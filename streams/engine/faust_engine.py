@@ -55,8 +55,8 @@ class FaustEngine:
     async def send(self, message: Outgoing) -> None:
         """See ``Engine``.
 
-        This calls Faust's producer directly: ``Topic.send`` costs as much CPU again, for
-        serialisers that pass bytes through and a future that nothing reads.
+        This calls Faust's producer directly: ``Topic.send`` doubles the CPU cost, for serialisers
+        that pass bytes through and a future that is never read.
         """
         producer = await self._app.maybe_start_producer()
         try:
@@ -64,7 +64,7 @@ class FaustEngine:
                 message.topic, message.key, message.value, None, None, list(message.headers)
             )
         except ProducerSendError as error:
-            # Faust wraps what aiokafka refuses at once: too large, or no metadata.
+            # Faust wraps the errors that aiokafka raises at once: too large, or no metadata.
             raise (error.__cause__ or error) from None
         # The future is shared with the rest of the producer's batch. Waiting for a set of one keeps
         # a time-out from cancelling it.

@@ -16,11 +16,11 @@ from streams.messages import Outgoing
 
 log = structlog.get_logger(__name__)
 
-#: One attempt at having a message acknowledged.
+#: Time-out of one attempt to send a message, its ack included.
 ATTEMPT_TIMEOUT_S = 12.0
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 5.0
-#: After this long without an ack the worker stops, and leaves the event to another one.
+#: After this long without an ack the worker stops and leaves the event to another worker.
 GIVE_UP_AFTER_S = 300.0
 
 
@@ -60,8 +60,8 @@ class Publisher:
         Raises ``Abandoned`` when the worker stops or rebalances meanwhile, ``UnpublishableMessage``
         for a message that no retry can help, ``PublishingFailed`` after ``GIVE_UP_AFTER_S``.
         """
-        # All sizes are checked before any message is sent: an answer is published whole or not at
-        # all, and never half of it beside a dead letter.
+        # All sizes are checked before any message is sent: an answer is published as a whole or
+        # not at all, so that half an answer never appears next to a dead letter.
         for message in messages:
             limit = self._max_bytes(message.topic) if self._max_bytes else None
             if limit is not None and message.size > limit:

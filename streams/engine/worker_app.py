@@ -1,7 +1,7 @@
 """The Faust app of a worker: its start, its drain before a rebalance, and its stop.
 
-The settings below that differ from Faust's defaults, and why, are measured: Faust's defaults for
-acks, drain and flow lose events in some orders of events (see ``in_flight.py``).
+The settings below differ from Faust's defaults where measurements showed a reason: the defaults for
+acks, drain and flow control lose events in some orders of events (see ``in_flight.py``).
 """
 
 from __future__ import annotations
@@ -202,10 +202,10 @@ def faust_options(settings: Settings) -> dict[str, object]:
         "broker_request_timeout": max(40.0, settings.kafka_session_timeout_s * 2),
         "consumer_auto_offset_reset": "earliest",
         # Bytes of one partition in a fetch. Records fetched ahead of the windows take memory, and
-        # small fetches cost the broker more. A larger record comes alone.
+        # small fetches cost the broker more. A larger record is fetched alone.
         "consumer_max_fetch_size": 1024 * 1024,
         "producer_acks": -1,
-        # Under load messages are batched without it; a single answer is sent at once.
+        # Without a linger, messages are still batched under load, and a single one is sent at once.
         "producer_linger": 0.0,
         "producer_request_timeout": 10.0,
         "producer_max_request_size": largest_dead_letter(settings) + HEADER_ROOM,

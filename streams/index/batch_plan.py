@@ -25,13 +25,13 @@ class BatchPlan:
     number of faces that the event had within the batch. ``gone``: the events without faces, which
     concern every collection.
 
-    A point whose index is at or beyond that number is left over from an earlier delivery of its
-    event and is removed. Left-over points are looked up in two steps, because nearly every event is
-    new to the index: first the ids of the event's own faces and ``FIRST_LOOK`` more; only when one
-    of these exists, all ids that the event may have.
+    A point whose face index is not below the event's ``fewest`` is left over from an earlier
+    delivery and is removed. Left-over points are looked up in two steps, because nearly every event
+    is new to the index: first the ids of the event's own faces and ``FIRST_LOOK`` more; only when
+    one of these exists, all ids that the event may have.
 
     The first look misses a left-over point with a higher index when its event has no point below
-    that. Three faults in a row lead there: the first faces of an event are not acknowledged, while
+    that. That takes three faults in a row: the first faces of an event are not acknowledged, while
     one at least ``FIRST_LOOK`` after them is, and is indexed; the worker dies before it sends the
     others again; and the event, delivered again, now has too few faces for that point to be looked
     up. The point then stays in the index.

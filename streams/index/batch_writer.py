@@ -31,7 +31,7 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0
 #: The longest pause that a server may ask for; a broken proxy may ask for hours.
 LONGEST_ASKED_S = 30.0
-#: The longest part of a pause without a call of ``on_wait``.
+#: The longest time between two calls of ``on_wait`` during a pause.
 LONGEST_SILENCE_S = 5.0
 #: How often ``on_wait`` is called while the index opens.
 OPENING_POLL_S = 0.1

@@ -8,7 +8,7 @@ from streams.index.model_contract import ModelContract
 from streams.index.points import JSON, FacePoint, GoneFaces
 
 #: The models' verdicts that a picture has no usable face. The event's points are removed.
-#: Other reasons say nothing about the picture, and leave what an earlier delivery indexed.
+#: Other reasons say nothing about the picture, and leave points of an earlier delivery.
 NO_FACES = frozenset({FallbackReason.NO_FACE, FallbackReason.LOW_CONFIDENCE})
 
 

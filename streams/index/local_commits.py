@@ -1,6 +1,6 @@
 """One commit for each batch in an embedded index's sqlite file.
 
-qdrant-client's local mode commits each point of a batch on its own, with disk flushes: 2 ms apiece.
+qdrant-client's local mode commits each point of a batch on its own, with disk flushes: 2 ms each.
 The connection is a private member of the client. Where it is not found, for example after an
 upgrade, the index is slower and just as correct.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def commit_in_batches(client: QdrantClient, collection: str) -> None:
     """Let a local collection commit and flush once for all that is written in ``one_commit``.
 
-    A commit survives kill -9, and a power cut when the disk keeps its promises.
+    A commit survives kill -9, and a power cut if the disk honours flushes.
     """
     stored = _stored(client, collection)
     connection = getattr(stored, "storage", None)
@@ -36,15 +36,16 @@ def one_commit(client: QdrantClient, collection: str) -> Iterator[None]:
     """Commit all that the block writes to a local collection at its end, or nothing.
 
     Use it for upserts only: after a failure the client still has the points in memory, and a second
-    try writes them again. A point that it removed from memory it would not find again. Does nothing
-    for a server.
+    try writes them again. A deleted point has gone from memory, so a second try would leave it in
+    the file. Does nothing for a server.
     """
     stored = _stored(client, collection)
     connection = getattr(stored, "storage", None)
     if not isinstance(connection, _Batching):
         yield
         return
-    # Rows of older client versions, which the client forgets as soon as it has replaced them.
+    # Rows of older client versions: the client forgets them once it has replaced them, so a
+    # rollback restores the list.
     older = dict(stored._legacy_keys) if hasattr(stored, "_legacy_keys") else {}
     try:
         with connection.batch():

@@ -23,7 +23,7 @@ _SERVER_THREADS = 4
 
 
 class VectorIndex:
-    """Faces by their embeddings, opened by ``open``. Tasks may share it.
+    """The indexed faces, searched by embedding. Created by ``open``; tasks may share it.
 
     Cancelling a call does not stop the work that its thread has begun; every call may be repeated.
     """

@@ -4,8 +4,8 @@ Only attempts that tell whether the models work are recorded: those that scored,
 failed or took too long. While the circuit is open only a probe with a built-in picture is scored,
 so that no user's event is used to find out whether the models work again.
 
-This is our own code because the well-kept asyncio libraries count failures in a row, and all of
-them send live calls through as probes.
+No library is used: the maintained asyncio libraries count consecutive failures, and all of them use
+live calls as probes.
 """
 
 from __future__ import annotations

@@ -240,13 +240,13 @@ class InferencePool:
         except ModelsError as error:
             end, at_once = partial(attempt.end, None, error), True
         except BaseException as error:
-            # A bug that this picture triggers. Raised as it is, it would stop one worker after the
-            # other that is given the picture.
+            # A bug that this picture triggers. Raised unchanged, it would stop every worker that
+            # receives the picture, one after the other.
             log.exception("scoring raised an unexpected error")
             failure = InferenceFailed("pipeline", f"{type(error).__name__}: {error}")
             end, at_once = partial(attempt.end, None, failure), True
         self._results.add(end, batch_size=0 if at_once else self.waiting)
-        del end  # it holds the result, and with an error its frames and the picture
+        del end  # it holds the result, or an error with its frames and the picture
 
     async def _watch(self, results: ResultBatches) -> None:
         while True:

@@ -35,9 +35,9 @@ class ResultBatches:
         self._closed = False
 
     def add(self, deliver: Callable[[], None], *, batch_size: int) -> None:
-        """Have ``deliver`` called on the loop, as soon as ``batch_size`` callbacks are collected.
+        """Collect a callback; ``deliver`` runs on the loop once ``batch_size`` are collected.
 
-        From any thread. Fewer callbacks are delivered by ``deliver_late``.
+        May be called from any thread. ``deliver_late`` delivers fewer callbacks.
         """
         with self._lock:
             if not self._collected:
@@ -45,7 +45,7 @@ class ResultBatches:
             self._collected.append(deliver)
             due = self._closed or len(self._collected) >= min(batch_size, MAX_BATCH)
         if due:
-            # A worker that has stopped has no loop any more, and no one waits for its results.
+            # After the worker has stopped there is no loop, and no caller waits for a result.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.deliver)
 
@@ -65,7 +65,7 @@ class ResultBatches:
                 log.exception("a result could not be delivered")
 
     def close(self) -> None:
-        """Deliver what is collected, and from now on every result at once; on the loop."""
+        """Deliver the collected results, and every later one at once; call this on the loop."""
         with self._lock:
             self._closed = True
         self.deliver()

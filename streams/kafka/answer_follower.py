@@ -107,7 +107,7 @@ class AnswerFollower:
         """Start a consumer at the end of every partition.
 
         ``position`` returns when the broker has reported the end. The embedded broker reports the
-        begin of its last batch instead; that batch is read again, which does no harm.
+        start of its last batch instead; that batch is read again, which does no harm.
         """
         consumer = AIOKafkaConsumer(
             *self._topics,

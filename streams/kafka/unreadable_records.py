@@ -2,8 +2,8 @@
 
 aiokafka raises while it decodes a fetched batch of records: for a header name that is not UTF-8
 (Kafka's own clients replace such characters), an unknown compression codec, contradictory lengths,
-a wrong checksum. The consumer stays in front of that batch, so the worker stops there, and so does
-the next worker that is assigned the partition.
+a wrong checksum. The consumer cannot advance past that batch, so the worker stops there, and so
+does the next worker that is assigned the partition.
 
 ``install`` replaces two classes of aiokafka, for all consumers of the process. The same compiled
 code decodes sound batches. When it fails,

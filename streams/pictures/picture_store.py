@@ -1,6 +1,6 @@
 """The picture store: fetches the picture that an ``image_uri`` (a claim check) points to.
 
-Only places that the settings list are allowed. Files are read by ``file_fetch``, http(s) by
+Only places listed in the settings are allowed. Files are read by ``file_fetch``, http(s) by
 ``http_fetch``, and every other scheme (s3, gs, abfs, memory …) by fsspec.
 """
 

@@ -17,8 +17,9 @@ def die(error: Exception) -> NoReturn:
     """Print why the worker cannot start, and end the process.
 
     Nothing is drained: events that the worker holds are not acknowledged and are read again by
-    another one (an index that was away may turn out, once it is back, to belong to other models).
-    Stopping through Faust would bury the message under a traceback from every service.
+    another worker. This can happen late: an index that comes back after an outage may belong to
+    other models. Stopping through Faust would bury the message under a traceback from every
+    service.
     """
     print(f"facestream cannot start: {error}", file=sys.__stderr__, flush=True)
     os._exit(EXIT_CANNOT_START)

@@ -1,4 +1,4 @@
-"""How the process keeps memory: tuned for large blocks that come and go.
+"""The heap of the process: glibc tuned for large blocks that come and go.
 
 glibc adapts its thresholds: after a large block was freed, it takes the next block of that size
 from its heaps, which then fragment. Loading the models leaves 30 MB of holes that are never

@@ -134,7 +134,7 @@ class Scorer:
     ) -> Scored:
         handling.finish("real_ml", "success")
         handling.record_stages_ms(scored.timings_ms)
-        # A line for each event would cost more than its JSON, so this is a debug line.
+        # A debug line: one line per event costs more CPU than the event's JSON.
         log.debug("event scored", faces=len(scored.faces), **handling.fields)
         timings = Timings(
             queued=handling.milliseconds("queued"),

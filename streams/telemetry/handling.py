@@ -18,9 +18,9 @@ from streams.telemetry.metrics import Metrics, Operation, Outcome, Stage, Tried
 
 log = structlog.get_logger(__name__)
 
-#: Reasons for which many events fall back together: a setting, or an open circuit. A log line for
-#: each would come at the rate of the events, so those lines are debug lines. Counters and headers
-#: hold the same facts.
+#: Reasons for which many events fall back together: a setting, or an open circuit. They would
+#: write one log line per event, so those lines are debug lines. Counters and headers hold the same
+#: facts.
 BULK_REASONS = frozenset(
     {
         FallbackReason.REAL_ML_DISABLED,
@@ -31,7 +31,7 @@ BULK_REASONS = frozenset(
 
 
 class Handling:
-    """What happened to one event so far."""
+    """The record of one event's handling so far."""
 
     def __init__(self, incoming: Incoming, metrics: Metrics) -> None:
         self.attempts = 0
@@ -40,7 +40,7 @@ class Handling:
             "partition": incoming.partition,
             "offset": incoming.offset,
         }
-        """What a log line about the event says besides its message."""
+        """The fields of every log line about the event."""
         self.stages: dict[str, float] = {}
         """Seconds spent in each stage."""
         self.outcomes: dict[Operation, Outcome] = {}

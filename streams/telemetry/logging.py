@@ -15,11 +15,11 @@ import structlog
 
 from streams.config.settings import Settings
 
-#: Libraries whose info lines are of no use to an operator.
+#: Libraries whose info lines do not help an operator.
 QUIET = ("aiokafka", "faust", "mode", "asyncio", "httpx", "httpcore", "qdrant_client", "aiohttp")
 
 REPEAT_AFTER_S = 10.0
-#: Most remembered templates. A library that formats its messages itself has no end of them.
+#: Limit of remembered templates: a library that formats its own messages has unlimited ones.
 MAX_TEMPLATES = 1000
 
 
@@ -38,7 +38,7 @@ class RateLimitedLibraries(logging.Filter):
         library = record.name.partition(".")[0]
         if library not in QUIET:
             return True
-        # By its template: the formatted message differs in ids and addresses.
+        # Keyed by the template: the formatted message differs in ids and addresses.
         line = (record.name, str(record.msg)[:200])
         now = time.monotonic()
         if now - self._last.get(line, -REPEAT_AFTER_S) < REPEAT_AFTER_S:

@@ -39,7 +39,7 @@ Stage = Literal[
 #: States of the circuit breaker (``inference/circuit.py``).
 CIRCUIT_STATES = ("closed", "open", "half_open")
 
-#: Reasons that are failures of the service. The others lie in the picture, its sender or a setting.
+#: Reasons that are failures of the service. The others come from the picture, sender or setting.
 FAILURES = frozenset(
     {
         FallbackReason.INFERENCE_FAILED,
@@ -102,7 +102,7 @@ class Metrics:
 
     def _create_circuit_metrics(self) -> None:
         changes = self._counter(
-            "circuit_changes", "Times that the circuit breaker has come to a state.", "state"
+            "circuit_changes", "Changes of the circuit breaker's state, by new state.", "state"
         )
         self._circuit_changes = {state: changes.labels(state) for state in CIRCUIT_STATES}
         circuit = Gauge(
@@ -125,13 +125,13 @@ class Metrics:
         self._stages = {stage: stages.labels(stage) for stage in get_args(Stage)}
         self._index_writes = Histogram(
             "facestream_index_write_duration_seconds",
-            "Time that one write of a batch to the index took.",
+            "Time of one batch write to the index.",
             buckets=INDEX_BUCKETS,
             registry=self.registry,
         )
         self._loop_lag = Histogram(
             "facestream_event_loop_lag_seconds",
-            "How much later than asked the event loop woke up.",
+            "Delay of a timer on the event loop.",
             buckets=LOOP_BUCKETS,
             registry=self.registry,
         )

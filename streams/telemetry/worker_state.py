@@ -75,7 +75,9 @@ class WorkerState(Collector):
             "broker_reachable", "1 when the broker answered last.", self._progress.broker_answers
         )
         yield _value(
-            "assigned_partitions", "Partitions of this worker.", self._assignment.partitions
+            "assigned_partitions",
+            "Partitions assigned to this worker.",
+            self._assignment.partitions,
         )
         yield _value(
             "circuit_success_ratio",
@@ -87,7 +89,7 @@ class WorkerState(Collector):
         events = _gauge("in_flight_events", "Events held, read and not yet acknowledged.", "topic")
         size = _gauge("in_flight_bytes", "Bytes of the events held.", "topic")
         full = _gauge("in_flight_full", "1 while the window is full: back-pressure.", "topic")
-        stalled = _gauge("stalled", "1 when there is work and nothing gets finished.", "topic")
+        stalled = _gauge("stalled", "1 when there is work and no event finishes.", "topic")
         stalls = self._progress.stalled()
         for window in self._assignment.windows:
             events.add_metric([window.topic], window.state.held)

@@ -29,7 +29,7 @@ from streams.web.request_body import read_body
 
 T = TypeVar("T")
 
-#: What the pool needs at most to end an inference that is late.
+#: The longest time that the pool takes to end a late inference.
 GRACE_S = 1.0
 
 

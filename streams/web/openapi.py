@@ -87,7 +87,7 @@ def openapi_document() -> Json:
                 "token": {"type": "http", "scheme": "bearer", "description": "API_TOKEN"}
             },
         },
-        # Either of the two: without API_TOKEN a worker asks for no token.
+        # No token, or one: a worker without API_TOKEN requires none.
         "security": [{}, {"token": []}],
     }
 
@@ -202,7 +202,7 @@ def _components() -> Json:
     return dict(sorted(schemas.items()))
 
 
-#: A format of this project: tests that generate requests find by it where a picture belongs.
+#: A custom format: tests that generate requests use it to find the fields that hold a picture.
 PICTURE: Json = {"format": "picture-base64"}
 
 

@@ -70,8 +70,8 @@ def test_a_removed_setting_is_reported_with_its_source_and_replacement(
         (one.source, one.name) for one in found
     ]
     assert "DRAIN_TIMEOUT_S plus 20 s" in found[0].instead
-    assert str(RemovedSetting(".env", "INDEX_BATCH", "it is 64")) == (
-        ".env: INDEX_BATCH was removed and has no effect; it is 64"
+    assert str(RemovedSetting(".env", "INDEX_BATCH", "its value is always 64")) == (
+        ".env: INDEX_BATCH was removed and has no effect; its value is always 64"
     )
 
 
@@ -128,7 +128,7 @@ async def test_a_worker_warns_at_start(monkeypatch: pytest.MonkeyPatch, tmp_path
         unknown["name"],
         unknown["nearest"],
     )
-    assert ("warning", "environment", "CIRCUIT_WINDOW", "it is 100") == (
+    assert ("warning", "environment", "CIRCUIT_WINDOW", "its value is always 100") == (
         removed["level"],
         removed["source"],
         removed["name"],
@@ -163,4 +163,4 @@ def test_a_command_warns_on_standard_error(
         ".env: USE_REAL_M is not a setting and has no effect; did you mean USE_REAL_ML?"
         in printed.err
     )
-    assert ".env: INDEX_BATCH was removed and has no effect; it is 64" in printed.err
+    assert ".env: INDEX_BATCH was removed and has no effect; its value is always 64" in printed.err
