@@ -1,4 +1,4 @@
-"""simulated-fallback → scored-face, marked simulated."""
+"""Answers dead letters: ``simulated-fallback`` → ``scored-face``, marked simulated."""
 
 from __future__ import annotations
 

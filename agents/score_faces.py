@@ -1,4 +1,4 @@
-"""image-submitted → scored-face, or simulated-fallback."""
+"""Scores pictures: ``image-submitted`` → ``scored-face``, or ``simulated-fallback``."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from streams.engine.delivery import PromptDelivery
 from streams.engine.interface import Partition
 
-#: How often a waiting poll checks whether partitions were assigned or the worker stops.
+#: Interval at which a waiting poll checks whether partitions were assigned or the worker stops.
 ROOM_CHECK_S = 1.0
 #: Largest fetch response. It bounds the memory of records that wait for room in the windows. A
 #: larger record is fetched alone.

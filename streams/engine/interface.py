@@ -29,19 +29,19 @@ class Message(Protocol):
 
     @property
     def offset(self) -> int:
-        """Its place in the partition."""
+        """The message's place in the partition."""
 
     @property
     def key(self) -> bytes | None:
-        """Its key, as published."""
+        """The key, as published."""
 
     @property
     def value(self) -> bytes | None:
-        """Its value, as published."""
+        """The value, as published."""
 
     @property
     def headers(self) -> Headers | Mapping[str, bytes | None] | None:
-        """Its headers. Faust gives a sequence, a mapping or None."""
+        """The headers. Faust gives a sequence, a mapping or None."""
 
     @property
     def timestamp(self) -> float:

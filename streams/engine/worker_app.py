@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 #: Longer than any outage: a worker that polls late because it is full must not leave its group.
 NEVER_S = 7 * 24 * 3600
 
-#: How long a worker that crashed may take to leave.
+#: The longest time that the stop of a crashed worker may take.
 AFTER_CRASH_S = 5.0
 
 

@@ -11,10 +11,10 @@ from streams.index.errors import IndexRejected
 from streams.index.points import FacePoint, GoneFaces
 
 MAX_FACES = 64
-"""Most faces of one event; bounds the search for an event's left-over points."""
+"""The most faces of one event; bounds the search for an event's left-over points."""
 
 FIRST_LOOK = 4
-"""How many ids beyond an event's own faces are always looked up; see ``BatchPlan``."""
+"""Ids beyond an event's own faces that are always looked up; see ``BatchPlan``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from streams.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-#: How long the first change of a batch waits for others: a write costs as much as several points.
+#: The wait of a batch's first change for others: a write costs as much as several points.
 LINGER_S = 0.05
 #: Most changes in one write.
 LARGEST_BATCH = 64
@@ -33,7 +33,7 @@ LONGEST_WAIT_S = 10.0
 LONGEST_ASKED_S = 30.0
 #: The longest time between two calls of ``on_wait`` during a pause.
 LONGEST_SILENCE_S = 5.0
-#: How often ``on_wait`` is called while the index opens.
+#: Interval between calls of ``on_wait`` while the index opens.
 OPENING_POLL_S = 0.1
 
 

@@ -1,6 +1,6 @@
 """The lock on the folder of an embedded index: one process at a time.
 
-qdrant-client has a lock of its own, but takes it only after it has read the whole index and written
+qdrant-client has its own lock, but takes it only after it has read the whole index and written
 the first file of a new folder. This lock is taken before that, and names the process that holds it.
 """
 

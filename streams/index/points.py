@@ -20,7 +20,7 @@ class FacePoint:
 
     ``face_id``: a UUID. ``face_count``: the number of faces of the event. ``vector``: the
     embedding. ``contract``: the models that made it; they choose the collection. ``payload``: what
-    is stored with the point, beside the fields that ``stored_payload`` adds.
+    is stored with the point, besides the fields that ``stored_payload`` adds.
     """
 
     face_id: str

@@ -21,7 +21,7 @@ class Attempt:
     def __init__(self) -> None:
         self.cancellation = Cancellation()
         self.started: float | None = None
-        """When a thread took it up (``time.monotonic``)."""
+        """Time at which a thread took it up (``time.monotonic``)."""
         self.timed_out = False
         self._result: asyncio.Future[Any] | None = asyncio.get_running_loop().create_future()
 

@@ -1,7 +1,7 @@
 """Delivers the results of threads to the event loop in batches.
 
 An event loop that wakes for a single result finds the CPU caches full of picture data, and its work
-for that result costs twice as much as in a batch (measured: 2.0 ms of CPU an event against 1.1). So
+for that result costs twice as much as in a batch (measured: 2.0 ms of CPU per event, not 1.1). So
 while attempts queue for a thread, results wait for each other, as many as there are attempts in the
 queue. With an empty queue, results are delivered at once.
 """
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 #: Most results in a batch.
 MAX_BATCH = 16
-#: How long a result waits for others at most.
+#: The longest time that a result waits for others.
 MAX_WAIT_S = 0.2
 
 

@@ -1,4 +1,4 @@
-"""How clients connect to Kafka: addresses, security, and waiting for a broker at start."""
+"""Connections to Kafka: addresses, security, and waiting for a broker at start."""
 
 from __future__ import annotations
 

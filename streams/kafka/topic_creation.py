@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 TOPIC_ALREADY_EXISTS = 36
 
-#: How long to wait until all partitions have a leader. The start continues after it: a partition
+#: The longest wait for all partitions to have a leader. The start continues after it: a partition
 #: may have none for longer while a broker is down.
 LEADERS_WITHIN_S = 10.0
 

@@ -119,7 +119,7 @@ class LenientRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafk
         """Yield what can be read of the current batch, then the records of the next ones."""
         batch, rest = self._records.split()
         is_sound = _has_valid_checksum(batch)
-        # The broker sent the batch for the requested offset, whatever the batch claims.
+        # The broker sent the batch for the requested offset, even if the batch claims another.
         end = max(_end_of(batch, is_sound=is_sound), self._requested + 1)
         where = {"topic": self._tp.topic, "partition": self._tp.partition}
         try:

@@ -70,7 +70,7 @@ class EmbeddedBroker:
                 stdin=subprocess.DEVNULL,
                 stdout=output or subprocess.DEVNULL,
                 stderr=subprocess.STDOUT,
-                # A process group of its own: Ctrl-C must not stop the broker before the worker,
+                # A separate process group: Ctrl-C must not stop the broker before the worker,
                 # which still has to publish and commit.
                 start_new_session=True,
                 preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no lock

@@ -2,7 +2,7 @@
 
 fsspec's http file system follows redirects, resolves names itself and reads whole bodies. Here no
 redirect is followed, the checked address is the one connected to (so DNS rebinding fails), no proxy
-of the environment is used, and the body is read up to the limit whatever its headers say.
+of the environment is used, and the body is read up to the limit, regardless of its headers.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from streams.errors import Abandoned
 
-#: How often a waiting fetch checks whether the worker is leaving.
+#: Interval at which a waiting fetch checks whether the worker is leaving.
 CHECK_EVERY_S = 0.1
 
 

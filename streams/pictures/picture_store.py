@@ -60,7 +60,7 @@ class PictureStore:
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._http = HttpImages(max_bytes, resolve)
-        # Threads of its own: a mount that hangs must not block the rest of the worker.
+        # Separate threads: a mount that hangs must not block the rest of the worker.
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="image-store")
 
     async def fetch(self, uri: str) -> bytes:

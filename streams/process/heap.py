@@ -28,7 +28,7 @@ SCORING = 8 * MB
 #: 2 MB and was no faster.
 ARENAS = 2
 
-#: How often free memory is returned. It takes a few milliseconds in a thread.
+#: Interval at which free memory is returned, which takes a few milliseconds in a thread.
 TRIM_EVERY_S = 2.0
 
 

@@ -44,9 +44,9 @@ class Handling:
         self.stages: dict[str, float] = {}
         """Seconds spent in each stage."""
         self.outcomes: dict[Operation, Outcome] = {}
-        """How each operation on the event ended."""
+        """The outcome of each operation on the event."""
         self.reason: FallbackReason | None = None
-        """Why the event fell back, if it did."""
+        """The reason why the event fell back; None if it did not."""
         self._published_at = incoming.timestamp
         self._metrics = metrics
 

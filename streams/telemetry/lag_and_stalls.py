@@ -1,7 +1,7 @@
 """Is the worker making progress? Lag and stalls, sampled for health pages and metrics.
 
 A topic is stalled when it has work (events held, or records not fetched yet) and finished nothing
-for ``STALLED_AFTER_S``. Waiting for a dependency that is away (index, broker, picture store) or for
+for ``STALLED_AFTER_S``. Waiting for an unavailable dependency (index, broker, picture store) or for
 the next attempt at an inference is not a stall: a restart would not help, and the event's attempts
 would start again from the first.
 """

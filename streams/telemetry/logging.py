@@ -26,7 +26,7 @@ MAX_TEMPLATES = 1000
 class RateLimitedLibraries(logging.Filter):
     """Passes each line of a library once in ``REPEAT_AFTER_S``.
 
-    While the broker is away, aiokafka writes a hundred lines a second that differ only in numbers.
+    Without a broker, aiokafka writes a hundred lines per second that differ only in numbers.
     """
 
     def __init__(self) -> None:

@@ -39,7 +39,7 @@ class DetectAndEmbedPages:
     def __init__(self, runtime: Runtime, intake: Intake) -> None:
         self._runtime = runtime
         self._intake = intake
-        # How long a request waits for a thread; the older clients' own time-out is the same.
+        # The longest wait for a thread; the older clients have the same time-out.
         self._max_wait_s = runtime.settings.ml_service_timeout / 1000
 
     async def detect_face(self, request: web.Request) -> web.Response:

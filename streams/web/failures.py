@@ -93,7 +93,7 @@ async def api_failures(request: web.Request, handler: Handler) -> web.StreamResp
 
 @web.middleware
 async def index_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer errors below ``/index``: 400 for a wrong query, 503 while the index is away."""
+    """Answer errors below ``/index``: 400 for a wrong query, 503 while the index is unavailable."""
     if not request.path.startswith(INDEX):
         return await handler(request)
     try:

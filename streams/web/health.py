@@ -37,7 +37,7 @@ class HealthPages:
         """Answer 200 when events are scored and answered, else 503; the body names each part.
 
         Ready means: the models are warm (one real inference was done), the broker answers,
-        partitions are assigned, and no topic is stalled. With the index away the answer is 200 and
+        partitions are assigned, and no topic is stalled. Without the index the answer is 200 and
         "degraded": faces are scored and answered now, and indexed when the index is back.
         """
         runtime = self._runtime
@@ -75,7 +75,7 @@ class HealthPages:
 class IndexPing:
     """Pings the index, one ping at a time, and waits at most ``timeout_s`` for its answer.
 
-    An index that hangs counts as away. It blocks one thread meanwhile, however many probes come.
+    An index that hangs counts as unavailable. It blocks one thread, however many probes arrive.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class ScorePage:
             except NotScored as error:
                 raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"not scored: {error}") from None
             except FollowingFailed:
-                faces = None  # the event is published all the same, and will be answered
+                faces = None  # the event is published, and will be answered
         if faces is None:
             return record_answer(_pending(awaited), HTTPStatus.ACCEPTED)
         return self._scored(faces)
