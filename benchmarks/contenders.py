@@ -136,7 +136,7 @@ async def consumed(
 
     First they warm up, until models, index and group are ready. Then the topic is filled at once.
     Answers count from the end of a burst on: time until the last answer, CPU until ``finished``
-    returns, which waits until that many faces are in the index.
+    returns, which waits until the given number of faces is in the index.
     """
     async with (
         TopicFiller(bench, load.set, binary=binary) as filler,
