@@ -14,6 +14,7 @@ from streams.index.batch_writer import BatchWriter
 from streams.index.errors import IndexRejected
 from streams.index.face_changes import change_for
 from streams.messages import Incoming, Outgoing
+from streams.telemetry.handling import Handling
 from streams.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -40,28 +41,30 @@ class Indexer:
 
         Raises ``Abandoned`` when the worker leaves while the index is unavailable.
         """
+        handling = Handling(incoming, self._metrics)
         try:
-            change = change_for(decode_scored_face(incoming.value))
+            face = decode_scored_face(incoming.value)
         except InvalidEvent as error:
-            await self._reject(incoming, f"not a scored-face event: {error}")
+            await self._reject(incoming, f"not a scored-face event: {error}", handling)
             return
+        handling.identify(face.event_id, face.user_id)
+        change = change_for(face)
         if change is None:
             return
         try:
             await self._writer.write(change)
-            self._metrics.operation("index", "success")
+            handling.finish("index", "success")
         except IndexRejected as error:
-            await self._reject(incoming, f"rejected by the index: {error}")
+            await self._reject(incoming, f"rejected by the index: {error}", handling)
 
-    async def _reject(self, incoming: Incoming, detail: str) -> None:
+    async def _reject(self, incoming: Incoming, detail: str, handling: Handling) -> None:
         log.error(
             "a face cannot be indexed; its event goes to the fallback topic",
             detail=detail,
-            partition=incoming.partition,
-            offset=incoming.offset,
+            **handling.fields,
         )
         failure = Failure(FallbackReason.INVALID_EVENT, detail)
-        self._metrics.operation("index", "rejected")
-        self._metrics.fallback(failure.reason)
+        handling.finish("index", "rejected")
+        handling.record_fallback(failure.reason)
         letter = fallback_message(incoming, failure, self._fallback_topic)
         await publish_dead_letter(self._publish, letter, incoming)

@@ -103,7 +103,11 @@ class Handling:
 
     def fall_back(self, reason: FallbackReason, detail: str) -> None:
         """Record, count and log that the event goes to the fallback topic."""
-        self.reason = reason
         write = log.debug if reason in BULK_REASONS else log.info
         write("event falls back", reason=reason.value, detail=detail, **self.fields)
+        self.record_fallback(reason)
+
+    def record_fallback(self, reason: FallbackReason) -> None:
+        """Record and count that the event goes to the fallback topic."""
+        self.reason = reason
         self._metrics.fallback(reason)
