@@ -13,9 +13,17 @@ from schemas.image_submitted import ImageSubmitted
 from streams.config.settings import load_settings
 from streams.dead_letters import Failure
 from streams.errors import Abandoned
-from streams.scoring.outcome import FellBack
+from streams.inference.circuit import Circuit
+from streams.inference.pool import InferencePool
+from streams.scoring.outcome import FellBack, Scored
+from streams.scoring.scorer import Scorer
+from streams.scoring.shadow import ShadowScorer
 from streams.telemetry.handling import Handling
+from streams.telemetry.metrics import Metrics
+from tests.fakes import FakeImages
+from tests.metrics_page import series_of
 from tests.streams.scoring.scoring_parts import Scoring, as_message, image_event, open_circuit
+from tools.pictures import portrait_bytes
 
 
 async def outcome_of(one: Scoring, event: ImageSubmitted) -> FellBack:
@@ -79,3 +87,35 @@ async def test_a_shadow_that_a_stop_cuts_off_is_abandoned(
     outcome = FellBack(Failure(FallbackReason.ROLLED_OUT_TO_SIMULATED, "detail"), event)
     with pytest.raises(Abandoned):
         await one.shadow(leaving=True).messages(outcome, message, Handling(message, one.metrics))
+
+
+async def test_real_scores_and_shadows_are_counted_and_timed(pool: InferencePool) -> None:
+    """The record of the handling and the metrics agree."""
+    event = image_event().model_copy(update={"image": portrait_bytes()})
+    message = as_message(event)
+    metrics = Metrics()
+    scorer = Scorer(
+        load_settings(),
+        pool,
+        FakeImages(),
+        circuit=Circuit(threshold=0, window=1, minimum=1),
+        is_leaving=lambda: False,
+    )
+    handling = Handling(message, metrics)
+    assert isinstance(await scorer.score(message, handling), Scored)
+    assert handling.outcomes == {"real_ml": "success"}
+    assert {"decode", "detect", "align", "embed"} <= set(handling.stages)
+    shadow = ShadowScorer(
+        "shadow-scored",
+        pool,
+        scorer.pictures,
+        circuit=Circuit(threshold=0, window=1, minimum=1),
+        is_leaving=lambda: False,
+    )
+    outcome = FellBack(Failure(FallbackReason.ROLLED_OUT_TO_SIMULATED, "detail"), event)
+    assert await shadow.messages(outcome, message, Handling(message, metrics))
+    series = series_of(metrics.registry.collect())
+    for operation in ("real_ml", "shadow"):
+        assert series["facestream_operations_total", operation, "success"] == 1
+    for stage in ("decode", "detect", "align", "embed"):
+        assert series["facestream_stage_duration_seconds_count", stage] == 1
